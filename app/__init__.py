@@ -1,0 +1,1 @@
+"""The application: command line, desktop window, guardian and launcher of processes."""

@@ -1,0 +1,150 @@
+"""Messages as bytes: a JSON header followed by raw little-endian blocks. Never pickle, so reading cannot run code.
+
+A tree is what JSON can say (None, bool, int, float, str, list, dict with str keys) with numpy arrays as further leaves.
+The same form serves sockets (session, run, emulated plant), checkpoints and device states.
+
+    bytes 0-3   b"AEQ1"                  magic and version
+    bytes 4-7   length of the header     unsigned 32-bit, little-endian
+    header      UTF-8 JSON; an array stands as {"@": [dtype, shape]}, blocks follow in order of appearance
+    blocks      C order, little-endian, no padding
+
+Limits: a header of at most 16 MiB, 64 levels deep; dtypes bool, int8-64, uint8-64, float32, float64. Non-finite floats
+outside arrays are written as {"@f": "nan" | "inf" | "-inf"}.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import Any
+
+import numpy as np
+
+from aeqlab.backends.errors import WireError
+
+MAGIC = b"AEQ1"
+MAX_HEADER = 16 * 1024 * 1024
+MAX_DEPTH = 64
+_DTYPES = {
+    name: np.dtype(code)
+    for name, code in {
+        "bool": "?", "int8": "i1", "int16": "<i2", "int32": "<i4", "int64": "<i8",
+        "uint8": "u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8", "float32": "<f4", "float64": "<f8",
+    }.items()
+}  # fmt: skip
+_PREFIX = struct.Struct("<4sI")
+
+Tree = Any  # None | bool | int | float | str | np.ndarray | list[Tree] | dict[str, Tree]
+
+
+def pack(tree: Tree) -> bytes:
+    """Write a tree as bytes.
+
+    Raises:
+        WireError: a leaf or a key of a kind that does not travel, or a tree nested too deeply.
+    """
+    blocks: list[bytes] = []
+    header = json.dumps(_flatten(tree, blocks, 0), separators=(",", ":"), allow_nan=False).encode("utf-8")
+    if len(header) > MAX_HEADER:
+        raise WireError(f"the header of a message has {len(header)} bytes, more than {MAX_HEADER}")
+    return b"".join([_PREFIX.pack(MAGIC, len(header)), header, *blocks])
+
+
+def unpack(message: bytes | bytearray | memoryview) -> Tree:
+    """Read a tree from bytes; arrays are copies that may be written to.
+
+    Raises:
+        WireError: anything that `pack` would not have written; the message says what.
+    """
+    view = memoryview(message)
+    if len(view) < _PREFIX.size:
+        raise WireError(f"a message of {len(view)} bytes is too short to be one")
+    magic, length = _PREFIX.unpack(view[: _PREFIX.size])
+    if magic != MAGIC:
+        raise WireError(f"a message begins with {bytes(magic)!r}, not with {MAGIC!r}: another program or version")
+    if length > MAX_HEADER or _PREFIX.size + length > len(view):
+        raise WireError(f"a header of {length} bytes does not fit a message of {len(view)} bytes")
+    body = view[_PREFIX.size : _PREFIX.size + length]
+    try:
+        header = json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        raise WireError(f"the header of a message is not JSON: {exc}") from exc
+    reader = _Blocks(view[_PREFIX.size + length :])
+    tree = reader.rebuild(header, 0)
+    if reader.offset != len(reader.view):
+        raise WireError(f"a message has {len(reader.view) - reader.offset} bytes more than its header says")
+    return tree
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"bare {name}")
+
+
+def _flatten(tree: Tree, blocks: list[bytes], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
+    if tree is None or isinstance(tree, (bool, int, str)):
+        return tree
+    if isinstance(tree, float):
+        value = float(tree)
+        return value if math.isfinite(value) else {"@f": repr(value)}
+    if isinstance(tree, np.ndarray):
+        name = tree.dtype.name
+        if name not in _DTYPES:
+            raise WireError(f"an array of {tree.dtype} does not travel; use one of {', '.join(_DTYPES)}")
+        blocks.append(np.ascontiguousarray(tree, dtype=_DTYPES[name]).tobytes())
+        return {"@": [name, list(tree.shape)]}
+    if isinstance(tree, np.generic):
+        return _flatten(tree.item(), blocks, depth)
+    if isinstance(tree, (list, tuple)):
+        return [_flatten(item, blocks, depth + 1) for item in tree]
+    if isinstance(tree, dict):
+        flat = {}
+        for key, value in tree.items():
+            if not isinstance(key, str) or key.startswith("@"):
+                raise WireError(f"the key {key!r} does not travel: keys are words that do not begin with @")
+            flat[key] = _flatten(value, blocks, depth + 1)
+        return flat
+    raise WireError(f"a {type(tree).__name__} does not travel in a message")
+
+
+class _Blocks:
+    """The raw part of one message, read from front to back."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+        self.offset = 0
+
+    def rebuild(self, node: Any, depth: int) -> Tree:
+        if depth > MAX_DEPTH:
+            raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(node, list):
+            return [self.rebuild(item, depth + 1) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "@" in node:
+            return self._array(node["@"])
+        if "@f" in node:
+            if node["@f"] not in ("nan", "inf", "-inf"):
+                raise WireError(f"{node['@f']!r} is not one of nan, inf, -inf")
+            return float(node["@f"])
+        return {key: self.rebuild(value, depth + 1) for key, value in node.items()}
+
+    def _array(self, spec: Any) -> np.ndarray[Any, Any]:
+        match spec:
+            case [str(name), list(shape)] if name in _DTYPES and all(type(n) is int and n >= 0 for n in shape):
+                dtype = _DTYPES[name]
+            case _:
+                raise WireError(f"{str(spec)[:80]!r} does not describe an array")
+        if len(shape) > 32:
+            raise WireError(f"an array of {len(shape)} dimensions")
+        size = math.prod(shape) * dtype.itemsize
+        if self.offset + size > len(self.view):
+            raise WireError(f"a message ends within an array of {size} bytes")
+        flat = np.frombuffer(self.view[self.offset : self.offset + size], dtype=dtype)
+        self.offset += size
+        try:
+            return flat.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
+        except (ValueError, OverflowError) as exc:
+            raise WireError(f"an array of shape {shape}: {exc}") from exc

@@ -1,0 +1,76 @@
+"""Errors of the protocols: what can go wrong between a person's wish and an experiment.
+
+    ProtocolError
+    ├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
+    ├── DataError              a data set that is missing, damaged or does not fit
+    ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
+    ├── CheckpointError        a checkpoint that is damaged or of another experiment
+    ├── SessionError           the owner of the device refuses or is gone
+    │   ├── NotAllowedError    the command is not allowed in this state, or without the control token
+    │   ├── FrozenError        the session froze the device; says why
+    │   └── SessionLostError   the session no longer answers; the state of the rig is unknown
+    ├── CapabilityError        a protocol asks for an ability this device does not have
+    ├── HoldError              homeostasis could not hold theta and the experiment says not to go on without
+    └── Interrupted            not an error: someone asked for it
+        ├── StopRequested      end at the sample boundary
+        ├── AbortRequested     end at the next tick
+        └── SkipRequested      leave this stage and go on with the next
+"""
+
+from __future__ import annotations
+
+
+class ProtocolError(Exception):
+    """Base of every error of this layer."""
+
+
+class DataError(ProtocolError):
+    """A data set is missing, damaged, or does not fit the device."""
+
+
+class RecordError(ProtocolError):
+    """A run folder or its record cannot be written or read; what is in it was not touched."""
+
+
+class CheckpointError(ProtocolError):
+    """A checkpoint is damaged, or belongs to another experiment."""
+
+
+class SessionError(ProtocolError):
+    """The session that owns the device refuses, or is gone."""
+
+
+class NotAllowedError(SessionError):
+    """The command is not allowed in the present state, or not without the control token."""
+
+
+class FrozenError(SessionError):
+    """The session froze the device; the message says why. May be retried after `continue`."""
+
+
+class SessionLostError(SessionError):
+    """The session no longer answers; the state of the rig is unknown."""
+
+
+class CapabilityError(ProtocolError):
+    """A protocol asks for an ability that this device does not have; the message names both."""
+
+
+class HoldError(ProtocolError):
+    """Homeostasis could not hold theta, and the experiment says not to go on without. May be retried."""
+
+
+class Interrupted(ProtocolError):  # noqa: N818 - a request, not a mistake
+    """Someone asked for it: base of the three ways to leave early."""
+
+
+class StopRequested(Interrupted):
+    """End at the sample boundary."""
+
+
+class AbortRequested(Interrupted):
+    """End at the next tick."""
+
+
+class SkipRequested(Interrupted):
+    """Leave this stage, go on with the next one."""

@@ -1,0 +1,1 @@
+"""Experiments that ship with aeqlab, by name: `aeqlab run linear-regression`."""

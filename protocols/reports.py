@@ -1,0 +1,74 @@
+"""What a protocol says of one phase: how well theta was held, whether the device settled.
+
+Plain frozen data with arrays, so that it crosses a socket and goes into the record as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Readout
+
+Array = NDArray[Any]
+
+
+class Verdict(StrEnum):
+    """How a phase ended."""
+
+    SETTLED = "settled"  #: by the window test: still, within tolerance, unsaturated, fresh
+    TICKS = "ticks"  #: after the stated number of ticks, as the paper does; says nothing about rest
+    EXACT = "exact"  #: the device reached it by itself (ideal homeostasis, one advance to equilibrium)
+    TIMEOUT = "timeout"  #: not settled in the time given
+    SATURATED = "saturated"  #: a knob stood at a rail for the whole window
+    STALE = "stale"  #: no fresh reading in the time given
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReport:
+    """How a homeostatic phase ended.
+
+    Attributes:
+        accepted: whether the clamp may follow under the experiment's `accept` rule.
+        verdict: why the phase ended.
+        ticks, duration_s: calls of `advance` and device time it took.
+        readout: the last one; after a settled hold its parameters are the mean over the window.
+        error: theta - theta*, window mean, shape (parameters,); None on a device that holds exactly.
+        tolerance: allowed |error|, same shape; None likewise.
+        saturated: knobs at a rail at the end, bool, shape (controls,); None likewise.
+        stale_ticks: ticks without a fresh reading.
+    """
+
+    accepted: bool
+    verdict: Verdict
+    ticks: int
+    duration_s: float
+    readout: Readout
+    error: Array | None = None
+    tolerance: Array | None = None
+    saturated: Array | None = None
+    stale_ticks: int = 0
+
+    @property
+    def worst(self) -> tuple[int, float]:
+        """Index of the worst parameter and its |error| in units of its tolerance; (-1, 0.0) where held exactly."""
+        if self.error is None or self.tolerance is None or not len(self.error):
+            return -1, 0.0
+        ratio = np.abs(self.error) / self.tolerance
+        k = int(np.argmax(ratio))
+        return k, float(ratio[k])
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReport:
+    """How a phase with clamped knobs ended; `accepted`, `verdict` and the rest as in `HoldReport`."""
+
+    accepted: bool
+    verdict: Verdict
+    ticks: int
+    duration_s: float
+    readout: Readout

@@ -1,0 +1,1 @@
+"""Stages: the protocols a sequence is made of, one file each."""
