@@ -1,14 +1,14 @@
 """Errors of the backends: what can go wrong between an experiment and one physical system.
 
-    BackendError
-    ├── DeviceConfigError      the description of a device cannot be built (before anything moves)
-    ├── ArrayRefusedError      an array of the wrong shape, type or with values that are not finite
-    ├── LimitError             a value outside the limits of a knob or of beta; nothing was moved
-    ├── DeviceStateError       a call that makes no sense now: closed, nothing presented, not able to
-    ├── DeviceLostError        the device no longer answers; its state is unknown
-    ├── DivergedError          the physics ran away (a result of the experiment, not a failure of the program)
-    ├── UserCodeError          code of the user's own raised; names their file and line
-    └── WireError              a message that is not in the agreed form (may be retried on a fresh connection)
+BackendError
+├── DeviceConfigError      the description of a device cannot be built (before anything moves)
+├── ArrayRefusedError      an array of the wrong shape, type or with values that are not finite
+├── LimitError             a value outside the limits of a knob or of beta; nothing was moved
+├── DeviceStateError       a call that makes no sense now: closed, nothing presented, not able to
+├── DeviceLostError        the device no longer answers; its state is unknown
+├── DivergedError          the physics ran away (a result of the experiment, not a failure of the program)
+├── UserCodeError          code of the user's own raised; names their file and line
+└── WireError              a message that is not in the agreed form (may be retried on a fresh connection)
 """
 
 from __future__ import annotations

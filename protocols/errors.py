@@ -1,20 +1,20 @@
 """Errors of the protocols: what can go wrong between a person's wish and an experiment.
 
-    ProtocolError
-    ├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
-    ├── DataError              a data set that is missing, damaged or does not fit
-    ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
-    ├── CheckpointError        a checkpoint that is damaged or of another experiment
-    ├── SessionError           the owner of the device refuses or is gone
-    │   ├── NotAllowedError    the command is not allowed in this state, or without the control token
-    │   ├── FrozenError        the session froze the device; says why
-    │   └── SessionLostError   the session no longer answers; the state of the rig is unknown
-    ├── CapabilityError        a protocol asks for an ability this device does not have
-    ├── HoldError              homeostasis could not hold theta and the experiment says not to go on without
-    └── Interrupted            not an error: someone asked for it
-        ├── StopRequested      end at the sample boundary
-        ├── AbortRequested     end at the next tick
-        └── SkipRequested      leave this stage and go on with the next
+ProtocolError
+├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
+├── DataError              a data set that is missing, damaged or does not fit
+├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
+├── CheckpointError        a checkpoint that is damaged or of another experiment
+├── SessionError           the owner of the device refuses or is gone
+│   ├── NotAllowedError    the command is not allowed in this state, or without the control token
+│   ├── FrozenError        the session froze the device; says why
+│   └── SessionLostError   the session no longer answers; the state of the rig is unknown
+├── CapabilityError        a protocol asks for an ability this device does not have
+├── HoldError              homeostasis could not hold theta and the experiment says not to go on without
+└── Interrupted            not an error: someone asked for it
+    ├── StopRequested      end at the sample boundary
+    ├── AbortRequested     end at the next tick
+    └── SkipRequested      leave this stage and go on with the next
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class HoldError(ProtocolError):
     """Homeostasis could not hold theta, and the experiment says not to go on without. May be retried."""
 
 
-class Interrupted(ProtocolError):  # noqa: N818 - a request, not a mistake
+class Interrupted(ProtocolError):
     """Someone asked for it: base of the three ways to leave early."""
 
 
