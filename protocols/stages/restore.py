@@ -1,0 +1,31 @@
+"""The stage `restore`: bring theta to values from elsewhere, by writing it or by moving the homeostatic target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from aeqlab.protocols.stages.options import StageOptions
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.run_session import RunSession
+
+
+class RestoreOptions(StageOptions):
+    """Say where theta comes from."""
+
+    theta: str = Field(
+        min_length=1,
+        description="`random`, `best` (of this run), a file (.npy, .npz, .csv), or RUN@step with a run folder and a step number",
+    )
+    spread: float = Field(default=0.1, gt=0, description="`random`: standard deviation around 0, in the parameters' unit")
+
+
+def run(session: RunSession, options: RestoreOptions) -> dict[str, Any]:
+    """Find theta and bring the device there."""
+    from aeqlab.protocols.restoring import find_theta
+
+    theta, where = find_theta(session, options)
+    how = session.move_theta(theta)
+    return {"theta_from": where, "how": how}

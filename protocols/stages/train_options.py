@@ -1,0 +1,77 @@
+"""Options of the stage `train`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from aeqlab.protocols.stages.options import Every, StageOptions
+
+AEQPROP_METHODS = ("optimistic", "pessimistic", "centered")
+BASELINES = ("spsa", "finite-difference", "sgd")
+
+
+class OnUnsettled(StageOptions):
+    """What to do with a sample whose parameters could not be held: never use it in silence."""
+
+    retries: int = Field(default=1, ge=0, le=100, description="how often to try the sample again")
+    then: Literal["skip", "stop"] = Field(default="skip", description="then leave the sample out, or end the run")
+
+
+class EvaluateEvery(StageOptions):
+    """When to evaluate on the test set while training."""
+
+    epochs: int | None = Field(default=None, gt=0, description="after every so many epochs")
+    samples: int | None = Field(default=None, gt=0, description="after every so many samples")
+
+    @model_validator(mode="after")
+    def _one(self) -> EvaluateEvery:
+        if (self.epochs is None) == (self.samples is None):
+            raise ValueError("give either epochs or samples, one of the two")
+        return self
+
+
+class TrainOptions(StageOptions):
+    """Train with Æqprop, or with a baseline, sample by sample."""
+
+    method: Literal["optimistic", "pessimistic", "centered", "spsa", "finite-difference", "sgd"] = Field(
+        default="centered", description="nudging variant of Æqprop, or a baseline"
+    )
+    beta: float | None = Field(default=None, gt=0, description="strength of the nudge, needed by the Æqprop methods")
+    epochs: int | None = Field(default=None, gt=0, description="passes through the training set (1 if samples is not given)")
+    samples: int | None = Field(default=None, gt=0, description="number of training samples, instead of epochs")
+    batch: int | None = Field(default=None, gt=0, description="samples presented at once (default: what the device takes)")
+    shuffle: bool = Field(default=True, description="a new order of the samples in each epoch")
+    update: Literal["after", "difference"] = Field(
+        default="after", description="next target: theta read after the nudge, or moved by what the nudge changed"
+    )
+    sham_every: int = Field(default=0, ge=0, description="a sham step (both nudges equal) after so many samples, 0: never")
+    free_phase: bool | Every | None = Field(
+        default=None, description="read the cost without a nudge: true, false, {every: N}; default true in virtual time"
+    )
+    on_unsettled: OnUnsettled = Field(default=OnUnsettled(), description="what to do when theta could not be held")
+    epsilon_decay: float = Field(
+        default=1.0, gt=0, le=1, description="factor of the coupling per epoch; of beta where the coupling is fixed"
+    )
+    learning_rate: float | None = Field(default=None, gt=0, description="step size of a baseline, needed by these")
+    perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
+    evaluate_every: EvaluateEvery | None = Field(default=None, description="evaluate while training: {epochs: N} or {samples: N}")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainOptions:
+        if self.epochs is not None and self.samples is not None:
+            raise ValueError("give either epochs or samples, not both")
+        if self.method in AEQPROP_METHODS:
+            if self.beta is None:
+                raise ValueError(f"the method {self.method} needs beta, the strength of the nudge")
+            if self.learning_rate is not None:
+                raise ValueError(f"learning_rate is for baselines; the step of {self.method} is epsilon * beta")
+        else:
+            if self.learning_rate is None:
+                raise ValueError(f"the baseline {self.method} needs learning_rate")
+            if self.beta is not None:
+                raise ValueError(f"beta is for Æqprop; the baseline {self.method} has none")
+            if self.sham_every:
+                raise ValueError(f"sham_every is for Æqprop; the baseline {self.method} has no nudge")
+        return self
