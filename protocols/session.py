@@ -1,0 +1,428 @@
+"""The session: owner of one device from connect to disconnect, here in this process.
+
+It is the one that calls the device. It keeps the session's state, who owns the control knobs, the homeostatic loop and its
+target, and it can freeze the device or make it safe at any tick, from any thread. `SessionClient` offers the same calls
+at a distance; a simulated device, a test and a notebook use this object itself.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import (
+    CAPABILITIES,
+    Clock,
+    Device,
+    DeviceInfo,
+    Readout,
+    SafetyReport,
+    capabilities,
+)
+from aeqlab.backends.errors import BackendError, DeviceLostError
+from aeqlab.protocols.controllers import make_controller
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, NotAllowedError, SessionLostError
+from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
+from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.settling import SettlingSettings, settle
+from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
+
+Array = NDArray[Any]
+
+#: Longest wall time between two looks at a request to freeze or abort.
+LOOK_S = 0.05
+#: What may be called by name, and through which ability.
+METHODS: dict[str, frozenset[str]] = {}
+for _name, _cls in CAPABILITIES.items():
+    for _method in vars(_cls):
+        if not _method.startswith("_"):
+            METHODS[_method] = METHODS.get(_method, frozenset()) | {_name}
+#: Those of them that read and move nothing; they are allowed in every state.
+READING = frozenset(
+    {"parameters", "true_parameters", "energy", "equilibrium", "outputs_of", "energy_gradient", "loss_gradient",
+     "loss_and_gradient", "state", "layers"}
+)  # fmt: skip
+
+
+class _Command:
+    """One command on its way through the session: holds the lock, and turns a lost device into the state UNKNOWN."""
+
+    __slots__ = ("session",)
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __enter__(self) -> None:
+        self.session._lock.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if isinstance(exc, DeviceLostError):
+                self.session._lost(exc)
+        finally:
+            self.session._lock.release()
+
+
+class Session:
+    """The owner of a device. Offers `Operator`, and what goes beyond it: states, freeze and safe, events.
+
+    Args:
+        device: the device, open; the session closes it.
+        homeostasis, settling: settings of the loops (None: their defaults).
+        who: name that events bear when nothing else is said.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        *,
+        homeostasis: HomeostasisSettings | None = None,
+        settling: SettlingSettings | None = None,
+        who: str = "operator",
+    ) -> None:
+        self.device = device
+        self.who = who
+        self.point_interrupt: Callable[[], None] | None = None  #: called at every tick of a loop; raises to leave it
+        self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened, oldest first; whoever records it drains it
+        self.traces = False  #: whether `last_traces` is wanted; costs a copy of theta and u per kept tick
+        self._info = device.info
+        self._abilities = capabilities(device)
+        self._homeostasis = homeostasis if homeostasis is not None else HomeostasisSettings()
+        self._settling = settling if settling is not None else SettlingSettings()
+        self._controller = make_controller(self._homeostasis, self._info)
+        self._lock = threading.RLock()
+        self._command = _Command(self)
+        self._state = SessionState.IDLE
+        self._reason = ""
+        self._knobs = "nobody"
+        self._target: Array | None = None
+        self._beta = 0.0
+        self._last: Readout | None = None
+        self._doing = ""
+        self._request: FrozenError | AbortRequested | None = None
+        self._wall = self._info.clock is Clock.WALL
+        self._phases: list[dict[str, Any]] = []
+
+    # describe
+    @property
+    def info(self) -> DeviceInfo:
+        """Get what the device says of itself."""
+        return self._info
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """Get the names of the device's capability interfaces."""
+        return self._abilities
+
+    def status(self) -> SessionStatus:
+        """Get where the session stands. Never waits."""
+        t = self._last.t if self._last is not None else math.nan
+        return SessionStatus(
+            self._state, self._reason, self._knobs, self.who, (self.who,), self._beta, self._info.name, t, self._doing
+        )
+
+    def configure(self, *, homeostasis: HomeostasisSettings | None = None, settling: SettlingSettings | None = None) -> None:
+        """Change the settings of the loops; what is None stays. The knobs do not move."""
+        with self._command:
+            if homeostasis is not None:
+                self._controller = make_controller(homeostasis, self._info)
+                self._homeostasis = homeostasis
+            if settling is not None:
+                self._settling = settling
+
+    # the four abilities
+    def present(self, inputs: Array) -> None:
+        """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
+        with self._command:
+            self._check("present an input")
+            self.device.present(inputs)
+
+    def set_controls(self, u: Array) -> None:
+        """Set the control knobs by hand, shape (controls,); takes them over from a loop, which is said in an event."""
+        with self._command:
+            self._check("set control knobs")
+            self.device.set_controls(u)
+            if self._knobs == "loop":
+                self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop")
+            self._knobs = self.who
+            if self._state is SessionState.HOLDING:
+                self._state = SessionState.IDLE
+
+    def controls(self) -> Array:
+        """Get the control knobs as the device reports them, shape (controls,)."""
+        with self._command:
+            return self.device.controls()
+
+    def nudge(self, targets: Array, beta: float) -> None:
+        """Add beta C(s, y) at the outputs; targets have shape (samples, outputs). Applied when time next passes."""
+        with self._command:
+            self._check("nudge")
+            self.device.nudge(targets, beta)
+            self._beta = float(beta)
+            if self._beta:
+                self._state = SessionState.NUDGED
+            elif self._state is SessionState.NUDGED:
+                self._state = SessionState.IDLE
+
+    def release(self) -> None:
+        """Take the nudge away. Allowed in every state."""
+        with self._command:
+            self.device.release()
+            self._beta = 0.0
+            if self._state is SessionState.NUDGED:
+                self._state = SessionState.IDLE
+
+    def advance(self, seconds: float | None = None) -> Readout:
+        """Let time pass, loops standing still, and read. On a wall clock it looks at requests every 50 ms."""
+        with self._command:
+            self._check("let time pass")
+            return self._pass(seconds)
+
+    def read(self) -> Readout:
+        """Read, in every state: the shortest tick passes, loops standing still."""
+        with self._command:
+            self._last = self.device.advance()
+            return self._last
+
+    # the loops
+    def hold(self, theta: Array | None = None) -> HoldReport:
+        """Run homeostasis until theta, shape (parameters,), stands at its target; None: where it was last told, or is."""
+        with self._command:
+            self._check("hold")
+            target = theta if theta is not None else self._target
+            self._knobs = "loop"
+            if self._state is not SessionState.NUDGED:
+                self._state = SessionState.HOLDING
+            self._doing = "hold"
+            try:
+                report = hold(
+                    self.device, target, self._homeostasis, self._controller, interrupt=self._tick, trace=self._trace("hold")
+                )
+            except BaseException:
+                self._loop_stopped()
+                raise
+            finally:
+                self._doing = ""
+            self._last = report.readout
+            self._target = None if target is None else np.array(target, dtype=self._info.dtype)
+            return report
+
+    def settle(self) -> SettleReport:
+        """Clamp the knobs where they are and let state and parameters come to rest."""
+        with self._command:
+            self._check("settle")
+            self._loop_stopped()
+            self._doing = "settle"
+            try:
+                report = settle(self.device, self._settling, interrupt=self._tick, trace=self._trace("settle"))
+            finally:
+                self._doing = ""
+            self._last = report.readout
+            return report
+
+    def parameters(self) -> Array:
+        """Read theta, shape (parameters,): the last reading, or from inside a device that holds exactly.
+
+        Raises:
+            NotAllowedError: nothing was read yet.
+        """
+        with self._command:
+            if "HoldsParameters" not in self._abilities and self._last is not None and self._last.parameters is not None:
+                return self._last.parameters.copy()
+            if self._abilities & METHODS["parameters"]:
+                return np.array(self.device.parameters())  # type: ignore[attr-defined]
+            raise NotAllowedError(f"{self._info.name}: theta was not read yet. Present an input and let time pass first.")
+
+    # safety
+    def freeze(self, reason: str) -> None:
+        """Take the nudge off, freeze the knobs, stop the loops, from any thread; every moving call is refused until `continue_`.
+
+        Raises:
+            SessionLostError: the device does not answer; the message says what was last commanded.
+        """
+        self.interrupt(reason)
+        with self._lock:
+            self._request = None
+            self._beta = 0.0
+            self._knobs = "nobody"
+            try:
+                self.device.freeze()
+            except BackendError as exc:
+                self._lost(exc)
+                raise SessionLostError(self._reason) from exc
+            if self._state is not SessionState.SAFE:
+                self._stand(SessionState.FROZEN, reason)
+
+    def make_safe(self, reason: str) -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread."""
+        self.interrupt(reason)
+        with self._lock:
+            self._request = None
+            self._beta = 0.0
+            self._knobs = "nobody"
+            self._doing = "make safe"
+            try:
+                report = self.device.make_safe()
+            except BackendError as exc:
+                self._lost(exc)
+                raise SessionLostError(self._reason) from exc
+            finally:
+                self._doing = ""
+            if report.safe:
+                self._stand(SessionState.SAFE, reason)
+            else:
+                unsure = ", ".join(f"{line.what} ({line.grade})" for line in report.lines if not _confirmed(line.grade))
+                self._stand(SessionState.SAFE, f"{reason}; not confirmed: {unsure or 'nothing was reported'}")
+            return report
+
+    def continue_(self) -> None:
+        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is."""
+        with self._command:
+            if self._state in STANDING:
+                self._say("continue", f"{self.who} goes on after {self._state}: {self._reason}")
+                self._state, self._reason = SessionState.IDLE, ""
+
+    def interrupt(self, reason: str) -> None:
+        """Ask a running loop to leave at its next tick with `FrozenError`; does not wait. The caller freezes then."""
+        if self._doing:
+            self._request = FrozenError(f"{self._info.name} was frozen: {reason}. Continue to go on.")
+
+    def abort(self, reason: str = "abort was asked for") -> None:
+        """Ask a running loop to leave at its next tick with `AbortRequested`; does nothing where none runs."""
+        if self._doing and self._request is None:
+            self._request = AbortRequested(reason)
+
+    # abilities by name
+    def device_call(self, name: str, *args: Any) -> Any:
+        """Call a method of a capability interface by name, such as `scale_coupling`.
+
+        Raises:
+            CapabilityError: no ability of this device has that method.
+        """
+        with self._command:
+            if not self._abilities & METHODS.get(name, frozenset()):
+                wanted = " or ".join(sorted(METHODS.get(name, ()))) or "no ability at all"
+                has = ", ".join(sorted(self._abilities)) or "none"
+                raise CapabilityError(f"{self._info.name} cannot {name}: that belongs to {wanted}; its abilities: {has}.")
+            if name not in READING:
+                self._check(name)
+            result = getattr(self.device, name)(*args)
+            if name in ("write_parameters", "restore"):
+                self._last = None
+            return result
+
+    def state(self) -> dict[str, Any]:
+        """Get everything that decides the future, device and loop, as a tree for `wire.pack`. Needs Checkpointable."""
+        with self._command:
+            return {
+                "device": self.device_call("state"),
+                "controller": self._controller.state(),
+                "target": self._target,
+                "beta": self._beta,
+            }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back that `state` gave."""
+        with self._command:
+            self.device_call("restore", state["device"])
+            self._controller.restore(state["controller"])
+            self._target = state["target"]
+            self._beta = float(state["beta"])
+            self._knobs = "nobody"
+            self._state = SessionState.NUDGED if self._beta else SessionState.IDLE
+
+    def last_traces(self) -> list[dict[str, Any]]:
+        """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
+        phases, self._phases = self._phases, []
+        return [
+            {"phase": p["phase"], "t": np.array(p["t"]), "error": _rows(p["error"]), "u": _rows(p["u"])} for p in phases if p["t"]
+        ]
+
+    def close(self) -> None:
+        """Let the device go, as it is. May be called twice."""
+        with self._lock:
+            self.device.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # inside
+    def _check(self, what: str) -> None:
+        if self._state in STANDING:
+            raise FrozenError(f"{self._info.name} is {self._state}, so it may not {what}: {self._reason}. Continue to go on.")
+
+    def _tick(self) -> None:
+        """Called at every tick of every loop: leave on request."""
+        if self._request is not None:
+            request, self._request = self._request, None
+            raise request
+        if self.point_interrupt is not None:
+            self.point_interrupt()
+
+    def _pass(self, seconds: float | None) -> Readout:
+        if not self._wall or seconds is None or seconds <= LOOK_S:
+            self._last = self.device.advance(seconds)
+            return self._last
+        self._doing = "advance"
+        try:
+            first = self.device.advance(LOOK_S)
+            last, passed = first, first.dt
+            while passed < seconds - 1e-9:
+                self._tick()
+                last = self.device.advance(min(LOOK_S, seconds - passed))
+                passed += last.dt
+        finally:
+            self._doing = ""
+        self._last = last._replace(dt=passed)
+        return self._last
+
+    def _trace(self, phase: str) -> Callable[[float, Array | None, Array | None], None] | None:
+        if not self.traces:
+            return None
+        rows: dict[str, Any] = {"phase": phase, "t": [], "error": [], "u": []}
+        self._phases.append(rows)
+
+        def keep(t: float, error: Array | None, u: Array | None) -> None:
+            rows["t"].append(t)
+            rows["error"].append(error)
+            rows["u"].append(u)
+
+        return keep
+
+    def _loop_stopped(self) -> None:
+        """The homeostatic loop no longer owns the knobs; they stay where they are."""
+        if self._knobs == "loop":
+            self._knobs = "nobody"
+        if self._state is SessionState.HOLDING:
+            self._state = SessionState.IDLE
+
+    def _stand(self, state: SessionState, reason: str) -> None:
+        self._state, self._reason = state, reason
+        self._say(str(state), reason)
+
+    def _lost(self, exc: BaseException) -> None:
+        self._beta = 0.0
+        self._knobs = "nobody"
+        self._stand(SessionState.UNKNOWN, f"state unknown: {exc}")
+
+    def _say(self, kind: str, text: str) -> None:
+        self.events.append(SessionEvent(time.time(), kind, text, self.who))
+
+
+def _confirmed(grade: str) -> bool:
+    return grade in ("measured", "echoed")
+
+
+def _rows(values: list[Any]) -> Array | None:
+    return None if not values or values[0] is None else np.stack(values)

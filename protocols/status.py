@@ -1,0 +1,59 @@
+"""What a session says of itself: its state, what happened to it, and who holds it.
+
+Plain frozen data, so that it crosses a socket and goes into a record as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SessionState(StrEnum):
+    """What a session is doing with its device."""
+
+    IDLE = "idle"  #: no nudge, loops standing still, ready
+    HOLDING = "holding"  #: a homeostatic loop owns the control knobs
+    NUDGED = "nudged"  #: a nudge other than zero is on
+    FROZEN = "frozen"  #: nudge off, knobs frozen, loops stopped; reading goes on; nothing moves until `continue`
+    SAFE = "safe"  #: frozen, knobs at rest, outputs off; nothing moves until `continue`
+    UNKNOWN = "unknown"  #: the device does not answer, or its last owner died: make it safe, or take it as it is by `continue`
+
+
+#: States in which every call that would move something is refused.
+STANDING = frozenset({SessionState.FROZEN, SessionState.SAFE, SessionState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """Something that happened: wall time in seconds since 1970 (UTC), a word for its kind, a sentence, and who caused it."""
+
+    t: float
+    kind: str
+    text: str
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """Where a session stands.
+
+    Attributes:
+        state, reason: what it is doing, and why it stands still where it does.
+        knobs: who owns the control knobs: "nobody", "loop", or the name of a person or a run.
+        control: client that holds the control token ("" : nobody does).
+        clients: everyone connected.
+        beta: nudge that is on, or staged.
+        device, t: name of the device, and its time in seconds at the last readout (nan: none yet).
+        doing: command being carried out ("" : none).
+    """
+
+    state: SessionState
+    reason: str
+    knobs: str
+    control: str
+    clients: tuple[str, ...]
+    beta: float
+    device: str
+    t: float
+    doing: str = ""
