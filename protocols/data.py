@@ -1,0 +1,64 @@
+"""Data sets of an experiment by kind: their settings, their widths before loading, and loading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from aeqlab.protocols.images import CLASSES, FashionMnistSettings, MnistSettings, image_headers, load_images
+from aeqlab.protocols.legendre import LegendreSettings, load_legendre
+from aeqlab.protocols.samples import Batches, Data, Samples, Source
+from aeqlab.protocols.table import TableSettings, load_table, table_widths
+
+__all__ = ["Batches", "Data", "DataSettings", "DataWidths", "Samples", "Source", "data_widths", "load_data"]
+
+DataSettings = Annotated[LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class DataWidths:
+    """What is known of a data set before it is loaded; None where only loading tells."""
+
+    inputs: int
+    outputs: int
+    train_samples: int | None = None
+    test_samples: int | None = None
+
+
+def data_widths(settings: DataSettings, base: Path) -> DataWidths | None:
+    """Find the widths of a data set from file headers alone; None where only the user's own code can say.
+
+    Raises:
+        DataError: a file is missing, or its header is damaged.
+    """
+    match settings:
+        case LegendreSettings():
+            return DataWidths(1, 1, settings.samples, settings.test_samples)
+        case TableSettings():
+            return DataWidths(*table_widths(settings, base))
+        case MnistSettings() | FashionMnistSettings():
+            headers = image_headers(settings, base)
+            n_train, height, width = headers["train"].shape
+            return DataWidths(height * width, CLASSES, n_train, headers["test"].shape[0])
+
+
+def load_data(settings: DataSettings, *, seed: int, base: Path) -> Data:
+    """Load a data set; the same settings and seed give the same samples.
+
+    Args:
+        settings: of one kind.
+        seed: the experiment's seed.
+        base: folder from which paths in the settings resolve.
+    Raises:
+        DataError: a file is missing, damaged, or does not hold what it should.
+    """
+    match settings:
+        case LegendreSettings():
+            return load_legendre(settings, seed)
+        case TableSettings():
+            return load_table(settings, base, seed)
+        case MnistSettings() | FashionMnistSettings():
+            return load_images(settings, base)
