@@ -1,0 +1,244 @@
+"""Schema of the record: every table and column with type, unit, shape and meaning, from which SQL and `columns` are made.
+
+The same list makes the tables, fills the table `columns` inside each record, and is held against docs/record.md by a test.
+Array columns are blobs of little-endian numbers in C order; `columns` says which, in what unit and shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1  #: PRAGMA user_version of a record
+APPLICATION_ID = 0x41455131  #: PRAGMA application_id, "AEQ1"
+THETA_LIMIT = 4096  #: up to so many parameters a step stores its theta
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: SQL type, and what stands in it. `array` is the number type of a blob, such as "<f8"."""
+
+    name: str
+    sql: str
+    text: str
+    unit: str = ""
+    array: str = ""
+    shape: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; rows that a resume may supersede carry an attempt and are shown by a view `current_...`."""
+
+    name: str
+    text: str
+    columns: tuple[Column, ...]
+    superseded: bool = False
+
+    def column(self, name: str) -> Column:
+        """Get a column by its name."""
+        return next(column for column in self.columns if column.name == name)
+
+
+_ID = Column("id", "INTEGER PRIMARY KEY", "number of the row, never used twice")
+_ATTEMPT = Column("attempt", "INTEGER NOT NULL", "attempt that wrote the row, from 1; each resume begins another")
+_AT = Column("at", "REAL NOT NULL", "time of day", "s since 1970 UTC")
+_STEP = Column("step", "INTEGER NOT NULL", "training step of the run, from 1 (elsewhere than in steps: the last one before)")
+_STAGE = Column("stage", "INTEGER", "row in stages")
+_EPOCH = Column("epoch", "INTEGER", "pass through the training set, from 0")
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "meta",
+        "facts of the run as a whole",
+        (
+            Column("key", "TEXT PRIMARY KEY", "state, reason, name, seed, parameters, clock, theta_stored, summary, ..."),
+            Column("value", "TEXT NOT NULL", "the fact, in JSON"),
+        ),
+    ),
+    Table(
+        "columns",
+        "what stands in each column of this record",
+        (
+            Column("table_name", "TEXT NOT NULL", "table"),
+            Column("column_name", "TEXT NOT NULL", "column"),
+            Column("dtype", "TEXT NOT NULL", "number type of an array blob in numpy's notation, empty for plain values"),
+            Column("shape", "TEXT NOT NULL", "shape of an array blob"),
+            Column("unit", "TEXT NOT NULL", "unit, 1 for pure numbers"),
+            Column("text", "TEXT NOT NULL", "meaning"),
+        ),
+    ),
+    Table(
+        "attempts",
+        "one row per process that worked on the run",
+        (
+            Column("attempt", "INTEGER PRIMARY KEY", "number, from 1"),
+            Column("started_at", "REAL NOT NULL", "begin", "s since 1970 UTC"),
+            Column("ended_at", "REAL", "end, empty while it runs or if it was killed", "s since 1970 UTC"),
+            Column("state", "TEXT NOT NULL", "last state: running, finished, stopped, aborted, diverged, failed, ..."),
+            Column("reason", "TEXT NOT NULL", "why it is in that state"),
+            Column("pid", "INTEGER NOT NULL", "process number"),
+            Column("from_step", "INTEGER NOT NULL", "training steps of the checkpoint it began from, 0 for a fresh start"),
+            Column("kept_steps", "INTEGER NOT NULL", "rows of steps with a greater id and an earlier attempt are superseded"),
+            Column("kept_evaluations", "INTEGER NOT NULL", "the same for evaluations"),
+            Column("kept_traces", "INTEGER NOT NULL", "the same for traces"),
+            Column("kept_reports", "INTEGER NOT NULL", "the same for reports"),
+            Column("kept_stages", "INTEGER NOT NULL", "the same for stages"),
+        ),
+    ),
+    Table(
+        "stages",
+        "one row per stage that was begun; a stage continued by a resume has a row in each attempt",
+        (
+            _ID,
+            _ATTEMPT,
+            Column("path", "TEXT NOT NULL", "place in the sequence, such as 0 or 2.1.0 (entry 2, its round 1, entry 0 within)"),
+            Column("kind", "TEXT NOT NULL", "word of the stage: train, evaluate, ..."),
+            Column("options", "TEXT NOT NULL", "its options, in JSON"),
+            Column("started_at", "REAL NOT NULL", "begin", "s since 1970 UTC"),
+            Column("ended_at", "REAL", "end", "s since 1970 UTC"),
+            Column("outcome", "TEXT", "finished, skipped, or why it ended early"),
+            Column("result", "TEXT", "what it found, in JSON"),
+        ),
+        superseded=True,
+    ),
+    Table(
+        "steps",
+        "one row per training step, written when it is done",
+        (
+            _ID,
+            _ATTEMPT,
+            _STEP,
+            _STAGE,
+            _EPOCH,
+            Column("sample", "INTEGER", "index of the (first) training sample presented"),
+            _AT,
+            Column("t", "REAL", "time of the device at the end of the step", "s of the device"),
+            Column("beta_1", "REAL", "nudge of the homeostatic phase"),
+            Column("beta_2", "REAL", "nudge of the nudged phase"),
+            Column("cost_1", "REAL", "C read under beta_1, theta held", "cost"),
+            Column("cost_2", "REAL", "C read under beta_2, knobs clamped", "cost"),
+            Column("cost_free", "REAL", "C read without a nudge, theta held; empty if not measured", "cost"),
+            Column(
+                "wrong", "INTEGER", "wrong predictions among the samples of the step, from the free outputs; empty without labels"
+            ),
+            Column("used", "INTEGER NOT NULL", "1: theta moved to what the step found; 0: the step changed no target"),
+            Column("sham", "INTEGER NOT NULL", "1: a sham step, both nudges equal"),
+            Column("partial", "INTEGER NOT NULL", "1: ended in the middle by abort or freeze"),
+            Column("cost_rose", "INTEGER NOT NULL", "1: more nudge and yet more cost (against Lemma 10)"),
+            Column("tries", "INTEGER NOT NULL", "how often the sample was presented"),
+            Column("hold_verdict", "TEXT", "how the homeostatic phase ended: settled, ticks, exact, timeout, saturated, stale"),
+            Column("hold_ticks", "INTEGER", "ticks of the homeostatic phase"),
+            Column("hold_error", "REAL", "worst |theta - target| at the clamp", "tolerances"),
+            Column("hold_worst", "INTEGER", "index of that parameter"),
+            Column("settle_verdict", "TEXT", "how the nudged phase ended"),
+            Column("settle_ticks", "INTEGER", "ticks of the nudged phase"),
+            Column("moved", "REAL", "norm of the change of theta in the nudged phase", "parameter unit"),
+            Column(
+                "theta",
+                "BLOB",
+                "target of theta after the step; empty on large devices",
+                "parameter unit",
+                "<f8",
+                "(parameters,)",
+            ),
+        ),
+        superseded=True,
+    ),
+    Table(
+        "evaluations",
+        "one row per evaluation",
+        (
+            _ID,
+            _ATTEMPT,
+            _STEP,
+            _STAGE,
+            _EPOCH,
+            _AT,
+            Column("dataset", "TEXT NOT NULL", "test or train"),
+            Column("samples", "INTEGER NOT NULL", "samples presented"),
+            Column("parameters", "TEXT NOT NULL", "homeostasis, frozen or locked: what theta did meanwhile"),
+            Column("start", "TEXT NOT NULL", "state the relaxation began from: zeros, or last"),
+            Column("cost_free", "REAL NOT NULL", "mean C without nudge", "cost"),
+            Column("error_rate", "REAL", "share of wrong predictions; empty without labels"),
+            Column("error_rate_unclamped", "REAL", "the same from outputs before their box, where the device offers them"),
+            Column("held_rate", "REAL", "share of presentations in which theta was held"),
+            Column("seconds", "REAL NOT NULL", "how long it took", "s"),
+        ),
+        superseded=True,
+    ),
+    Table(
+        "traces",
+        "course of one phase, thinned",
+        (
+            _ID,
+            _ATTEMPT,
+            _STEP,
+            _STAGE,
+            Column("phase", "TEXT NOT NULL", "hold or settle"),
+            Column("points", "INTEGER NOT NULL", "number of points"),
+            Column("t", "BLOB NOT NULL", "time of each point", "s of the device", "<f8", "(points,)"),
+            Column("error", "BLOB", "theta - target", "parameter unit", "<f8", "(points, parameters)"),
+            Column("u", "BLOB", "control knobs", "knob unit", "<f8", "(points, controls)"),
+        ),
+        superseded=True,
+    ),
+    Table(
+        "reports",
+        "what a stage reported, by name",
+        (_ID, _ATTEMPT, _STEP, _STAGE, _AT, Column("report", "TEXT NOT NULL", "names and values, in JSON")),
+        superseded=True,
+    ),
+    Table(
+        "events",
+        "what happened: changes of state, commands, device, warnings",
+        (
+            _ID,
+            _ATTEMPT,
+            _AT,
+            _STEP,
+            Column("kind", "TEXT NOT NULL", "state, command, device, session, warning or checkpoint"),
+            Column("word", "TEXT NOT NULL", "the state, the command, or what it is about"),
+            Column("text", "TEXT NOT NULL", "one sentence"),
+        ),
+    ),
+    Table(
+        "alarms",
+        "what needs someone to look",
+        (
+            _ID,
+            _ATTEMPT,
+            Column("raised_at", "REAL NOT NULL", "when", "s since 1970 UTC"),
+            Column("cleared_at", "REAL", "when it was over", "s since 1970 UTC"),
+            Column("name", "TEXT NOT NULL", "what is wrong, in a word"),
+            Column("text", "TEXT NOT NULL", "one sentence"),
+        ),
+    ),
+    Table(
+        "notes",
+        "what people wrote down",
+        (_ID, _ATTEMPT, _AT, _STEP, Column("author", "TEXT NOT NULL", "who"), Column("text", "TEXT NOT NULL", "what")),
+    ),
+)
+
+BY_NAME = {table.name: table for table in TABLES}
+SUPERSEDED = tuple(table.name for table in TABLES if table.superseded)
+
+
+def statements() -> list[str]:
+    """Make the SQL that creates an empty record."""
+    made = []
+    for table in TABLES:
+        columns = ", ".join(f"{column.name} {column.sql}" for column in table.columns)
+        made.append(f"CREATE TABLE {table.name} ({columns})")
+        if table.superseded:
+            made.append(
+                f"CREATE VIEW current_{table.name} AS SELECT * FROM {table.name} AS r WHERE NOT EXISTS "
+                f"(SELECT 1 FROM attempts AS a WHERE a.attempt > r.attempt AND r.id > a.kept_{table.name})"
+            )
+    return made
+
+
+def insert(table: str) -> str:
+    """Make the SQL that inserts one row, its id given by SQLite."""
+    names = [column.name for column in BY_NAME[table].columns if column.name != "id"]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
