@@ -1,0 +1,194 @@
+"""The command line: one thin function per command; what a command needs is imported when it is called.
+
+`aeqlab --help` must answer at once, so nothing but click and the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+ENDINGS = "Exit codes: 0 finished, 1 failed, 2 bad input, 3 stopped, 4 aborted, 5 diverged (docs/exit-codes.md)."
+
+_runs = click.option(
+    "--runs", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+    help="Folder that holds the run folders [default: as the experiment says, else ./runs].",
+)  # fmt: skip
+_quiet = click.option("--quiet", "-q", is_flag=True, help="No progress; only warnings, errors and the last line.")
+_overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Change one value of the experiment, such as train.epochs=1 or device.epsilon=0.05. May be given several times.",
+)  # fmt: skip
+_experiment = click.argument("experiment", metavar="FILE|PRESET")
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"aeqlab {version('aeqlab')}")
+        context.exit()
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which they are written here, which is the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings=CONTEXT, epilog=ENDINGS)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version.")
+def cli() -> None:
+    """Train physical systems with Agnostic Equilibrium Propagation.
+
+    Begin with: aeqlab run linear-regression
+    """
+
+
+@cli.command()
+@_experiment
+@_overrides
+def check(experiment: str, overrides: tuple[str, ...]) -> int:
+    """Find every mistake in an experiment; touches nothing.
+
+    Prints all errors with their lines, the range of every knob, the time and the disk it will take.
+    """
+    from aeqlab.app.checking import check_experiment
+
+    return check_experiment(experiment, overrides)
+
+
+@cli.command(short_help="Put a device through the conformance suite; moves knobs.")
+@_experiment
+@_overrides
+def accept(experiment: str, overrides: tuple[str, ...]) -> int:
+    """Put the experiment's device through the conformance suite; moves its knobs.
+
+    Prints one line per test with its verdict and its numbers.
+    """
+    from aeqlab.app.accepting import accept_device
+
+    return accept_device(experiment, overrides)
+
+
+@cli.command()
+@_experiment
+@_overrides
+@_runs
+@_quiet
+def run(experiment: str, overrides: tuple[str, ...], runs: Path | None, quiet: bool) -> int:
+    """Run an experiment: a file, or a preset by name.
+
+    Presets: linear-regression, linear-slow, mnist-dense, fashion-dense. Ctrl-C stops after this sample, a second one aborts.
+    """
+    from aeqlab.app.running import run_new
+
+    return run_new(experiment, overrides, runs, quiet=quiet)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@_runs
+@_quiet
+def resume(run: str, runs: Path | None, quiet: bool) -> int:
+    """Go on with a run whose process ended, from its last checkpoint."""
+    from aeqlab.app.running import run_again
+
+    return run_again(run, runs, quiet=quiet)
+
+
+@cli.command()
+@_runs
+@click.option("--all", "everything", is_flag=True, help="All of them, not only the last 30.")
+def runs(runs: Path | None, everything: bool) -> int:
+    """List the runs of a folder, newest last."""
+    from aeqlab.app.looking import list_runs
+
+    return list_runs(runs, everything=everything)
+
+
+@cli.command()
+@click.argument("run", metavar="RUN", default="latest")
+@_runs
+def show(run: str, runs: Path | None) -> int:
+    """Show what a run did: state, result, cost, homeostasis, events. RUN is a folder, its name, its last letters, or `latest`."""
+    from aeqlab.app.looking import show_run
+
+    return show_run(run, runs)
+
+
+def _command(name: str, short: str, text: str = "") -> None:
+    """Add one of the commands that go to a run or to the session of a rig."""
+
+    @click.argument("target", metavar="[RUN|RIG]", required=False)
+    @_runs
+    def send(target: str | None, runs: Path | None) -> int:
+        from aeqlab.app.commanding import send_command
+
+        return send_command(name, target, runs)
+
+    cli.command(name, short_help=short, help=f"{short} {text}\n\nWithout a name: of the one run that is going on.")(send)
+
+
+_command("pause", "Pause a run at the next sample boundary.", "On a rig theta is held meanwhile.")
+_command("continue", "Go on with a paused run.")
+_command("stop", "End a run at the next sample boundary.")
+_command("abort", "End a run at the next tick.")
+_command("freeze", "Nudge off, knobs frozen, loops stopped.", "Reading goes on.")
+_command("safe", "Freeze, ramp knobs to rest, outputs off.", "Says line by line how each was confirmed.")
+
+
+@cli.command(short_help="Serve a device until Ctrl-C; runs attach to it.")
+@_experiment
+def session(experiment: str) -> int:
+    """Serve the device of an experiment or rig file until Ctrl-C; runs attach to it."""
+    from aeqlab.app.serving import serve
+
+    return serve(experiment)
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of experiment files, for editors."""
+    import json
+
+    from aeqlab.protocols.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of docs/exit-codes.md; every error becomes a sentence."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(_guarded(lambda: cli.main(args=words, prog_name="aeqlab", standalone_mode=False)))
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    try:
+        return int(call() or 0)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except BrokenPipeError:
+        # the reader of a pipe went away, as `| head` does: nothing to say, and nobody to say it to, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as exc:
+        from aeqlab.app.exits import explain
+
+        return int(explain(exc))
+
+
+if __name__ == "__main__":
+    main()
