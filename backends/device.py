@@ -10,6 +10,7 @@ Arrays are numpy: float64, unless `info.dtype` says otherwise. Samples come firs
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -34,7 +35,7 @@ class Knobs:
     fastest change per second of the device's clock (inf: none).
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]  # a tuple; or names made on demand, where there are millions of knobs
     unit: str
     low: Array
     high: Array
@@ -501,11 +502,19 @@ class Layers(Protocol):
         """Get a copy of each layer's state by name, shape (samples, ...)."""
 
 
+@runtime_checkable
+class StartsAfresh(Protocol):
+    """The state of a sample starts where the last one ended, and can be told not to: an evaluation wants every start alike."""
+
+    def start_from_zeros(self) -> None:
+        """Start the state from zeros in the next `advance`."""
+
+
 CAPABILITIES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         HoldsParameters, WritableParameters, AdjustableCoupling, Epochs, KnowsEnergy, KnowsTruth, Differentiable,
-        Checkpointable, OutputClamp, Layers,
+        Checkpointable, OutputClamp, Layers, StartsAfresh,
     )
 }  # fmt: skip
 
