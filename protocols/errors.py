@@ -19,9 +19,43 @@ ProtocolError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 
 class ProtocolError(Exception):
     """Base of every error of this layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file, and how to mend it.
+
+    `file` is the file as it was named, or the `--set` argument; `line` and `column` count from 1, None where there is no line.
+    `key` is the path of the key, such as `sequence.0.train.beta`, empty where none is concerned.
+    """
+
+    file: str
+    line: int | None
+    column: int | None
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}, column {self.column}"
+        return " ".join(part for part in (f"{place}:", f"{self.key}:" if self.key else "", self.message, self.hint) if part)
+
+
+class FileErrors(ProtocolError):
+    """Everything wrong with the files of an experiment, all at once; one line of the message per problem."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[type[FileErrors], tuple[tuple[Problem, ...]]]:
+        return FileErrors, (self.problems,)
 
 
 class DataError(ProtocolError):
