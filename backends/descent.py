@@ -1,0 +1,196 @@
+"""The physics of section 5.1: gradient steps of state and parameters, each accepted only if the energy does not rise.
+
+One tick is one step (14) of s and one step (15) of theta. A step that lowers the global energy (4) is kept and its size grows by
+5 %; one that raises it is undone and its size halved; one that leaves it unchanged is kept and its size grows or shrinks by 5 %
+at random. Sizes begin anew in each phase. Each sample of a batch is a copy of the system with a size and a test of its own for
+s; all share theta, whose energy is the mean over them.
+
+Time: theta_k moves by eta (epsilon_k / epsilon_min) times its force, and eta is the time that passed; epsilon_min is the smallest
+coupling as built. So (15) is gradient flow with the lag epsilon_min for every knob, also after the coupling was scaled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.costs import Cost
+from aeqlab.backends.couplings import Coupling
+from aeqlab.backends.energies import Energy
+
+Array = NDArray[Any]
+GROW = 1.05
+SHRINK = 0.5
+FIRST_STATE_STEP = 1.0
+
+
+class Descent:
+    """State, parameters and knobs of one simulated system, and the steps by which they move. Works for any energy.
+
+    `theta` (K,), `s` (B, N), `u` (K,), `x` (B, X), `y` (B, Y) or None, and `beta` are replaced, never written into.
+    """
+
+    def __init__(
+        self, energy: Energy, coupling: Coupling, cost: Cost, theta: Array, samples: int, rng: np.random.Generator
+    ) -> None:
+        self.energy, self.coupling, self.cost, self.rng = energy, coupling, cost, rng
+        self.lag = float(coupling.built.min())
+        self.theta = theta
+        self.u = theta
+        self.s = energy.start(samples)
+        self.x = np.zeros((samples, len(energy.inputs)))
+        self.y: Array | None = None
+        self.beta = 0.0
+        self.eta_s = np.full(samples, FIRST_STATE_STEP)
+        self.eta_theta = self.lag
+        self._out = energy.output_index
+        self._rates = coupling.epsilon / self.lag
+
+    # knobs
+    def present(self, x: Array) -> None:
+        """Apply inputs, shape (B, X). Another number of samples wakes the state up anew."""
+        if len(x) != len(self.s):
+            self.s = self.energy.start(len(x))
+            self.y, self.beta = None, 0.0
+        self.x = x
+
+    def nudge(self, y: Array | None, beta: float) -> None:
+        """Apply targets and strength; None and 0 for no nudge."""
+        self.y, self.beta = y, beta
+
+    def set_controls(self, u: Array) -> None:
+        """Apply control knobs, shape (K,)."""
+        self.u = u
+
+    def write(self, theta: Array) -> None:
+        """Put the parameters elsewhere, shape (K,)."""
+        self.theta = theta
+
+    def scale_coupling(self, factor: float) -> None:
+        """Scale every epsilon, counted from those as built."""
+        self.coupling.scale(factor)
+        self._rates = self.coupling.epsilon / self.lag
+
+    def begin_phase(self) -> None:
+        """Set both step sizes to where a phase begins: 1 and epsilon."""
+        self.eta_s = np.full(len(self.s), FIRST_STATE_STEP)
+        self.eta_theta = self.lag
+
+    # time
+    def step_state(self) -> None:
+        """Take one step (14) of every sample's state, inside the box; undone where E + beta C rises."""
+        s, box = self.s, self.energy.box
+        old = self._state_energy(s)
+        g = self.energy.state_gradient(self.theta, self.x, s)
+        if self.beta:
+            g = np.array(g)
+            g[:, self._out] += self.beta * self._cost_gradient(s)
+        new_s = s - self.eta_s[:, None] * g
+        if box is not None:
+            new_s = np.clip(new_s, *box)
+        new = self._state_energy(new_s)
+        kept = new <= old
+        factor = np.where(kept, GROW, SHRINK)
+        unchanged = new == old
+        if unchanged.any():
+            heads = self.rng.random(int(unchanged.sum())) < 0.5
+            factor[unchanged] = np.where(heads, GROW, 1 / GROW)
+        self.eta_s = self.eta_s * factor
+        self.s = new_s if kept.all() else np.where(kept[:, None], new_s, s)
+
+    def step_parameters(self) -> float:
+        """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone."""
+        theta, eta = self.theta, self.eta_theta
+        old = self._parameter_energy(theta)
+        force = self.coupling.gradient(self.u, theta) + self.energy.parameter_gradient(theta, self.x, self.s)
+        new_theta = theta - eta * self._rates * force
+        new = self._parameter_energy(new_theta)
+        if not new <= old:
+            self.eta_theta = eta * SHRINK
+            return 0.0
+        self.theta = new_theta
+        self.eta_theta = eta * (GROW if new < old or self.rng.random() < 0.5 else 1 / GROW)
+        return eta
+
+    def balanced_controls(self, s: Array | None = None) -> Array:
+        """Find the u at which theta stands still against the force of a state (None: the present one)."""
+        force = self.energy.parameter_gradient(self.theta, self.x, self.s if s is None else s)
+        return self.coupling.balance(self.theta, force)
+
+    # what it says
+    def outputs(self) -> Array:
+        """Get a copy of the outputs, shape (B, Y)."""
+        return self.energy.outputs_of(self.s)
+
+    def states(self) -> Array:
+        """Get the states, shape (B, N)."""
+        return self.s
+
+    def put_states(self, s: Array) -> None:
+        """Put the states elsewhere, shape (B, N)."""
+        self.s = s
+
+    def total_energy(self) -> float:
+        """Compute the global energy (4) or (23): U/epsilon + E + beta C, mean over the samples."""
+        return self.coupling.value(self.u, self.theta) + float(self._state_energy(self.s).mean())
+
+    def beyond(self, state_limit: float, theta_limit: float) -> bool:
+        """Tell whether a sum of squares, of any sample's state or of theta, is above its limit or not a number."""
+        s, theta = self.s, self.theta
+        return not (float((s * s).sum(axis=1).max()) <= state_limit and float(theta.dot(theta)) <= theta_limit)
+
+    # checkpoints
+    def snapshot(self) -> dict[str, Any]:
+        """Get everything that decides the future but the random stream, as a tree."""
+        return {
+            "theta": self.theta.copy(), "u": self.u.copy(), "s": self.states().copy(), "x": self.x.copy(), "y": self.y,
+            "beta": self.beta, "eta_s": np.array(self.eta_s), "eta_theta": self.eta_theta, "factor": self.coupling.factor,
+        }  # fmt: skip
+
+    def put_back(self, snapshot: dict[str, Any]) -> None:
+        """Put a snapshot back.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        samples = len(snapshot["x"])
+        energy = self.energy
+        theta = _part(snapshot, "theta", (energy.n_parameters,))
+        u = _part(snapshot, "u", (energy.n_parameters,))
+        s = _part(snapshot, "s", (samples, energy.n_states))
+        x = _part(snapshot, "x", (samples, len(energy.inputs)))
+        y = None if snapshot["y"] is None else _part(snapshot, "y", (samples, len(energy.outputs)))
+        eta_s = _part(snapshot, "eta_s", (samples,))
+        beta, eta_theta = float(snapshot["beta"]), float(snapshot["eta_theta"])
+        self.scale_coupling(float(snapshot["factor"]))
+        self.present(x)
+        self.nudge(y, beta)
+        self.write(theta)
+        self.set_controls(u)
+        self.put_states(s)
+        self._put_steps(eta_s, eta_theta)
+
+    def _put_steps(self, eta_s: Array, eta_theta: float) -> None:
+        self.eta_s, self.eta_theta = eta_s, eta_theta
+
+    def _state_energy(self, s: Array) -> Array:
+        e = self.energy.energy(self.theta, self.x, s)
+        if self.beta and self.y is not None:
+            e = e + self.beta * self.cost.value(s[:, self._out], self.y)
+        return e
+
+    def _cost_gradient(self, s: Array) -> Array:
+        assert self.y is not None  # beta is 0 without targets
+        return self.cost.gradient(s[:, self._out], self.y)
+
+    def _parameter_energy(self, theta: Array) -> float:
+        return self.coupling.value(self.u, theta) + float(self.energy.energy(theta, self.x, self.s).mean())
+
+
+def _part(snapshot: dict[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+    array = np.array(snapshot[name], dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+    return array

@@ -1,0 +1,28 @@
+"""The kinds of devices: their settings as one union by `kind`, and the one call that opens any of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aeqlab.backends.device import Device
+from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
+from aeqlab.backends.simulated_settings import SimulatedSettings
+
+DeviceSettings = SimulatedSettings
+
+
+def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
+    """Open the device that settings describe.
+
+    Args:
+        settings: of any kind; one that is `served` is opened here too, as the session that owns it does.
+        seed: the experiment's seed, which feeds the device's own named streams.
+        base: folder of the file the settings stand in, from which its paths count.
+    Raises:
+        DeviceConfigError: it cannot be built.
+        UserCodeError: the user's code raised.
+    """
+    return settings.open(seed=seed, base=base)
+
+
+__all__ = ["BetaBounds", "DeviceSettings", "Dimensions", "SimulatedSettings", "UnknownUntilPreparing", "open_device"]

@@ -1,0 +1,120 @@
+"""Code of the user's own: loaded by `file.py:Name` or `module:Name`, and blamed by file and line when it raises.
+
+Only what runs an experiment calls `load`; reading settings or a folder never does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aeqlab.backends.errors import BackendError, DeviceConfigError, UserCodeError
+
+_FORM = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_]\w*)")
+
+
+def is_user_code(spec: str) -> bool:
+    """Tell whether a word has the form `file.py:Name` or `module:Name`."""
+    match = _FORM.fullmatch(spec)
+    if match is None:
+        return False
+    place = match["place"]
+    return place.endswith(".py") or all(part.isidentifier() for part in place.split("."))
+
+
+def load(spec: str, base: Path) -> Any:
+    """Import what a user named; this runs their code.
+
+    Args:
+        spec: `file.py:Name`, the path counted from `base`, or `module:Name` of an installed module.
+        base: folder of the file in which the spec stands.
+    Raises:
+        DeviceConfigError: the spec has another form, there is no such file or module, or nothing of that name in it.
+        UserCodeError: their code raised while it was imported; names file and line.
+    """
+    match = _FORM.fullmatch(spec)
+    if match is None or not is_user_code(spec):
+        raise DeviceConfigError(f"{spec!r} does not name user code. Write file.py:Name or module:Name.")
+    place, name = match["place"], match["name"]
+    module = _from_file(spec, base / place) if place.endswith(".py") else _from_module(spec, place)
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        there = ", ".join(sorted(k for k in vars(module) if not k.startswith("_"))[:12])
+        raise DeviceConfigError(f"{spec}: {place} has no {name}. It has: {there or 'nothing'}.") from None
+
+
+@contextmanager
+def blamed(what: str, *passing: type[BaseException]) -> Iterator[None]:
+    """Run user code; whatever it raises becomes a UserCodeError that names its file and line.
+
+    Args:
+        what: how a message should call it, such as `energy bench.py:Net`.
+        passing: further exceptions to let through as they are; errors of the backends always pass.
+    """
+    try:
+        yield
+    except (BackendError, *passing):
+        raise
+    except (Exception, SystemExit) as exc:
+        raise user_error(what, exc) from exc
+
+
+def user_error(what: str, exc: BaseException) -> UserCodeError:
+    """Make the error that names the line of user code in which an exception began."""
+    return UserCodeError(f"{what}: {_place(exc)}{type(exc).__name__}: {exc}".rstrip(": "))
+
+
+def _from_file(spec: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise DeviceConfigError(f"{spec}: there is no file {path}")
+    path = path.resolve()
+    name = f"aeqlab_user_{path.stem}_{abs(hash(path)):x}"
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise DeviceConfigError(f"{spec}: {path} cannot be imported")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickling of the user's classes look here
+    try:
+        with blamed(spec):
+            found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _from_module(spec: str, place: str) -> ModuleType:
+    try:
+        with blamed(spec, ModuleNotFoundError):
+            return importlib.import_module(place)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (place == exc.name or place.startswith(exc.name + ".")):
+            raise DeviceConfigError(
+                f"{spec}: there is no module {exc.name} that Python can import. "
+                f"Install it, or name a file: {place.split('.')[-1]}.py:{spec.rsplit(':', 1)[1]}."
+            ) from exc
+        raise user_error(spec, exc) from exc
+
+
+def _place(exc: BaseException) -> str:
+    """Find the deepest line that is neither of aeqlab, nor of an installed library, nor of Python itself."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{exc.filename}:{exc.lineno}: "
+    ours = str(Path(__file__).resolve().parent)
+    frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith(("<", ours))]
+    theirs = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_python_folder())]
+    chosen = theirs or frames
+    return f"{chosen[-1].filename}:{chosen[-1].lineno}: " if chosen else ""
+
+
+def _python_folder() -> str:
+    return str(Path(traceback.__file__).resolve().parent)
