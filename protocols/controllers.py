@@ -1,0 +1,293 @@
+"""Control laws: how the control knobs answer the error of theta. The loop around them is in `homeostasis`.
+
+A law works on all knobs at once. It gets what a tick brought and returns the next setpoints, cut to the knobs' limits. All
+laws are in velocity form: they add to the value that is really applied, so nothing winds up at a rail or a slew limit, and
+taking over from a hand is without a bump.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import DeviceInfo
+from aeqlab.protocols.errors import HoldError
+from aeqlab.protocols.hold_settings import HomeostasisSettings
+
+Array = NDArray[Any]
+
+
+class Controller:
+    """What every law has: limits, the setpoints it gave last, and the target it was last told.
+
+    Attributes:
+        continuous: whether it moves at every tick; the quasi-static law moves only between windows.
+        u: setpoints given last, shape (controls,), unrounded; of length 0 before the first hold.
+        target: theta last held, shape (parameters,).
+        step: size of the last learning step of each parameter (rms over its block); zeros where none was seen.
+        gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
+    """
+
+    continuous = True
+
+    def __init__(self, settings: HomeostasisSettings, info: DeviceInfo) -> None:
+        self.settings = settings
+        self.info = info
+        self.low, self.high = info.controls.low, info.controls.high
+        self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
+        self.u: Array = np.zeros(0)
+        self.applied: Array | None = None  # readback when the last hold ended
+        self.target: Array | None = None
+        self.step: Array | None = None
+        self.prepared = False
+
+    def prepare(self) -> None:
+        """Work out gains and shares, once, before the first hold: a device that holds theta itself never needs them."""
+        response, n = self.info.response, len(self.info.controls)
+        self.n = n
+        self.gain: Array = np.ones(n) if response is None else _per_knob(response.gain, n)
+        self.lag_s: float | None = None if response is None else float(np.max(response.lag_s, initial=0.0))
+        self.dead_s = 0.0 if response is None else float(np.max(response.dead_time_s, initial=0.0))
+        #: share of the standard gain that is in force: how much of a measured error one correction takes away
+        self.share: Array = np.full(n, min(1.0, self.settings.gain))
+        self.prepared = True
+
+    @property
+    def rate(self) -> Array:
+        """Get how fast a constant error moves the knobs, per second, shape (controls,), for where no lag is known."""
+        raise HoldError(f"{self.info.name}: how theta answers its knob is not known. Identify the response first.")
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over where they are: keep own setpoints if nobody else moved them, else begin at the readback."""
+        u = self.u
+        if len(u) != len(readback) or not self._mine(readback, u):
+            u = np.array(readback, dtype=np.float64)
+        self.u = self.cut(u)
+        return self.u
+
+    def _mine(self, readback: Array, u: Array) -> bool:
+        if self.applied is not None and bool((readback == self.applied).all()):
+            return True
+        room = self.info.controls.step + 1e-9 * (1.0 + np.abs(u))
+        return bool((np.abs(readback - u) <= room).all())
+
+    def cut(self, u: Array) -> Array:
+        """Cut setpoints to the limits, in place."""
+        if self.bounded:
+            np.maximum(u, self.low, out=u)
+            np.minimum(u, self.high, out=u)
+        return u
+
+    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+        """Move after one tick.
+
+        Args:
+            error: theta* - theta, shape (parameters,); 0 for knobs that must stand still (stale reading, slewing).
+            theta: what was read, same shape.
+            dt: device time that passed, in seconds, above 0.
+        Returns:
+            The next setpoints, a new array of shape (controls,).
+        """
+        raise NotImplementedError
+
+    def correct(self, error: Array, room: Array) -> Array:
+        """Move once by a mean error, u += G^-1 (theta* - theta), where that is more than `room` (unit of u). As `tick`."""
+        move = self.share * error / self.gain
+        move[np.abs(move) < room] = 0.0
+        self.u = self.cut(self.u + move)
+        return self.u
+
+    def state(self) -> dict[str, Any]:
+        """Get what decides the future, as a tree for `wire.pack`."""
+        return {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back that `state` gave."""
+        self.u, self.applied, self.target = state["u"], state["applied"], state["target"]
+        self.step = state["step"]
+
+
+class Integral(Controller):
+    """Integral control: u += Ki dt (theta* - theta), eqs. 16-17, with Ki = 1/(4 k tau), less with dead time.
+
+    Source: Scellier et al. 2022, section 5.1; with dead time d the gain is at most 1/(2 k (tau + d)), where d counts half a
+    tick for the time between a reading and the move that follows from it.
+    """
+
+    ki: Array
+    _ki: Any
+
+    def prepare(self) -> None:
+        """Work out the gains. Raises HoldError where there are none."""
+        super().prepare()
+        standard = None if self.info.response is None else standard_integral_gain(self.info)
+        if self.settings.ki is not None:
+            self.ki = _per_knob(self.settings.ki, self.n)
+            if standard is not None:
+                self.share = np.minimum(1.0, np.abs(self.ki / standard))
+        elif standard is not None:
+            self.ki = self.settings.gain * standard
+        else:
+            raise HoldError(
+                f"{self.info.name}: how theta answers its knob is not known, so integral control has no gain. "
+                "Identify the response, or give homeostasis.ki."
+            )
+        same = self.n > 0 and bool((self.ki == self.ki[0]).all())
+        self._ki = float(self.ki[0]) if same else self.ki
+
+    @property
+    def rate(self) -> Array:
+        """Get the integral gain, per second, shape (controls,)."""
+        return self.ki
+
+    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+        """Move after one tick."""
+        u = self.u + error * (self._ki * dt)
+        if self.bounded:
+            np.maximum(u, self.low, out=u)
+            np.minimum(u, self.high, out=u)
+        self.u = u
+        return u
+
+
+class PID(Controller):
+    """Proportional, integral, derivative; proportional and derivative act on the measurement, so a new target gives no kick.
+
+    u += Ki dt (theta* - theta) - Kp dtheta - Kd d(dtheta/dt). Gains left out follow the SIMC rules for a plant of gain k, lag tau
+    and dead time d, with a closed loop of c = max(tau, d): Kp = tau / (k (c + d)), Ki = Kp / min(tau, 4 (c + d)), Kd = 0.
+    """
+
+    kp: Array
+    ki: Array
+    kd: Array | None
+    _theta: Array | None = None
+    _slope: Array | None = None
+
+    def prepare(self) -> None:
+        """Work out the gains. Raises HoldError where there are none."""
+        super().prepare()
+        settings, n = self.settings, self.n
+        if self.info.response is None and settings.ki is None:
+            raise HoldError(
+                f"{self.info.name}: how theta answers its knob is not known, so a PID loop has no gains. "
+                "Identify the response, or give homeostasis.ki and kp."
+            )
+        if self.info.response is not None:
+            lag, dead = _per_knob(self.info.response.lag_s, n), _delay(self.info, n)
+            close = np.maximum(lag, dead) + dead
+            self.kp = settings.gain * lag / (self.gain * close)
+            self.ki = self.kp / np.minimum(lag, 4.0 * close)
+        else:
+            self.kp = np.zeros(n)
+        if settings.ki is not None:
+            given = _per_knob(settings.ki, n)
+            if self.info.response is not None:
+                self.share = np.minimum(1.0, np.abs(given / self.ki))
+            self.ki = given
+        if settings.kp is not None:
+            self.kp = _per_knob(settings.kp, n)
+        self.kd = _per_knob(settings.kd, n) if settings.kd is not None else None
+
+    @property
+    def rate(self) -> Array:
+        """Get the integral gain, per second, shape (controls,)."""
+        return self.ki
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over; the first reading gives no kick."""
+        self._theta = self._slope = None
+        return super().start(readback)
+
+    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+        """Move after one tick."""
+        move = self.ki * dt * error
+        if self._theta is not None:
+            still = error == 0.0
+            change = np.where(still, 0.0, theta - self._theta)
+            move -= self.kp * change
+            if self.kd is not None:
+                rate = change / dt
+                if self._slope is not None:
+                    move -= self.kd * np.where(still, 0.0, rate - self._slope)
+                self._slope = rate
+            self._theta = np.where(still, self._theta, theta)
+        else:
+            self._theta = theta.copy()
+        self.u = self.cut(self.u + move)
+        return self.u
+
+    def state(self) -> dict[str, Any]:
+        """Get what decides the future."""
+        return super().state() | {"theta": self._theta, "rate": self._slope}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back that `state` gave."""
+        super().restore(state)
+        self._theta, self._slope = state["theta"], state["rate"]
+
+
+class QuasiStatic(Controller):
+    """For slow scanners: wait, read all, u += G^-1 (theta* - theta), repeat; the knobs stand still in between."""
+
+    continuous = False
+
+    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+        """Move after one tick."""
+        return self.u
+
+
+class Ideal(Controller):
+    """The device holds theta itself (section 5.3); there is nothing to move."""
+
+    continuous = False
+
+    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+        """Move after one tick."""
+        raise HoldError(
+            f"{self.info.name} does not hold its parameters itself. Choose the integral, pid or quasi-static controller."
+        )
+
+
+def make_controller(settings: HomeostasisSettings, info: DeviceInfo) -> Controller:
+    """Make the control law that the settings ask for, for one device.
+
+    Where the settings name none this is the integral law; `hold` lets a device that holds its parameters do it itself.
+
+    Raises:
+        HoldError: a list of gains or tolerances that does not have one entry per knob.
+    """
+    for name in ("ki", "kp", "kd", "tolerance"):
+        value = getattr(settings, name)
+        if isinstance(value, list) and len(value) != len(info.controls):
+            raise HoldError(
+                f"homeostasis.{name}: {len(value)} values for the {len(info.controls)} control knobs of {info.name}. "
+                "Give one number for all, or one per knob."
+            )
+    laws: dict[str | None, type[Controller]] = {"pid": PID, "quasi-static": QuasiStatic, "ideal": Ideal}
+    return laws.get(settings.controller, Integral)(settings, info)
+
+
+def _per_knob(value: Any, n: int) -> Array:
+    return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), (n,)))
+
+
+def _delay(info: DeviceInfo, n: int) -> Array:
+    """Dead time of each loop: the device's own, and half a tick."""
+    assert info.response is not None
+    return _per_knob(info.response.dead_time_s, n) + 0.5 * (info.tick_s or 0.0)
+
+
+def standard_integral_gain(info: DeviceInfo) -> Array:
+    """Compute Ki = min(1/(4 k tau), 1/(2 k (tau + d))) of each knob, in 1/s per unit of gain, shape (controls,).
+
+    Raises:
+        HoldError: a knob that does not move its parameter, or at once.
+    """
+    assert info.response is not None
+    n = len(info.controls)
+    gain, lag = _per_knob(info.response.gain, n), _per_knob(info.response.lag_s, n)
+    if not (np.isfinite(gain).all() and (gain != 0).all() and (lag > 0).all()):
+        raise HoldError(f"{info.name}: a knob with gain 0 or lag 0 s cannot be controlled. Identify the response again.")
+    return np.asarray(1.0 / (gain * np.maximum(4.0 * lag, 2.0 * (lag + _delay(info, n)))))

@@ -1,0 +1,352 @@
+"""Homeostasis: move the control knobs until theta stands at its target. The loop; the laws are in `controllers`.
+
+It is written over `advance` alone and looks at the stop request at every tick. Where the window test decides
+(`accept: settled`) a hold has two parts. First the law moves u until theta is near its target. Then u stands still while
+windows of readings are averaged; what they show to be left over is corrected at once, u += G^-1 (theta* - theta), and read
+again. So u is at rest when it is clamped, and the mean of the last window is theta at exactly that u.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.checks import checked_vector
+from aeqlab.backends.device import Device, DeviceInfo, Flag, Readout, WritableParameters
+from aeqlab.backends.errors import DivergedError
+from aeqlab.protocols.controllers import Controller, Ideal, make_controller
+from aeqlab.protocols.errors import CapabilityError
+from aeqlab.protocols.hold_settings import Accept, HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.reports import HoldReport, Verdict
+from aeqlab.protocols.settling import (
+    Freshness,
+    Interrupt,
+    Trace,
+    Window,
+    averaged,
+    block_rms,
+    dead_reading,
+    holds_parameters,
+    parameter_noise,
+    rest,
+    rounding,
+    still,
+    thinned,
+)
+
+__all__ = ["Accept", "Controller", "HomeostasisSettings", "SettlingSettings", "Ticks", "hold", "make_controller"]
+
+Array = NDArray[Any]
+
+#: The mean of a window must be inside the tolerance by this many of its standard deviations, or follow a small correction.
+GUARD_SIGMAS = 3.0
+#: A correction is small, and need not be looked at twice, up to this many tolerances.
+SMALL_CORRECTION = 1.5
+#: A window reads this many times the N of the tolerance 3 noise / sqrt(N), so that its mean is known to a fifth of it.
+READS_PER_N = 3.0
+
+
+def hold(
+    device: Device,
+    theta: Array | None,
+    settings: HomeostasisSettings,
+    controller: Controller,
+    *,
+    interrupt: Interrupt | None = None,
+    trace: Trace | None = None,
+) -> HoldReport:
+    """Move u so that theta stands at its target while the system settles.
+
+    Args:
+        device: the device; inputs and nudge are what was presented and nudged.
+        theta: target, shape (parameters,), in the unit of the parameters; None: where it was last told, or is now.
+        settings: when theta counts as held, and how long to try.
+        controller: the law, kept from hold to hold so that it starts from its last setpoints.
+        interrupt: called before every tick; raises to leave. The knobs then stay where they are.
+        trace: gets time (s), theta - theta* and u, thinned.
+    Returns:
+        How it ended, with the window's mean as readout where read noise is known.
+    Raises:
+        ArrayRefusedError: a target of the wrong shape or not finite.
+        CapabilityError: the settings ask for something this device is not able to do.
+        HoldError: the law has no gains, because the response of the device is not known.
+        DivergedError: a reading is not a finite number.
+    """
+    trace = thinned(trace) if trace is not None else None
+    if holds_parameters(device):
+        if settings.controller in (None, "ideal"):
+            return _hold_exactly(device, theta, settings, interrupt, trace)
+        device.hold_exactly(False)  # type: ignore[attr-defined]
+    if isinstance(controller, Ideal):
+        raise CapabilityError(
+            f"{controller.info.name} does not hold its parameters itself. Choose the integral, pid or quasi-static controller."
+        )
+    if not controller.prepared:
+        controller.prepare()
+    info = controller.info
+    target = _target(device, theta, controller, interrupt)
+    stage = _stager(device, info)
+    controller.start(device.controls())
+    loop = _Loop(device, info, settings, controller, target, stage, interrupt, trace)
+    report = loop.for_ticks(settings.accept.ticks) if isinstance(settings.accept, Ticks) else loop.until_settled()
+    controller.applied = device.controls()
+    return report
+
+
+def allowed_error(settings: HomeostasisSettings, controller: Controller, target: Array, n: float | Array) -> Array:
+    """Compute the tolerance max(0.1 step, 0.6 LSB, 3 noise / sqrt(N)) of every parameter, shape (parameters,).
+
+    Where neither step, LSB nor noise is known it is 1e-4 of the larger of 1 and the rms of the target.
+
+    Args:
+        settings, controller: `controller.step` is the last learning step, unless the settings say one.
+        target: theta*, shape (parameters,).
+        n: independent readings that are averaged.
+    """
+    info = controller.info
+    if settings.tolerance != "auto":
+        return np.array(np.broadcast_to(np.asarray(settings.tolerance, dtype=np.float64), target.shape))
+    step: Any = settings.step if settings.step is not None else controller.step
+    known = step is not None
+    tolerance = 3.0 * parameter_noise(info) / np.sqrt(n)
+    lsb = 0.6 * info.controls.step * np.abs(controller.gain)
+    np.maximum(tolerance, lsb, out=tolerance)
+    if known:
+        np.maximum(tolerance, 0.1 * step, out=tolerance)
+    else:
+        tolerance = np.where(tolerance > 0, tolerance, 1e-4 * np.maximum(1.0, block_rms(info, target)))
+    return np.maximum(tolerance, rounding(info, target))
+
+
+def _target(device: Device, theta: Array | None, controller: Controller, interrupt: Interrupt | None) -> Array:
+    """Get the target, and learn from it how large a step is."""
+    info = controller.info
+    if theta is None:
+        if controller.target is None:
+            if interrupt is not None:
+                interrupt()
+            now = device.advance().parameters
+            if now is None:
+                raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
+            controller.target = np.array(now, dtype=np.float64)
+        return controller.target
+    target = checked_vector("target of theta", theta, info.n_parameters)
+    if controller.target is not None and controller.target.shape == target.shape:
+        step = block_rms(info, target - controller.target)
+        if step.any():
+            controller.step = step if controller.step is None else np.maximum(step, 0.3 * controller.step)
+    controller.target = target
+    return target
+
+
+def _stager(device: Device, info: DeviceInfo) -> Callable[[Array], None]:
+    """Get the shortest way to the knobs: what a law gives is finite and within limits, and need not be checked twice."""
+    standard = type(device).set_controls is Device.set_controls
+    return device._set_controls if standard and info.dtype == "float64" else device.set_controls
+
+
+def _hold_exactly(
+    device: Device, theta: Array | None, settings: HomeostasisSettings, interrupt: Interrupt | None, trace: Trace | None
+) -> HoldReport:
+    """Let the device hold theta itself (section 5.3), and wait for its state to come to rest."""
+    if theta is not None:
+        now = device.parameters()  # type: ignore[attr-defined]
+        if not np.array_equal(now, theta):
+            if not isinstance(device, WritableParameters):
+                raise CapabilityError(
+                    f"{device.info.name} holds its parameters where they are; they cannot be told to be elsewhere."
+                )
+            device.write_parameters(theta)
+    device.hold_exactly(True)  # type: ignore[attr-defined]
+    calm = SettlingSettings(
+        accept=settings.accept,
+        window=settings.window,
+        reads=settings.reads,
+        timeout=settings.timeout,
+        max_ticks=settings.max_ticks,
+    )
+    report = rest(device, calm, interrupt, trace)
+    return HoldReport(report.accepted, report.verdict, report.ticks, report.duration_s, report.readout)
+
+
+class _Loop:
+    """One hold: what it works with, and the two rules by which it ends."""
+
+    def __init__(
+        self,
+        device: Device,
+        info: DeviceInfo,
+        settings: HomeostasisSettings,
+        controller: Controller,
+        target: Array,
+        stage: Callable[[Array], None],
+        interrupt: Interrupt | None,
+        trace: Trace | None,
+    ) -> None:
+        self.device, self.info, self.settings, self.controller = device, info, settings, controller
+        self.target, self.stage, self.interrupt, self.trace = target, stage, interrupt, trace
+        self.timed = info.tick_s is not None  # a device with ticks of its own may deliver late; section 5.1 never does
+        self.newest = Freshness(info.n_parameters)
+        self.stale_ticks = 0
+        self.before: Array | None = None  # knobs at the tick before, while they slew
+
+    def for_ticks(self, ticks: int) -> HoldReport:
+        """Move at each of a number of ticks: eqs. 14-16 as they stand."""
+        advance, tick, stage, target = self.device.advance, self.controller.tick, self.stage, self.target
+        interrupt, trace, none, careful = self.interrupt, self.trace, Flag.NONE, self.timed
+        passed, infinite = 0.0, np.inf
+        for _ in range(ticks):
+            if interrupt is not None:
+                interrupt()
+            readout = advance()
+            dt = readout.dt
+            error = target - readout.parameters
+            if not error.dot(error) < infinite:
+                raise DivergedError(f"{self.info.name}: theta reads as not finite, or is beyond all bounds")
+            if dt > 0.0:  # a refused step of theta moves no knob
+                passed += dt
+                if careful or readout.flags is not none:
+                    stage(tick(self._usable(readout, error), readout.parameters, dt))
+                else:
+                    stage(tick(error, readout.parameters, dt))
+            if trace is not None:
+                trace(readout.t, -error, self.controller.u)
+        tolerance = allowed_error(self.settings, self.controller, target, 1.0)
+        return self._report(True, Verdict.TICKS, ticks, passed, readout, -error, tolerance)
+
+    def until_settled(self) -> HoldReport:
+        """Move until theta is near, then let u stand still, average, correct and look again until the window test passes."""
+        info, settings, controller, target = self.info, self.settings, self.controller, self.target
+        lag = controller.lag_s if controller.lag_s is not None else 1.0 / (4.0 * float(np.min(np.abs(controller.rate))))
+        dead = controller.dead_s
+        span, wait = settings.window * lag, dead + 3.0 * lag
+        noise, lsb = parameter_noise(info), info.controls.step
+        near: Array | None = None
+        approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
+        passed = rest_from = last_fresh = railed = 0.0
+        window, outputs = Window(), Window()
+        verdict = Verdict.TIMEOUT
+        ticks, error = 0, np.zeros(0)
+        while ticks < settings.max_ticks and passed <= settings.timeout * (lag + dead):
+            if self.interrupt is not None:
+                self.interrupt()
+            readout = self.device.advance()
+            ticks += 1
+            dt, theta = readout.dt, readout.parameters
+            if theta is None:
+                raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
+            passed += dt
+            error = target - theta
+            if not error.dot(error) < np.inf:
+                raise DivergedError(f"{info.name}: theta reads as not finite, or is beyond all bounds")
+            if self.trace is not None:
+                self.trace(readout.t, -error, controller.u)
+            if dt <= 0.0:  # a refused step of theta: nothing moved, nothing new was read
+                continue
+            fresh, moving = self._fresh(readout), self._moving(readout)
+            if fresh is None or fresh.any():
+                last_fresh = passed
+            elif passed - last_fresh > wait + span + 10.0 * dt:
+                verdict = Verdict.STALE
+                break
+            rails = self._rails()
+            railed = passed if rails is None else railed
+            if approaching:
+                if near is None:
+                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, lag / dt)) + 3.0 * noise
+                arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
+                seen = fresh is None or bool(fresh.all())
+                if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
+                    approaching, rest_from = False, passed
+                else:
+                    self.stage(controller.tick(_masked(error, fresh, moving), theta, dt))
+                continue
+            if moving is not None:
+                rest_from = passed
+                window.clear()
+                outputs.clear()
+            elif passed - rest_from >= wait:
+                window.add(readout.t, error, fresh)
+                outputs.add(readout.t, readout.outputs.ravel(), None)
+                if not window.full(span, settings.reads):
+                    continue
+                figures = window.figures()
+                if dead_reading(figures, noise):
+                    verdict = Verdict.STALE
+                    break
+                tolerance = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
+                off = np.abs(figures.mean)
+                sure = small | (off + GUARD_SIGMAS * noise / np.sqrt(figures.reads) <= tolerance)
+                quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
+                if rails is None and (sure & quiet & (off <= tolerance)).all():
+                    mean = self._mean(readout, figures.mean, outputs, noise)
+                    return self._report(True, Verdict.SETTLED, ticks, passed, mean, -figures.mean, tolerance)
+                if rails is not None and railed <= rest_from:
+                    verdict = Verdict.SATURATED
+                    error = figures.mean
+                    break
+                ratio = float(np.max(off / tolerance, initial=0.0))
+                if controller.continuous and ratio > 3.0 and ratio > 0.7 * worst:
+                    approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
+                else:
+                    before = controller.u
+                    u = controller.correct(figures.mean, 0.5 * lsb)
+                    small = np.abs((u - before) * controller.gain) <= SMALL_CORRECTION * tolerance
+                    self.stage(u)
+                    worst = ratio
+                rest_from = passed
+                window.clear()
+                outputs.clear()
+        tolerance = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
+        if verdict is Verdict.TIMEOUT and self._rails() is not None:
+            verdict = Verdict.SATURATED
+        return self._report(False, verdict, ticks, passed, readout, -error, tolerance)
+
+    def _mean(self, readout: Readout, mean_error: Array, outputs: Window, noise: Array) -> Readout:
+        both = np.concatenate([self.target - mean_error, outputs.figures().mean])
+        return averaged(readout, both, np.concatenate([noise, np.tile(self.info.outputs.noise, len(readout.outputs))]))
+
+    def _report(
+        self, accepted: bool, verdict: Verdict, ticks: int, passed: float, readout: Readout, error: Array, tolerance: Array
+    ) -> HoldReport:
+        rails = self._rails()
+        rails = np.zeros(len(error), dtype=bool) if rails is None else rails
+        return HoldReport(accepted, verdict, ticks, passed, readout, error, tolerance, rails, self.stale_ticks)
+
+    def _usable(self, readout: Readout, error: Array) -> Array:
+        """Set the error to 0 where an integrator must stand still: no fresh reading, or a knob on its way."""
+        return _masked(error, self._fresh(readout), self._moving(readout))
+
+    def _fresh(self, readout: Readout) -> Array | None:
+        """Get which parameters were read anew; None where all were."""
+        fresh = self.newest.of(readout.t, readout.parameter_ages_s, readout.flags)
+        if fresh is not None and not fresh.any():
+            self.stale_ticks += 1
+        return fresh
+
+    def _moving(self, readout: Readout) -> Array | None:
+        """Get which knobs are still on their way to their setpoints; None where none is."""
+        if readout.flags is Flag.NONE or not readout.flags & Flag.SLEWING:
+            self.before = None
+            return None
+        now, before = self.device.controls(), self.before
+        self.before = now
+        moving: Array = np.ones(len(now), dtype=bool) if before is None else now != before
+        return moving if moving.any() else None
+
+    def _rails(self) -> Array | None:
+        """Get which knobs stand at a limit; None where none does."""
+        u = self.controller.u
+        if not self.controller.bounded:
+            return None
+        rails: Array = (u <= self.controller.low) | (u >= self.controller.high)
+        return rails if rails.any() else None
+
+
+def _masked(error: Array, fresh: Array | None, moving: Array | None) -> Array:
+    if fresh is not None:
+        error = np.where(fresh, error, 0.0)
+    return error if moving is None else np.where(moving, 0.0, error)

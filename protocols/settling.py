@@ -1,0 +1,304 @@
+"""Settling: the window test under noise, and the loop that waits with clamped knobs until a phase has come to rest.
+
+Settled means a window: every fresh reading in it counts, none is from before it began, and its mean, its slope and its
+spread are judged against what is asked for and against the read noise that is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Device, DeviceInfo, Flag, HoldsParameters, Readout
+from aeqlab.backends.errors import DivergedError
+from aeqlab.protocols.hold_settings import Accept, SettlingSettings, Ticks
+from aeqlab.protocols.reports import SettleReport, Verdict
+
+__all__ = ["Accept", "SettlingSettings", "Ticks", "settle"]
+
+Array = NDArray[Any]
+Interrupt = Callable[[], None]
+#: Called with time (s), error of theta and u (or None); the arrays are its own to keep.
+Trace = Callable[[float, Array | None, Array | None], None]
+
+#: A slope is noise as long as it is below this many of its own standard deviations.
+SLOPE_SIGMAS = 4.0
+
+
+class Freshness:
+    """Which values of a row of readouts are new: measured later than the newest one seen before."""
+
+    def __init__(self, n: int) -> None:
+        self._newest = np.full(n, -np.inf)
+
+    def of(self, t: float, ages: Array | None, flags: Flag) -> Array | None:
+        """Get a mask of what is new, shape (n,); None where everything is, as told by flags and ages alike."""
+        if ages is None or (flags is Flag.NONE and not ages.any()):
+            return None
+        measured = t - ages
+        fresh: Array = measured > self._newest + 1e-9 * (1.0 + abs(t))
+        np.maximum(self._newest, measured, out=self._newest)
+        return None if fresh.all() else fresh
+
+
+class Figures(NamedTuple):
+    """What a window of readings says of each channel; arrays of shape (channels,)."""
+
+    reads: Array  #: fresh readings
+    mean: Array
+    slope: Array  #: change per second, least squares
+    spread: Array  #: standard deviation about that line
+    lever_s: Array  #: root of the sum of squared distances in time; the slope's standard deviation is noise / lever
+
+
+class Window:
+    """The readings since a window began: rows of channels with their times, and which of them were fresh."""
+
+    def __init__(self) -> None:
+        self.t: list[float] = []
+        self.rows: list[Array] = []
+        self.masks: list[Array | None] = []
+
+    def add(self, t: float, row: Array, fresh: Array | None) -> None:
+        """Take in one reading; `fresh` is None where every channel is."""
+        self.t.append(t)
+        self.rows.append(row)
+        self.masks.append(fresh)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.t, self.rows, self.masks = [], [], []
+
+    def drop(self, n: int) -> None:
+        """Forget the n oldest readings."""
+        del self.t[:n], self.rows[:n], self.masks[:n]
+
+    def full(self, span_s: float, reads: int) -> bool:
+        """Tell whether it is long enough and every channel was read often enough."""
+        if len(self.t) < reads or self.t[-1] - self.t[0] < span_s * (1.0 - 1e-9):
+            return False
+        if all(mask is None for mask in self.masks):
+            return True
+        return bool((self._weights().sum(axis=0) >= reads).all())
+
+    def figures(self) -> Figures:
+        """Compute what it says of each channel."""
+        x = np.array(self.rows, dtype=np.float64)
+        w = self._weights()
+        t = np.array(self.t)[:, None]
+        count = w.sum(axis=0)
+        mean_t = (w * t).sum(axis=0) / count
+        mean = (w * x).sum(axis=0) / count
+        dt, dx = t - mean_t, x - mean
+        lever = (w * dt * dt).sum(axis=0)
+        slope = np.divide((w * dt * dx).sum(axis=0), lever, out=np.zeros_like(mean), where=lever > 0)
+        residual = dx - slope * dt
+        spread = np.sqrt((w * residual * residual).sum(axis=0) / np.maximum(count - 2.0, 1.0))
+        return Figures(count, mean, slope, spread, np.sqrt(lever))
+
+    def _weights(self) -> Array:
+        ones = np.ones_like(self.rows[0], dtype=np.float64)
+        return np.array([ones if mask is None else mask for mask in self.masks], dtype=np.float64)
+
+
+def still(figures: Figures, span_s: float, noise: Array, tolerance: Array) -> Array:
+    """Tell which channels stand still: no slope and no spread beyond the tolerance that the noise does not explain."""
+    slope_noise = np.divide(noise, figures.lever_s, out=np.zeros_like(noise), where=figures.lever_s > 0)
+    level = np.abs(figures.slope) <= np.maximum(tolerance / span_s, SLOPE_SIGMAS * slope_noise)
+    quiet = figures.spread <= noise * (1.0 + 4.0 / np.sqrt(2.0 * figures.reads)) + 0.5 * tolerance
+    return np.asarray(level & quiet)
+
+
+def dead_reading(figures: Figures, noise: Array) -> bool:
+    """Tell whether the readings repeat to the last bit though they are known to be noisy: a stale reading served as fresh."""
+    return bool(len(noise)) and bool((noise > 0).all() and (figures.spread == 0).all() and (figures.slope == 0).all())
+
+
+def lag_of(info: DeviceInfo) -> tuple[float, float]:
+    """Get the slowest lag and dead time, in seconds; a lag of 0 where the response is not known (then readings are counted)."""
+    if info.response is None:
+        return 0.0, 0.0
+    return float(np.max(info.response.lag_s, initial=0.0)), float(np.max(info.response.dead_time_s, initial=0.0))
+
+
+def parameter_noise(info: DeviceInfo) -> Array:
+    """Get the read noise of every parameter, shape (parameters,)."""
+    noise = np.zeros(info.n_parameters)
+    for block in info.parameters:
+        noise[block.slice] = block.noise
+    return noise
+
+
+def block_rms(info: DeviceInfo, values: Array) -> Array:
+    """Compute the root mean square of each block of parameters, repeated for each of them, shape (parameters,)."""
+    out = np.empty(len(values))
+    for block in info.parameters:
+        part = values[block.slice]
+        out[block.slice] = math.sqrt(float(part @ part) / max(len(part), 1))
+    return out
+
+
+def rounding(info: DeviceInfo, values: Array) -> Array:
+    """Get what the device's float type cannot resolve at these values, with room for a few operations."""
+    return np.asarray((1e-9 if info.dtype == "float64" else 1e-5) * (1.0 + np.abs(values)))
+
+
+def holds_parameters(device: Device) -> bool:
+    """Tell whether a device holds theta itself; remembered per class, since it is asked in every phase."""
+    kind = type(device)
+    if kind not in _HOLDS:
+        _HOLDS[kind] = isinstance(device, HoldsParameters)
+    return _HOLDS[kind]
+
+
+_HOLDS: dict[type, bool] = {}
+
+
+def thinned(trace: Trace, keep: int = 256) -> Trace:
+    """Thin a trace: every tick at first, every second after `keep` of them, every fourth after as many again, and so on."""
+    seen, stride, kept = 0, 1, 0
+
+    def take(t: float, error: Array | None, u: Array | None) -> None:
+        nonlocal seen, stride, kept
+        if seen % stride == 0:
+            trace(t, error, u)
+            kept += 1
+            if kept == keep:
+                stride, kept = stride * 2, 0
+        seen += 1
+
+    return take
+
+
+def settle(
+    device: Device, settings: SettlingSettings, *, interrupt: Interrupt | None = None, trace: Trace | None = None
+) -> SettleReport:
+    """Let state and parameters come to rest with the knobs where they are.
+
+    Args:
+        device: what to wait for; a device that holds its parameters lets go of them first.
+        settings: when it counts as at rest.
+        interrupt: called before every tick; raises to leave.
+        trace: gets time, movement of theta since the phase began and None, thinned.
+    Returns:
+        How it ended. After the window test the readout is the window's mean where read noise is known.
+    Raises:
+        DivergedError: a reading is not a finite number.
+    """
+    if holds_parameters(device):
+        device.hold_exactly(False)  # type: ignore[attr-defined]
+    return rest(device, settings, interrupt, thinned(trace) if trace is not None else None)
+
+
+def rest(device: Device, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None) -> SettleReport:
+    """Wait until everything that is read stands still, or for the ticks that are asked for. As `settle`."""
+    info = device.info
+    if info.settles_at_once:
+        if interrupt is not None:
+            interrupt()
+        readout = device.advance()
+        return SettleReport(True, Verdict.EXACT, 1, readout.dt, readout)
+    if isinstance(settings.accept, Ticks):
+        return _ticks(device, settings.accept.ticks, interrupt, trace)
+    return _settled(device, info, settings, interrupt, trace)
+
+
+def _ticks(device: Device, ticks: int, interrupt: Interrupt | None, trace: Trace | None) -> SettleReport:
+    advance = device.advance
+    passed = 0.0
+    first: Array | None = None
+    for _ in range(ticks):
+        if interrupt is not None:
+            interrupt()
+        readout = advance()
+        passed += readout.dt
+        if trace is not None and readout.parameters is not None:
+            first = readout.parameters if first is None else first
+            trace(readout.t, readout.parameters - first, None)
+    return SettleReport(True, Verdict.TICKS, ticks, passed, readout)
+
+
+def _settled(
+    device: Device, info: DeviceInfo, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None
+) -> SettleReport:
+    lag, dead = lag_of(info)
+    reads = settings.reads if lag else max(settings.reads, 10)
+    span, wait, limit = settings.window * lag, dead + 4.0 * lag, settings.timeout * (lag + dead)
+    n = info.n_parameters
+    noise: Array | None = None
+    first: Array | None = None
+    window, newest, newest_out = Window(), Freshness(n), Freshness(len(info.outputs))
+    last_fresh = passed = 0.0
+    verdict = Verdict.TIMEOUT
+    ticks = 0
+    while ticks < settings.max_ticks:
+        if interrupt is not None:
+            interrupt()
+        readout = device.advance()
+        ticks += 1
+        passed += readout.dt
+        outputs, theta = readout.outputs, readout.parameters
+        row = outputs.ravel() if theta is None else np.concatenate([theta, outputs.ravel()])
+        if noise is None or first is None:
+            out_noise = np.tile(info.outputs.noise, len(outputs))
+            noise = out_noise if theta is None else np.concatenate([parameter_noise(info), out_noise])
+            first = row
+        if not np.isfinite(row).all():
+            raise DivergedError(f"{info.name}: a reading is not a finite number")
+        if trace is not None and theta is not None:
+            trace(readout.t, theta - first[:n], None)
+        if readout.dt > 0.0:
+            fresh = _both(newest, newest_out, readout)
+            if fresh is None or fresh.all():
+                last_fresh = passed
+            elif not fresh.any():
+                if passed - last_fresh > wait + span + 10.0 * readout.dt:
+                    verdict = Verdict.STALE
+                    break
+                continue
+            if passed >= wait and ticks > 1:
+                window.add(readout.t, row, fresh)
+                if window.full(span, reads):
+                    figures = window.figures()
+                    if dead_reading(figures, noise):
+                        verdict = Verdict.STALE
+                        break
+                    moved = np.abs(figures.mean - first)
+                    if theta is not None:
+                        moved[:n] = block_rms(info, moved[:n])
+                    allowed = np.maximum(settings.tolerance * moved, rounding(info, figures.mean))
+                    if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all():
+                        mean = averaged(readout, figures.mean, noise)
+                        return SettleReport(True, Verdict.SETTLED, ticks, passed, mean)
+                    window.drop(max(1, len(window.t) // 3))
+        if limit and passed > limit:
+            break
+    return SettleReport(False, verdict, ticks, passed, readout)
+
+
+def averaged(readout: Readout, mean: Array, noise: Array) -> Readout:
+    """Put the window's mean into a readout, channel by channel, where there is noise to average away."""
+    theta = readout.parameters
+    n = 0 if theta is None else len(theta)
+    outputs = np.where(noise[n:] > 0, mean[n:], readout.outputs.ravel()).reshape(readout.outputs.shape)
+    if theta is not None:
+        theta = np.where(noise[:n] > 0, mean[:n], theta)
+    return readout._replace(outputs=outputs, parameters=theta)
+
+
+def _both(newest: Freshness, newest_out: Freshness, readout: Readout) -> Array | None:
+    """Get which values of a row of theta and outputs are new; None where all are."""
+    outputs = newest_out.of(readout.t, readout.output_ages_s, readout.flags)
+    theta = None if readout.parameters is None else newest.of(readout.t, readout.parameter_ages_s, readout.flags)
+    if outputs is None and theta is None:
+        return None
+    samples = len(readout.outputs)
+    right = np.ones(readout.outputs.size, dtype=bool) if outputs is None else np.tile(outputs, samples)
+    if readout.parameters is None:
+        return right
+    left = np.ones(len(readout.parameters), dtype=bool) if theta is None else theta
+    return np.concatenate([left, right])
