@@ -46,7 +46,8 @@ class HalfSquaredError(Cost):
     def value(self, outputs: Array, targets: Array) -> Array:
         """Compute 1/2 |s - y|^2."""
         d = outputs - targets
-        return 0.5 * (d * d).sum(axis=1)
+        value: Array = 0.5 * (d * d).sum(axis=1)
+        return value
 
     def gradient(self, outputs: Array, targets: Array) -> Array:
         """Compute s - y."""
@@ -65,15 +66,18 @@ class LogCosh(Cost):
     def value(self, outputs: Array, targets: Array) -> Array:
         """Compute sum log cosh(s - y), without overflow."""
         d = np.abs(outputs - targets)
-        return (d + np.log1p(np.exp(-2 * d)) - np.log(2.0)).sum(axis=1)
+        value: Array = (d + np.log1p(np.exp(-2 * d)) - np.log(2.0)).sum(axis=1)
+        return value
 
     def gradient(self, outputs: Array, targets: Array) -> Array:
         """Compute tanh(s - y)."""
-        return np.tanh(outputs - targets)
+        gradient: Array = np.tanh(outputs - targets)
+        return gradient
 
     def curvature(self, outputs: Array, targets: Array) -> Array:
         """Compute 1 - tanh^2(s - y)."""
-        return 1 - np.tanh(outputs - targets) ** 2
+        curvature: Array = 1 - np.tanh(outputs - targets) ** 2
+        return curvature
 
 
 class UserCost(Cost):

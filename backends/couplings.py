@@ -90,11 +90,13 @@ class Cosh(Coupling):
 
     def gradient(self, u: Array, theta: Array) -> Array:
         """Compute sinh(theta - u) / epsilon."""
-        return np.sinh(theta - u) / self.epsilon
+        gradient: Array = np.sinh(theta - u) / self.epsilon
+        return gradient
 
     def balance(self, theta: Array, force: Array) -> Array:
         """Compute u = theta + arsinh(epsilon dE/dtheta)."""
-        return theta + np.arcsinh(self.epsilon * force)
+        u: Array = theta + np.arcsinh(self.epsilon * force)
+        return u
 
 
 class Mirror(Coupling):
@@ -115,7 +117,8 @@ class Mirror(Coupling):
     def balance(self, theta: Array, force: Array) -> Array:
         """Solve F'(u) = F'(theta) + epsilon dE/dtheta; the cubic has the one real root 2 sinh(arsinh(3r/2)/3)."""
         r = theta + theta**3 / 3 + self.epsilon * force
-        return 2 * np.sinh(np.arcsinh(1.5 * r) / 3)
+        u: Array = 2 * np.sinh(np.arcsinh(1.5 * r) / 3)
+        return u
 
 
 class UserCoupling(Coupling):

@@ -57,11 +57,13 @@ class LinearEnergy(Energy):
     def energy(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute E of each sample."""
         r = s[:, 0] - self.features(x) @ theta
-        return 0.5 * r * r + self.s_squared * s[:, 0] ** 2
+        energy: Array = 0.5 * r * r + self.s_squared * s[:, 0] ** 2
+        return energy
 
     def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute s - theta . phi + 2 c s."""
-        return s - (self.features(x) @ theta)[:, None] + 2 * self.s_squared * s
+        gradient: Array = s - (self.features(x) @ theta)[:, None] + 2 * self.s_squared * s
+        return gradient
 
     def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute -(s - theta . phi) phi, mean over the samples."""

@@ -114,8 +114,8 @@ class SimulatedDevice(Device):
             while dt < seconds:
                 if ticks == MOST_TICKS:
                     raise DeviceStateError(
-                        f"{self._info.name}: after {ticks} ticks only {dt:g} of {seconds:g} s have passed, the steps of theta are "
-                        f"refused or tiny. Ask for a shorter time; if it stays so, the gradient of the energy may be wrong."
+                        f"{self._info.name}: after {ticks} ticks only {dt:g} of {seconds:g} s have passed, the steps of theta "
+                        f"are refused or tiny. Ask for a shorter time; if it stays so, the gradient of the energy may be wrong."
                     )
                 dt += self._tick()
                 ticks += 1
@@ -131,8 +131,8 @@ class SimulatedDevice(Device):
         dt = physics.lag if self._holding else physics.step_parameters()
         if physics.beyond(self._state_limit, self._theta_limit):
             raise DivergedError(
-                f"{self._info.name}: state or parameters ran away at t = {self._t:g} s, beta = {physics.beta:g}. The energy may have "
-                f"no lower bound at this beta with the parameters floating, or the loop on u may be unstable."
+                f"{self._info.name}: state or parameters ran away at t = {self._t:g} s, beta = {physics.beta:g}. The energy may "
+                f"have no lower bound at this beta with the parameters floating, or the loop on u may be unstable."
             )
         return dt
 
@@ -261,7 +261,7 @@ class SimulatedDevice(Device):
         return self._physics.energy.loss_gradient(self._physics.cost, theta, inputs, targets)
 
     def global_energy(self) -> float:
-        """Compute the global energy of eq. 4 (or 23) of the system as it stands: U/epsilon + E + beta C, mean over the samples."""
+        """Compute the global energy (eq. 4 or 23) of the system as it stands: U/epsilon + E + beta C, mean over the samples."""
         self._check_open()
         return self._physics.total_energy()
 

@@ -24,6 +24,9 @@ Array = NDArray[Any]
 Epsilon = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
+_NAMES = {"energy": list(OPTIONS), "coupling": list(couplings.BUILT_IN), "cost": list(costs.BUILT_IN)}
+
+
 class SimulatedSettings(BaseModel):
     """A simulated device under the physics of section 5.1, in virtual time."""
 
@@ -33,7 +36,7 @@ class SimulatedSettings(BaseModel):
     kind: Literal["simulated"] = Field(default="simulated", description="a simulation of section 5.1, inside the run")
     energy: str = Field(description="linear, hopfield, spring, or a user's file.py:Class or module:Class")
     options: EnergyOptions = Field(
-        default_factory=dict,  # type: ignore[arg-type]  # the validator makes the model of the chosen energy of it
+        default_factory=dict,  # the validator makes the model of the chosen energy of it
         validate_default=True,
         description="options of the energy, such as frequencies and s_squared of linear; what a user's class takes",
     )
@@ -57,10 +60,10 @@ class SimulatedSettings(BaseModel):
     @field_validator("energy", "coupling", "cost")
     @classmethod
     def _known(cls, value: str, info: ValidationInfo) -> str:
-        names = {"energy": OPTIONS, "coupling": couplings.BUILT_IN, "cost": costs.BUILT_IN}[str(info.field_name)]
+        names = _NAMES[str(info.field_name)]
         if value in names or is_user_code(value):
             return value
-        near = difflib.get_close_matches(value, list(names), 1)
+        near = difflib.get_close_matches(value, names, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         raise ValueError(f"there is no {info.field_name} {value!r}: choose {', '.join(names)}, or file.py:Class.{meant}")
 

@@ -62,9 +62,9 @@ def blamed(what: str, *passing: type[BaseException]) -> Iterator[None]:
     """
     try:
         yield
-    except (BackendError, *passing):
-        raise
     except (Exception, SystemExit) as exc:
+        if isinstance(exc, (BackendError, *passing)):
+            raise
         raise user_error(what, exc) from exc
 
 
