@@ -112,7 +112,8 @@ class Mirror(Coupling):
     def gradient(self, u: Array, theta: Array) -> Array:
         """Compute (F'(theta) - F'(u)) / epsilon, F' = theta + theta^3/3."""
         d = theta - u
-        return d * (1 + (theta * theta + theta * u + u * u) / 3) / self.epsilon
+        gradient: Array = d * (1 + (theta * theta + theta * u + u * u) / 3) / self.epsilon
+        return gradient
 
     def balance(self, theta: Array, force: Array) -> Array:
         """Solve F'(u) = F'(theta) + epsilon dE/dtheta; the cubic has the one real root 2 sinh(arsinh(3r/2)/3)."""

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from aeqlab.backends.energies import Energy
+from aeqlab.backends.hopfield_energy import HopfieldEnergy, HopfieldOptions
 from aeqlab.backends.linear import LinearEnergy, LinearOptions
+from aeqlab.backends.spring import SpringEnergy, SpringOptions
 
 
 class UserOptions(BaseModel):
@@ -17,8 +19,8 @@ class UserOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-EnergyOptions = LinearOptions | UserOptions
-OPTIONS: dict[str, type[BaseModel]] = {"linear": LinearOptions}
+EnergyOptions = LinearOptions | HopfieldOptions | SpringOptions | UserOptions
+OPTIONS: dict[str, type[BaseModel]] = {"linear": LinearOptions, "hopfield": HopfieldOptions, "spring": SpringOptions}
 
 
 def make_energy(name: str, options: Any, base: Path) -> Energy:
@@ -35,6 +37,10 @@ def make_energy(name: str, options: Any, base: Path) -> Energy:
     match options:
         case LinearOptions():
             return LinearEnergy(options)
+        case HopfieldOptions():
+            return HopfieldEnergy(options)
+        case SpringOptions():
+            return SpringEnergy(options)
         case _:
             from aeqlab.backends.user_energy import user_energy
 
