@@ -1,0 +1,378 @@
+"""The Hopfield engine: the networks of section 5.3 and Appendix C behind the device interface, with exact homeostasis.
+
+One training step as the device sees it (REPRODUCTION 8 and 9 name the facts behind each choice):
+
+1. present, release, `hold_exactly(True)`, advance: the layers relax from the first hidden one up, theta held; the free state.
+2. nudge(beta_1), advance: they relax on from the output down; u = theta + epsilon dE/dtheta, kept unformed.
+3. `hold_exactly(False)`, nudge(beta_2), advance. `once`: the layers relax anew from the free state with theta fixed, then one
+   more sweep and one step of all parameters to theta = u - epsilon dE/dtheta. `joint`: layers and parameters relax together.
+
+Theta and u stay inside: readouts bring outputs only. A second advance with nothing staged moves theta no further in `once`.
+A nudge with beta 0 counts as a phase of the training step and is relaxed from the output down; a release as the free phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aeqlab.backends.checks import checked_vector
+from aeqlab.backends.device import Device, DeviceInfo, Flag, Grade, Readout, SafetyLine, SafetyReport
+from aeqlab.backends.errors import DeviceConfigError, DivergedError
+from aeqlab.backends.hopfield.blocks import describe
+from aeqlab.backends.hopfield.equations import Equations
+from aeqlab.backends.hopfield.joint import coupling_loads, following_parameters, weak_coupling
+from aeqlab.backends.hopfield.knobs import ControlKnobs
+from aeqlab.backends.hopfield.moment import Presented, Staged, as_array
+from aeqlab.backends.hopfield.network import Couplings, Parameters, State, block_shapes, initial_parameters, parameters_in
+from aeqlab.backends.hopfield.settings import HopfieldSettings
+from aeqlab.backends.hopfield.solver import (
+    Follow,
+    Norm,
+    Outcome,
+    Settled,
+    Stop,
+    Surroundings,
+    backward,
+    forward,
+    settle,
+    surroundings_of,
+    sweep,
+)  # fmt: skip
+from aeqlab.backends.hopfield.thresholds import Thresholds
+from aeqlab.backends.streams import INITIAL_PARAMETERS, stream
+
+Array = NDArray[Any]
+
+
+class HopfieldEngine(Device):
+    """A dense Hopfield-like network in torch: a device that holds its parameters exactly and settles in one advance.
+
+    Args:
+        settings: the network and how it is relaxed.
+        seed: of the initial weights, by the stream "initial parameters".
+    Raises:
+        DeviceConfigError: a CUDA device is asked for where there is none.
+    """
+
+    def __init__(self, settings: HopfieldSettings, *, seed: int) -> None:
+        self.settings = settings
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        self._where = _torch_device(settings.torch_device)
+        self._dtype = torch.float64 if settings.dtype == "float64" else torch.float32
+        self._info = describe(settings, block_shapes(settings.widths))
+        self._box = settings.boxes
+        self._built = Couplings(settings.weight_couplings, settings.bias_couplings)
+        self._couplings = self._built
+        self._factor = 1.0
+        drawn = initial_parameters(settings.widths, settings.gains, stream(seed, INITIAL_PARAMETERS))
+        self._theta = parameters_in(self._tensor(drawn), settings.widths)
+        self._knobs = ControlKnobs(settings.widths)
+        self._equations = Equations(settings.widths, self._box, self._where)
+        xi = settings.tolerance if settings.stop == "residual" else settings.xi_0
+        self._thresholds = Thresholds([xi] * len(self._box), settings.gamma, adapts=settings.stop == "adaptive")
+        self._t = 0.0
+        self._staged = Staged()
+        self._now = Presented()
+        self._drive: Tensor | None = None  # x w_1 + b_1 of the presented input, while theta stands still
+        self.settled: Settled | None = None  #: how the last phase ended
+
+    @property
+    def info(self) -> DeviceInfo:
+        """Get what the engine says of itself."""
+        return self._info
+
+    # what a device implements
+    def _present(self, inputs: Array) -> None:
+        self._staged.x = self._tensor(inputs)
+        self._staged.changed = True
+
+    def _set_controls(self, u: Array) -> None:
+        """Take the knobs over from exact homeostasis: they stand at u from the next advance on."""
+        self._staged.u = self._tensor(u)
+        self._staged.holding, self._staged.frozen, self._staged.changed = False, False, True
+
+    def _controls(self) -> Array:
+        return as_array(self._knobs.value(self._theta, self._couplings))
+
+    def _nudge(self, targets: Array, beta: float) -> None:
+        self._staged.targets, self._staged.beta = self._tensor(targets), beta
+        self._staged.frozen, self._staged.changed = False, True
+
+    def _release(self) -> None:
+        self._staged.targets, self._staged.beta = None, 0.0
+        self._staged.changed = True
+
+    def _freeze(self) -> None:
+        self._release()
+        self._staged.u = None
+        self._staged.holding, self._staged.frozen = False, True
+
+    def _make_safe(self) -> SafetyReport:
+        """Bring u to rest, which is 0: there theta = 0 and layers at 0 are the equilibrium."""
+        self._freeze()
+        self._theta.flat.zero_()
+        self._knobs.set(torch.zeros_like(self._theta.flat))
+        self._drive = None
+        self.start_from_zeros()
+        u = self._knobs.value(self._theta, self._couplings)
+        return SafetyReport(
+            (
+                SafetyLine("nudge", Grade.ECHOED, 0.0, self._staged.beta),
+                SafetyLine("control knobs (largest)", Grade.ECHOED, 0.0, float(u.abs().max())),
+            )
+        )
+
+    def _advance(self, seconds: float | None) -> Readout:
+        staged, now = self._staged, self._now
+        if staged.x is not None:
+            now = self._now = now.next(staged.x, keep=self.settings.start == "previous")
+            staged.x, self._drive = None, None
+        if staged.u is not None:
+            self._knobs.set(staged.u)
+            staged.u = None
+        assert now.x is not None
+        state = now.state
+        if state is None:
+            state = tuple(now.x.new_zeros(len(now.x), width) for width in self.settings.widths[1:])
+        now.state = self._hold(now.x, state) if staged.holding else self._float(now.x, state)
+        staged.changed = False
+        dt = 1.0 if seconds is None else seconds
+        self._t += dt
+        outputs = as_array(now.state[-1])
+        flags = Flag.FROZEN if staged.frozen else Flag.NONE
+        return Readout(self._t, dt, outputs, None, np.zeros(outputs.shape[1]), None, flags)
+
+    # one advance
+    def _hold(self, x: Tensor, start: State) -> State:
+        """Homeostatic phase: relax the layers with theta held, and let u follow."""
+        now, n = self._now, len(self._box)
+        free = self._staged.targets is None
+        state = self._settle("free" if free else "homeostatic", self._surroundings(x), start, forward(n) if free else backward(n))
+        self._knobs.hold(x, state)
+        now.held, now.held_beta = state, self._staged.beta
+        if free:
+            now.free = state
+        return state
+
+    def _float(self, x: Tensor, start: State) -> State:
+        """Phase at clamped knobs: relax layers and parameters, once or jointly."""
+        now, order = self._now, backward(len(self._box))
+        if self.settings.parameter_relaxation == "joint":
+            self._refuse_weak_coupling()
+            held = self._knobs.rests_at(x)
+            theta = self._theta
+            if held is None:
+                theta = parameters_in(self._knobs.form(self._theta, self._couplings), self.settings.widths)
+                self._drive = None
+            around = self._surroundings(x, theta)
+            follow = following_parameters(self._couplings, x, held, around)
+            state = self._settle("nudged", around, start, order, follow)
+        else:
+            around = self._surroundings(x)
+            if not self._staged.changed:  # the one step at these knobs is done
+                return self._settle("nudged", around, start, order)
+            start = next((s for s in (now.free, now.held) if s is not None), start)
+            state = sweep(around, self._settle("nudged", around, start, order), order)
+        self._knobs.follow_(self._theta, self._couplings, x, state)
+        self._drive = None
+        if self._staged.changed and now.held is not None:
+            now.trained = True
+            if self._staged.beta != now.held_beta:
+                self._thresholds.count_step([float((a - b).abs().sum()) for a, b in zip(state, now.held, strict=True)])
+        return state
+
+    def _surroundings(self, x: Tensor, theta: Parameters | None = None) -> Surroundings:
+        staged = self._staged
+        around = surroundings_of(theta or self._theta, x, self._box, staged.beta, staged.targets, self._drive)
+        self._drive = around.drive
+        return around
+
+    def _settle(
+        self, phase: str, around: Surroundings, start: State, order: Sequence[int], follow: Follow | None = None
+    ) -> State:
+        norm = Norm.LARGEST if self.settings.stop == "residual" else Norm.SUM
+        stop = Stop(norm, tuple(self._thresholds.xi), self.settings.max_sweeps)
+        settled = settle(around, start, order, stop, follow)
+        if settled.outcome is Outcome.NOT_FINITE:
+            layer = next(k for k, r in enumerate(settled.residual, start=1) if not r < np.inf)
+            raise DivergedError(
+                f"{self._info.name}: layer {layer} is not finite after {settled.sweeps} sweeps of the {phase} phase "
+                f"(beta {self._staged.beta:g}). The parameters ran away: take weaker steps by smaller weight_couplings, "
+                "bias_couplings or beta."
+            )
+        self._thresholds.count_phase(phase, settled.sweeps, settled.outcome is Outcome.CONVERGED)
+        self.settled = settled
+        return settled.state
+
+    def coupling_loads(self) -> tuple[float, ...]:
+        """Compute for each layer the largest eigenvalue of epsilon S S^T / B, S the layer below, for the samples now presented.
+
+        Below 1 everywhere the joint equilibrium of layers and parameters is a minimum (`joint.coupling_loads`).
+        """
+        now = self._now
+        state = now.state if now.held is None else now.held
+        if now.x is None or state is None:
+            return (0.0,) * len(self._box)
+        return coupling_loads(self._couplings, now.x, state, self._staged.beta)
+
+    def _refuse_weak_coupling(self) -> None:
+        loads = self.coupling_loads()
+        if max(loads) >= 1.0:
+            raise DeviceConfigError(f"{self._info.name}: {weak_coupling(self._couplings, loads)}")
+
+    # HoldsParameters, WritableParameters, StartsAfresh
+    def hold_exactly(self, on: bool) -> None:
+        """Hold theta from the next advance on (True), with u following; or clamp u where it is now (False)."""
+        self._check_open()
+        if on:
+            self._staged.u, self._staged.frozen = None, False
+        self._staged.changed |= on != self._staged.holding
+        self._staged.holding = on
+
+    def parameters(self) -> Array:
+        """Get a copy of theta, shape (parameters,)."""
+        self._check_open()
+        return as_array(self._theta.flat)
+
+    def write_parameters(self, theta: Array) -> None:
+        """Set theta, shape (parameters,), and let u follow so that theta would stay there at the present state.
+
+        Raises:
+            ArrayRefusedError: wrong shape or type, or not finite.
+        """
+        self._check_open()
+        values = checked_vector("theta", theta, self._info.n_parameters, self._info.dtype)
+        self._theta.flat.copy_(self._tensor(values))
+        self._drive = None
+        if self._now.x is not None and self._now.state is not None:
+            self._knobs.hold(self._now.x, self._now.state)
+        else:
+            self._knobs.set(self._theta.flat.clone())
+        self._staged.u = None
+        self._staged.changed = True
+
+    def start_from_zeros(self) -> None:
+        """Start the layers from zeros in the next advance, as an evaluation does.
+
+        Not needed where the number of samples changes or no training step went before: those start from zeros in any case.
+        """
+        self._check_open()
+        self._now = Presented(self._now.x)
+
+    # AdjustableCoupling, Epochs, Layers
+    def scale_coupling(self, factor: float) -> None:
+        """Multiply every epsilon_k by a factor above 0, counted from those the device was built with."""
+        self._check_open()
+        if not 0.0 < factor < np.inf:
+            raise ValueError(f"{self._info.name}: scale_coupling({factor!r}): a number above 0 is needed")
+        if factor != self._factor:
+            if not self._staged.holding:  # the clamped knobs stay where they are
+                self._knobs.form(self._theta, self._couplings)
+            self._factor, self._couplings = factor, self._built.scaled(factor)
+            self._staged.changed = True
+
+    def end_epoch(self) -> dict[str, float]:
+        """Adapt the thresholds of convergence, and say them with mean sweeps by phase.
+
+        Raises:
+            DivergedError: a parameter is no longer finite.
+        """
+        self._check_open()
+        parts = [part for pair in zip(self._theta.weights, self._theta.biases, strict=True) for part in pair]
+        for name, part in zip(block_shapes(self.settings.widths), parts, strict=True):
+            if not bool(torch.isfinite(part).all()):
+                raise DivergedError(f"{self._info.name}: {name} is no longer finite at the end of the epoch.")
+        return self._thresholds.end_epoch()
+
+    def layers(self) -> dict[str, Array]:
+        """Get a copy of each layer's state by name, s1 the first after the input, shape (samples, units)."""
+        self._check_open()
+        return {f"s{k}": as_array(s) for k, s in enumerate(self._now.state or (), start=1)}
+
+    # Checkpointable
+    def state(self) -> dict[str, Any]:
+        """Get everything that decides the future, as a tree for `wire.pack`. Caches are not in it: they come out the same."""
+        self._check_open()
+        return {
+            "kind": "hopfield",
+            "widths": list(self.settings.widths),
+            "dtype": self.settings.dtype,
+            "threads": torch.get_num_threads(),
+            "theta": as_array(self._theta.flat),
+            "knobs": self._knobs.tree(self._now.x),
+            "staged": self._staged.tree(),
+            "now": self._now.tree(),
+            "samples": self._presented,
+            "coupling_factor": self._factor,
+            "thresholds": self._thresholds.state(),
+            "t": self._t,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back, the number of torch's threads included: sums come out bit for bit only with the same one.
+
+        Raises:
+            DeviceConfigError: the state is damaged or of another device.
+        """
+        self._check_open()
+        mine = {"kind": "hopfield", "widths": list(self.settings.widths), "dtype": self.settings.dtype}
+        other = {key: state.get(key) for key in mine}
+        if other != mine:
+            raise DeviceConfigError(f"{self._info.name}: the saved state is of another device: {other} instead of {mine}")
+        try:
+            theta = self._tensor(checked_vector("theta", state["theta"], self._info.n_parameters, self.settings.dtype))
+            now = Presented.of(state["now"], self._tensor)
+            knobs = ControlKnobs.of(state["knobs"], self.settings.widths, self._tensor, now.x)
+            staged = Staged.of(state["staged"], self._tensor)
+            threads, factor, t = int(state["threads"]), float(state["coupling_factor"]), float(state["t"])
+            samples = state["samples"]
+            self._thresholds.restore(state["thresholds"])
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise DeviceConfigError(f"{self._info.name}: the saved state is damaged ({type(exc).__name__}: {exc})") from exc
+        torch.set_num_threads(threads)
+        self._theta.flat.copy_(theta)
+        self._now, self._knobs, self._staged = now, knobs, staged
+        self._factor, self._couplings, self._t = factor, self._built.scaled(factor), t
+        self._presented, self._drive, self.settled = samples, None, None
+
+    # KnowsEnergy
+    def energy(self, theta: Array, inputs: Array, states: Array) -> float:
+        """Compute E(theta, x, s), mean over the samples; states have shape (samples, states)."""
+        return self._equations.energy(theta, inputs, states)
+
+    def equilibrium(self, theta: Array, inputs: Array, targets: Array | None = None, beta: float = 0.0) -> Array:
+        """Find argmin_s E + beta C with theta fixed (eq. 10), shape (samples, states). Moves nothing."""
+        return self._equations.equilibrium(theta, inputs, targets, beta)
+
+    def outputs_of(self, states: Array) -> Array:
+        """Get the outputs contained in states, shape (samples, outputs)."""
+        return self._equations.outputs_of(states)
+
+    def energy_gradient(self, theta: Array, inputs: Array, states: Array) -> Array:
+        """Compute the partial derivative dE/dtheta, mean over the samples, shape (parameters,)."""
+        return self._equations.energy_gradient(theta, inputs, states)
+
+    def loss_gradient(self, theta: Array, inputs: Array, targets: Array) -> Array:
+        """Compute the total derivative of C(s(theta, x), y), mean over the samples, shape (parameters,)."""
+        return self._equations.loss_gradient(theta, inputs, targets)
+
+    # inside
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.as_tensor(array, dtype=self._dtype, device=self._where)
+
+
+def _torch_device(name: str) -> torch.device:
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count()):
+        has = f"{torch.cuda.device_count()} of them" if torch.cuda.is_available() else "none"
+        raise DeviceConfigError(
+            f"torch_device {name}: torch sees {has} here. Choose torch_device: cpu, or install a torch built for CUDA."
+        )
+    return torch.device(name)
