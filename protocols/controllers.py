@@ -144,7 +144,7 @@ class Integral(Controller):
 
     def tick(self, error: Array, theta: Array, dt: float) -> Array:
         """Move after one tick."""
-        u = self.u + error * (self._ki * dt)
+        u: Array = self.u + error * (self._ki * dt)
         if self.bounded:
             np.maximum(u, self.low, out=u)
             np.minimum(u, self.high, out=u)
@@ -274,9 +274,10 @@ def _per_knob(value: Any, n: int) -> Array:
 
 
 def _delay(info: DeviceInfo, n: int) -> Array:
-    """Dead time of each loop: the device's own, and half a tick."""
+    """Dead time of each loop: the device's own, and half a tick; a device that chooses its ticks makes them up to two lags long."""
     assert info.response is not None
-    return _per_knob(info.response.dead_time_s, n) + 0.5 * (info.tick_s or 0.0)
+    half = _per_knob(info.response.lag_s, n) if info.tick_s is None else 0.5 * info.tick_s
+    return _per_knob(info.response.dead_time_s, n) + half
 
 
 def standard_integral_gain(info: DeviceInfo) -> Array:

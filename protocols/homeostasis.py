@@ -198,20 +198,22 @@ class _Loop:
         advance, tick, stage, target = self.device.advance, self.controller.tick, self.stage, self.target
         interrupt, trace, none, careful = self.interrupt, self.trace, Flag.NONE, self.timed
         passed, infinite = 0.0, np.inf
+        theta: Any
         for _ in range(ticks):
             if interrupt is not None:
                 interrupt()
             readout = advance()
             dt = readout.dt
-            error = target - readout.parameters
+            theta = readout.parameters
+            error = target - theta
             if not error.dot(error) < infinite:
                 raise DivergedError(f"{self.info.name}: theta reads as not finite, or is beyond all bounds")
             if dt > 0.0:  # a refused step of theta moves no knob
                 passed += dt
                 if careful or readout.flags is not none:
-                    stage(tick(self._usable(readout, error), readout.parameters, dt))
+                    stage(tick(self._usable(readout, error), theta, dt))
                 else:
-                    stage(tick(error, readout.parameters, dt))
+                    stage(tick(error, theta, dt))
             if trace is not None:
                 trace(readout.t, -error, self.controller.u)
         tolerance = allowed_error(self.settings, self.controller, target, 1.0)
