@@ -11,7 +11,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -106,8 +107,10 @@ class Session:
         self._target: Array | None = None
         self._beta = 0.0
         self._last: Readout | None = None
+        self._presented = False
         self._doing = ""
-        self._request: FrozenError | AbortRequested | None = None
+        self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
+        self._abort: str | None = None
         self._wall = self._info.clock is Clock.WALL
         self._phases: list[dict[str, Any]] = []
 
@@ -122,12 +125,24 @@ class Session:
         """Get the names of the device's capability interfaces."""
         return self._abilities
 
-    def status(self) -> SessionStatus:
-        """Get where the session stands. Never waits."""
+    def status(self, control: str | None = None, clients: tuple[str, ...] | None = None) -> SessionStatus:
+        """Get where the session stands, and who is connected where others are. Never waits."""
         t = self._last.t if self._last is not None else math.nan
+        if control is None or clients is None:
+            control, clients = self.who, (self.who,)
         return SessionStatus(
-            self._state, self._reason, self._knobs, self.who, (self.who,), self._beta, self._info.name, t, self._doing
+            self._state, self._reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing
         )
+
+    @property
+    def standing(self) -> tuple[str, float]:
+        """Get the state and the nudge, quickly."""
+        return self._state.value, self._beta
+
+    @property
+    def last_readout(self) -> Readout | None:
+        """Get the last readout, without time passing; None before the first."""
+        return self._last
 
     def configure(self, *, homeostasis: HomeostasisSettings | None = None, settling: SettlingSettings | None = None) -> None:
         """Change the settings of the loops; what is None stays. The knobs do not move."""
@@ -144,6 +159,7 @@ class Session:
         with self._command:
             self._check("present an input")
             self.device.present(inputs)
+            self._presented = True
 
     def set_controls(self, u: Array) -> None:
         """Set the control knobs by hand, shape (controls,); takes them over from a loop, which is said in an event."""
@@ -215,6 +231,30 @@ class Session:
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
 
+    def keep_holding(self, interrupt: Callable[[], None]) -> bool:
+        """Go on holding where the last hold left off, for one round, if the loop still owns the knobs and no nudge is on.
+
+        Args:
+            interrupt: called at every tick; raises to leave.
+        Returns:
+            Whether there was anything to hold.
+        """
+        if self._state is not SessionState.HOLDING or self._target is None or "HoldsParameters" in self._abilities:
+            return False
+        with self._command:
+            self._last = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt).readout
+        return True
+
+    def read_if_presented(self) -> None:
+        """Read as `read` does, if an input was ever presented: before that a device has nothing to run on."""
+        if self._presented:
+            self.read()
+
+    def stand_unknown(self, reason: str) -> None:
+        """Begin in UNKNOWN, because the last owner died: nothing moves before someone makes safe or continues."""
+        with self._lock:
+            self._stand(SessionState.UNKNOWN, reason)
+
     def settle(self) -> SettleReport:
         """Clamp the knobs where they are and let state and parameters come to rest."""
         with self._command:
@@ -248,11 +288,7 @@ class Session:
         Raises:
             SessionLostError: the device does not answer; the message says what was last commanded.
         """
-        self.interrupt(reason)
-        with self._lock:
-            self._request = None
-            self._beta = 0.0
-            self._knobs = "nobody"
+        with self._stopped(reason):
             try:
                 self.device.freeze()
             except BackendError as exc:
@@ -263,11 +299,7 @@ class Session:
 
     def make_safe(self, reason: str) -> SafetyReport:
         """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread."""
-        self.interrupt(reason)
-        with self._lock:
-            self._request = None
-            self._beta = 0.0
-            self._knobs = "nobody"
+        with self._stopped(reason):
             self._doing = "make safe"
             try:
                 report = self.device.make_safe()
@@ -290,15 +322,10 @@ class Session:
                 self._say("continue", f"{self.who} goes on after {self._state}: {self._reason}")
                 self._state, self._reason = SessionState.IDLE, ""
 
-    def interrupt(self, reason: str) -> None:
-        """Ask a running loop to leave at its next tick with `FrozenError`; does not wait. The caller freezes then."""
-        if self._doing:
-            self._request = FrozenError(f"{self._info.name} was frozen: {reason}. Continue to go on.")
-
     def abort(self, reason: str = "abort was asked for") -> None:
-        """Ask a running loop to leave at its next tick with `AbortRequested`; does nothing where none runs."""
-        if self._doing and self._request is None:
-            self._request = AbortRequested(reason)
+        """Ask a running loop, from another thread, to leave at its next tick with `AbortRequested`; nothing where none runs."""
+        if self._doing:
+            self._abort = reason
 
     # abilities by name
     def device_call(self, name: str, *args: Any) -> Any:
@@ -358,15 +385,28 @@ class Session:
         self.close()
 
     # inside
+    @contextmanager
+    def _stopped(self, reason: str) -> Iterator[None]:
+        """Wait for the lock with every loop told to leave for it; what was driven is driven no more."""
+        self._freezing.append(reason)
+        with self._lock:
+            self._freezing.remove(reason)
+            self._abort = None
+            self._beta = 0.0
+            self._knobs = "nobody"
+            yield
+
     def _check(self, what: str) -> None:
         if self._state in STANDING:
             raise FrozenError(f"{self._info.name} is {self._state}, so it may not {what}: {self._reason}. Continue to go on.")
 
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request."""
-        if self._request is not None:
-            request, self._request = self._request, None
-            raise request
+        if self._freezing:
+            raise FrozenError(f"{self._info.name} is frozen: {self._freezing[0]}. Continue to go on.")
+        if self._abort is not None:
+            reason, self._abort = self._abort, None
+            raise AbortRequested(reason)
         if self.point_interrupt is not None:
             self.point_interrupt()
 

@@ -1,0 +1,147 @@
+"""The commands of a session: one table of what may be asked, by whom, in which states, and what is answered.
+
+`docs/commands.md` is this table for people; a test keeps the two the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aeqlab.backends.errors import WireError
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.peer import Peer
+    from aeqlab.protocols.server import SessionServer
+
+#: Kinds of arguments, and how each is known. A `?` at the end: may be left out or None.
+KINDS: dict[str, Callable[[Any], bool]] = {
+    "array": lambda v: isinstance(v, np.ndarray),
+    "number": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
+    "text": lambda v: isinstance(v, str) and len(v) <= 2000,
+    "switch": lambda v: isinstance(v, bool),
+    "mapping": lambda v: isinstance(v, dict),
+    "list": lambda v: isinstance(v, list),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table.
+
+    Attributes:
+        arguments: name and kind of each, in order.
+        who: "control" (the client with the control token), "key" (any client of this user) or "anyone" (any local account).
+        moving: not allowed in FROZEN, SAFE and UNKNOWN.
+        answer: what comes back, in words.
+        run: what is done, with the arguments.
+        urgent: goes before everything else and interrupts a loop at its next tick.
+        direct: answered at once, also while the device is busy: it touches no device.
+    """
+
+    arguments: tuple[tuple[str, str], ...]
+    who: str
+    moving: bool
+    answer: str
+    run: Callable[..., Any]
+    urgent: bool = False
+    direct: bool = False
+
+
+def checked(name: str, command: Command, values: Any) -> list[Any]:
+    """Check the arguments of a command and fill in those left out.
+
+    Raises:
+        WireError: too many, too few, or of another kind; the message names the argument.
+    """
+    if not isinstance(values, list) or len(values) > len(command.arguments):
+        raise WireError(f"{name}: at most {len(command.arguments)} arguments are taken")
+    filled = values + [None] * (len(command.arguments) - len(values))
+    for value, (argument, kind) in zip(filled, command.arguments, strict=True):
+        if value is None and kind.endswith("?"):
+            continue
+        if not KINDS[kind.rstrip("?")](value):
+            raise WireError(f"{name}: {argument} must be a {kind.rstrip('?')}, not {_kind_of(value)}")
+    return filled
+
+
+def _kind_of(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _on_session(method: str) -> Callable[..., Any]:
+    def run(server: SessionServer, peer: Peer, *args: Any) -> Any:
+        return getattr(server.session, method)(*args)
+
+    return run
+
+
+def _on_server(method: str) -> Callable[..., Any]:
+    def run(server: SessionServer, peer: Peer, *args: Any) -> Any:
+        return getattr(server, method)(peer, *args)
+
+    return run
+
+
+def _device_call(server: SessionServer, peer: Peer, name: str, args: list[Any]) -> Any:
+    return server.session.device_call(name, *args)
+
+
+_S, _V = _on_session, _on_server
+COMMANDS: dict[str, Command] = {
+    # watching
+    "status": Command((), "anyone", False, "state, reason, nudge, who owns the knobs and the token", _V("status"), direct=True),
+    "info": Command((), "key", False, "what the device says of itself", _V("describe"), direct=True),
+    "last": Command((), "key", False, "last readout and setpoints, without time passing", _V("last"), direct=True),
+    "log": Command((("since", "number?"),), "key", False, "events from a number on, and the next number", _V("log"), direct=True),
+    "last_traces": Command((), "control", False, "traces of the phases since the last call", _S("last_traces")),
+    # the four abilities
+    "present": Command((("inputs", "array"),), "control", True, "nothing", _S("present")),
+    "set_controls": Command((("u", "array"),), "control", True, "nothing; the knobs are then that client's", _S("set_controls")),
+    "controls": Command((), "control", False, "control knobs as the device reports them", _S("controls")),
+    "nudge": Command((("targets", "array"), ("beta", "number")), "control", True, "nothing", _S("nudge")),
+    "release": Command((), "control", False, "nothing", _S("release")),
+    "advance": Command((("seconds", "number?"),), "control", True, "a readout", _S("advance")),
+    "read": Command((), "control", False, "a readout after the shortest tick", _S("read")),
+    # loops
+    "hold": Command((("theta", "array?"),), "control", True, "a hold report; then the loop goes on holding", _S("hold")),
+    "settle": Command((), "control", True, "a settle report", _S("settle")),
+    "parameters": Command((), "control", False, "theta", _S("parameters")),
+    "configure": Command(
+        (("homeostasis", "mapping?"), ("settling", "mapping?"), ("traces", "switch?"), ("then", "text?")),
+        "control", False, "nothing", _V("configure"),
+    ),
+    # abilities by name
+    "device_call": Command(
+        (("name", "text"), ("arguments", "list")), "control", False,
+        "what the method returns; a method that moves something is refused in FROZEN, SAFE and UNKNOWN", _device_call,
+    ),
+    "state": Command((), "control", False, "everything that decides the future", _S("state")),
+    "restore": Command((("state", "mapping"),), "control", True, "nothing", _S("restore")),
+    # safety
+    "freeze": Command((("reason", "text"),), "anyone", False, "nothing, once it is frozen", _V("freeze"), urgent=True),
+    "make_safe": Command((("reason", "text"),), "anyone", False, "a safety report, line by line", _V("make_safe"), urgent=True),
+    "abort": Command((("reason", "text"),), "key", False, "nothing; a loop ends at its next tick", _V("abort"), direct=True),
+    "continue": Command((), "control", False, "nothing", _S("continue_")),
+    # ownership
+    "take_control": Command((), "key", False, "who held the token before", _V("take_control"), urgent=True),
+    "give_control": Command((), "control", False, "nothing", _V("give_control")),
+    "bye": Command((), "key", False, "nothing; the connection is closed", _V("bye")),
+    "end": Command(
+        (("reason", "text"), ("then", "text?")), "key", False, "a safety report, if made safe; then the session ends", _V("end"),
+        urgent=True,
+    ),
+}  # fmt: skip
+
+
+def table() -> str:
+    """Write the table in Markdown, as it stands in `docs/commands.md`."""
+    rows = ["| command | arguments | asked by | allowed in | answer |", "| --- | --- | --- | --- | --- |"]
+    for name, command in COMMANDS.items():
+        arguments = ", ".join(f"{argument}: {kind}" for argument, kind in command.arguments) or "-"
+        states = "IDLE, HOLDING, NUDGED" if command.moving else "every state"
+        rows.append(f"| `{name}` | {arguments} | {command.who} | {states} | {command.answer} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,163 @@
+"""Leases: one owner per instrument address, by a file lock that vanishes with the process that holds it.
+
+The lock is the operating system's, so a killed holder never leaves one behind; a small file beside it says who holds it, for
+the sentence in which a second session is refused. Everything lies in the user's state folder (`AEQLAB_STATE` overrides it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from aeqlab.protocols.errors import NotAllowedError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+def state_folder() -> Path:
+    """Get the folder of leases and of what sessions leave behind; made if it is not there.
+
+    Raises:
+        NotAllowedError: it cannot be made.
+    """
+    named = os.environ.get("AEQLAB_STATE")
+    if named:
+        folder = Path(named)
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_state_dir("aeqlab", appauthor=False))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise NotAllowedError(
+            f"{folder}: the folder of leases cannot be made: {exc.strerror}. Set AEQLAB_STATE to a folder that can be written to."
+        ) from exc
+    return folder
+
+
+def slug(address: str) -> str:
+    """Make a file name of an address: readable, and different for different addresses."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", address).strip("-.")[:60] or "device"
+    return f"{readable}-{hashlib.sha256(address.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease: address, process, user, since when (seconds since 1970), session folder, and as what."""
+
+    address: str
+    pid: int
+    user: str
+    since: float
+    folder: str
+    what: str = "session"
+
+    def sentence(self) -> str:
+        """Say it for a person."""
+        since = datetime.fromtimestamp(self.since).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return f"{self.what} of {self.user}, process {self.pid}, since {since}, folder {self.folder}"
+
+
+class Lease:
+    """A lease that is held until `release`, or until this process ends in whatever way."""
+
+    def __init__(self, holder: Holder, file: IO[bytes], beside: Path) -> None:
+        self.holder = holder
+        self._file: IO[bytes] | None = file
+        self._beside = beside
+
+    def release(self) -> None:
+        """Give the lease back. May be called twice."""
+        if self._file is not None:
+            self._beside.unlink(missing_ok=True)
+            self._file.close()  # closing gives up the lock
+            self._file = None
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+
+def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.1) -> Lease:
+    """Take the lease of an address for this process.
+
+    Args:
+        address: the instrument's address and serial number.
+        folder: session folder, told to whoever is refused.
+        what: as what it is held.
+        wait_s: how long to wait for it (a look by `holder_of` takes it for an instant).
+    Raises:
+        NotAllowedError: someone else holds it; the message names them.
+    """
+    path = state_folder() / f"{slug(address)}.lock"
+    beside = path.with_suffix(".holder")
+    file = path.open("ab")
+    until = time.monotonic() + wait_s
+    while not _lock(file):
+        if time.monotonic() >= until:
+            file.close()
+            held = _read(beside)
+            by = held.sentence() if held else "another process"
+            raise NotAllowedError(f"{address} belongs to another: {by}. Attach to that session, or end it first.")
+        time.sleep(0.02)
+    holder = Holder(address, os.getpid(), _user(), time.time(), folder, what)
+    new = beside.with_suffix(f".holder-{os.getpid()}")
+    new.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+    new.replace(beside)
+    return Lease(holder, file, beside)
+
+
+def holder_of(address: str) -> Holder | None:
+    """Get who holds the lease of an address now; None if it is free."""
+    path = state_folder() / f"{slug(address)}.lock"
+    if not path.exists():
+        return None
+    with path.open("ab") as file:
+        if _lock(file):  # free: the lock goes again with the file
+            return None
+    held = _read(path.with_suffix(".holder"))
+    return held or Holder(address, 0, "unknown", 0.0, "unknown")
+
+
+def _read(path: Path) -> Holder | None:
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    return None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"

@@ -1,0 +1,158 @@
+"""Session limits: a device seen through narrower limits of knobs, nudge and slew, which remembers what was last commanded.
+
+The limits of an experiment lie inside those of the device, and hold for a run, a loop and a person alike, because nobody gets
+at the device but through the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from aeqlab.backends.device import CAPABILITIES, Clock, Device, DeviceInfo, Knobs, Readout, SafetyReport, capabilities
+from aeqlab.backends.errors import DeviceConfigError
+
+Array = NDArray[Any]
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SessionLimits(BaseModel):
+    """Limits of one session, inside the device's own."""
+
+    model_config = _STRICT
+    controls: tuple[float, float] | None = Field(default=None, description="lowest and highest control knob, in the unit of u")
+    inputs: tuple[float, float] | None = Field(default=None, description="lowest and highest input knob, in the unit of x")
+    beta: tuple[float, float] | None = Field(default=None, description="lowest and highest nudge")
+    slew_per_s: float | None = Field(default=None, gt=0, description="fastest change of a control knob, unit of u per second")
+
+
+def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevice:
+    """See a device through limits; its abilities stay the same.
+
+    Raises:
+        DeviceConfigError: a limit lies outside the device's own.
+    """
+    info = _narrowed(device.info, limits or SessionLimits())
+    methods = {
+        method: _forward(method)
+        for ability in capabilities(device)
+        for method in vars(CAPABILITIES[ability])
+        if not method.startswith("_")
+    }
+    cls = type("LimitedDevice", (LimitedDevice,), methods)
+    made: LimitedDevice = cls(device, info, (limits and limits.slew_per_s) or np.inf)
+    return made
+
+
+class LimitedDevice(Device):
+    """A device behind the limits of its session. Make it by `limited`.
+
+    `setpoints` are the control knobs as last commanded, shape (controls,); None before the first command.
+    """
+
+    def __init__(self, inner: Device, info: DeviceInfo, slew_per_s: float) -> None:
+        self.inner = inner
+        self.setpoints: Array | None = None
+        self._seen_info = info
+        self._slew = slew_per_s
+        self._slewing: Array | None = None
+
+    @property
+    def info(self) -> DeviceInfo:
+        """Get the device's description, with the limits of the session."""
+        return self._seen_info
+
+    def _present(self, inputs: Array) -> None:
+        self.inner.present(inputs)
+
+    def _set_controls(self, u: Array) -> None:
+        self.setpoints = u
+        if np.isfinite(self._slew):
+            self._slewing = u
+        else:
+            self.inner.set_controls(u)
+
+    def _controls(self) -> Array:
+        return self.inner.controls()
+
+    def _nudge(self, targets: Array, beta: float) -> None:
+        self.inner.nudge(targets, beta)
+
+    def _release(self) -> None:
+        self.inner.release()
+
+    def _advance(self, seconds: float | None) -> Readout:
+        if self._slewing is None:
+            return self.inner.advance(seconds)
+        passed = 0.0
+        while True:
+            readout = self._slewed_tick()
+            passed += readout.dt
+            if seconds is None or passed >= seconds - 1e-12:
+                return readout._replace(dt=passed)
+
+    def _slewed_tick(self) -> Readout:
+        """Move every knob towards its setpoint by what the slew allows in one tick, and let that tick pass."""
+        if self._slewing is not None:
+            now = self.inner.controls()
+            room = self._slew * (self._seen_info.tick_s or 0.01)
+            to = now + np.clip(self._slewing - now, -room, room)
+            self.inner.set_controls(to)
+            if np.abs(self._slewing - to).max(initial=0.0) == 0.0:
+                self._slewing = None
+        return self.inner.advance()
+
+    def _freeze(self) -> None:
+        self._slewing = None
+        self.inner.freeze()
+
+    def _make_safe(self) -> SafetyReport:
+        self._slewing = None
+        return self.inner.make_safe()
+
+    def _close(self) -> None:
+        self.inner.close()
+
+
+def _forward(method: str) -> Callable[..., Any]:
+    def call(self: LimitedDevice, *args: Any) -> Any:
+        return getattr(self.inner, method)(*args)
+
+    return call
+
+
+def _narrowed(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
+    low, high = limits.beta or info.beta
+    if not info.beta[0] <= low <= high <= info.beta[1]:
+        raise DeviceConfigError(
+            f"session limits: beta {low:g} to {high:g} is not inside {info.beta[0]:g} to {info.beta[1]:g} of {info.name}."
+        )
+    if limits.slew_per_s is not None and info.clock is Clock.VIRTUAL and info.tick_s is None:
+        raise DeviceConfigError(f"session limits: {info.name} chooses its own ticks, so a slew cannot be kept. Leave it out.")
+    return replace(
+        info,
+        controls=_narrow(info.controls, limits.controls, "controls", limits.slew_per_s),
+        inputs=_narrow(info.inputs, limits.inputs, "inputs", None),
+        beta=(low, high),
+    )
+
+
+def _narrow(knobs: Knobs, limits: tuple[float, float] | None, what: str, slew: float | None) -> Knobs:
+    if limits is not None:
+        low, high = limits
+        bad = (low > high) | (low < knobs.lowest) | (high > knobs.highest) | (low > knobs.rest) | (high < knobs.rest)
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise DeviceConfigError(
+                f"session limits: {what} {low:g} to {high:g} is not inside {knobs.low[k]:g} to {knobs.high[k]:g} {knobs.unit} of "
+                f"{knobs.names[k]}, or leaves its rest value {knobs.rest[k]:g} out."
+            )
+        knobs = replace(knobs, low=np.full_like(knobs.low, low), high=np.full_like(knobs.high, high))
+    if slew is not None:
+        knobs = replace(knobs, slew_per_s=np.minimum(knobs.slew_per_s, slew))
+    return knobs

@@ -1,0 +1,171 @@
+"""What a session leaves behind: the last commanded knobs, so that the next start after a double death can say what it finds.
+
+While it runs, a session keeps one small file per address, written beside and renamed. A session that ends cleanly, and a
+guardian that made the device safe, mark it as ended; one that is not marked and whose lease is free tells of a death that nobody
+saw to: the state of the device is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Device, SafetyReport
+from aeqlab.backends.errors import WireError
+from aeqlab.backends.wire import pack, unpack
+from aeqlab.protocols.errors import NotAllowedError
+from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
+
+Array = NDArray[Any]
+#: Shortest time between two writes of the file: while a loop moves the knobs, and when the state or the nudge changed.
+EVERY_S, CHANGED_S = 0.2, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LostSession:
+    """A session that ended without anyone bringing its device to a stated end.
+
+    `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`.
+    """
+
+    address: str
+    device: str
+    pid: int
+    t: float
+    state: str
+    beta: float
+    u: Array | None
+    names: tuple[str, ...]
+    unit: str
+    folder: Path
+
+    def sentence(self) -> str:
+        """Say it for a person: state unknown, last commanded, and what can be done."""
+        when = datetime.fromtimestamp(self.t).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return (
+            f"{self.device}: state unknown, last commanded {self._knobs()}, nudge {self.beta:g}, {self.state} at {when} by "
+            f"process {self.pid}, now gone. Make it safe with `aeqlab safe`, or continue to take it as it is."
+        )
+
+    def _knobs(self) -> str:
+        if self.u is None:
+            return "no control knob"
+        shown = ", ".join(f"{name} = {value:.6g} {self.unit}" for name, value in zip(self.names[:4], self.u[:4], strict=False))
+        return shown if len(self.u) <= 4 else f"{shown} and {len(self.u) - 4} more ({self.u.min():.4g} to {self.u.max():.4g})"
+
+
+class LastCommands:
+    """The file of one address, kept up to date by the session that owns it."""
+
+    def __init__(self, address: str, device: str, names: tuple[str, ...], unit: str, folder: Path) -> None:
+        self._path = _path(address)
+        self._fixed: dict[str, Any] = {
+            "address": address, "device": device, "names": list(names), "unit": unit, "folder": str(folder), "pid": os.getpid(),
+        }  # fmt: skip
+        self._written = -np.inf
+        self._said: tuple[Any, ...] = ()
+
+    def note(self, state: str, beta: float, u: Array | None) -> None:
+        """Write what was commanded, if it is time to: 20 ms after the last write where the state or the nudge changed."""
+        at = time.monotonic()
+        said = (state, beta)
+        if at - self._written < (EVERY_S if said == self._said else CHANGED_S):
+            return
+        self._written, self._said = at, said
+        self._put({**self._fixed, "t": time.time(), "state": state, "beta": beta, "u": u, "ended": False})
+
+    def end(self, state: str, u: Array | None) -> None:
+        """Mark the end: the device was left in a state that was declared and reported."""
+        self._put({**self._fixed, "t": time.time(), "state": state, "beta": 0.0, "u": u, "ended": True})
+
+    def _put(self, tree: dict[str, Any]) -> None:
+        new = self._path.with_suffix(f".last-{os.getpid()}")
+        new.write_bytes(pack(tree))
+        new.replace(self._path)
+
+
+def lost_session(address: str) -> LostSession | None:
+    """Get what the last session of an address left behind, if it was lost and nobody has seen to it since."""
+    return _lost(_path(address))
+
+
+def lost_sessions() -> list[LostSession]:
+    """List every lost session of this user, latest first."""
+    found = (_lost(path) for path in sorted(state_folder().glob("*.last")))
+    return sorted((lost for lost in found if lost is not None), key=lambda lost: -lost.t)
+
+
+def recover(address: str, open_device: Callable[[], Device], wait_s: float = 0.5) -> SafetyReport:
+    """Bring the device of a lost session to SAFE, and mark it as seen to if every line was confirmed.
+
+    Args:
+        address: the address of the lost session.
+        open_device: opens the device again.
+        wait_s: how long to wait for the lease.
+    Returns:
+        What was done, line by line.
+    Raises:
+        NotAllowedError: a session owns the address; ask that session instead.
+        BackendError: the device cannot be opened or does not answer; its state stays unknown.
+    """
+    with acquire(address, "", "recovery", wait_s), open_device() as device:
+        report = device.make_safe()
+        if report.safe:
+            mark_ended(address, "safe")
+    return report
+
+
+def mark_ended(address: str, state: str) -> None:
+    """Mark what was left behind at an address as seen to."""
+    path = _path(address)
+    tree = _tree(path)
+    if tree is not None:
+        new = path.with_suffix(f".last-{os.getpid()}")
+        new.write_bytes(pack({**tree, "state": state, "beta": 0.0, "t": time.time(), "ended": True}))
+        new.replace(path)
+
+
+def forget(address: str) -> None:
+    """Remove what was left behind at an address: the hardware itself is gone, as an emulated one may be.
+
+    Raises:
+        NotAllowedError: a session owns the address.
+    """
+    held = holder_of(address)
+    if held is not None:
+        raise NotAllowedError(f"{address} belongs to the {held.sentence()}. End it first.")
+    _path(address).unlink(missing_ok=True)
+
+
+def _path(address: str) -> Path:
+    return state_folder() / f"{slug(address)}.last"
+
+
+def _tree(path: Path) -> dict[str, Any] | None:
+    try:
+        tree = unpack(path.read_bytes())
+    except (OSError, WireError):
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def _lost(path: Path) -> LostSession | None:
+    tree = _tree(path)
+    if tree is None or tree.get("ended", True):
+        return None
+    try:
+        lost = LostSession(
+            tree["address"], tree["device"], tree["pid"], tree["t"], tree["state"], tree["beta"], tree["u"],
+            tuple(tree["names"]), tree["unit"], Path(tree["folder"]),
+        )  # fmt: skip
+    except (KeyError, TypeError):
+        return None
+    return None if holder_of(lost.address) is not None else lost

@@ -1,0 +1,120 @@
+"""A client as its session sees it: one connection, one thread that listens to it, and when it was last heard."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from struct import pack as pack_c
+from typing import TYPE_CHECKING, Any
+
+from aeqlab.backends.errors import WireError
+from aeqlab.backends.wire import pack
+from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, below, proof, receive, same
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.server import SessionServer
+
+#: An answer larger than this is sent by a thread of its own, so that a client that does not read never holds up the device.
+INLINE = 48 * 1024
+#: A client that does not take an answer for so long is dropped.
+SEND_S = 5.0
+
+
+class Peer:
+    """One client of a session, from its greeting to its end.
+
+    Attributes:
+        name: as it calls itself, with its process.
+        keyed: it proved to be of this user; else it may only look, freeze and make safe.
+        heard: when it was last heard, by `time.monotonic`.
+        greeted: whether the greeting is done.
+        seen: number of the next event it was not told yet.
+    """
+
+    def __init__(self, server: SessionServer, connection: Connection[Any, Any]) -> None:
+        self.server = server
+        self.name = "a stranger"
+        self.keyed = False
+        self.greeted = False
+        self.wants_control = False
+        self.heard = time.monotonic()
+        self.seen = 0
+        self.number = 0  # of the last request that went to the owner
+        self.gone = False
+        self._connection = connection
+        self._sock = below(connection, SEND_S)
+        if sys.platform != "win32":  # a partial write must not stand for ever in the kernel
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack_c("ll", int(SEND_S), 0))
+        self._sending = threading.Lock()
+        self.thread = threading.Thread(target=self._listen, name="client", daemon=True)
+
+    def send(self, tree: dict[str, Any]) -> None:
+        """Send a message; a client that is gone or does not read is dropped instead."""
+        message = pack(tree)
+        if len(message) <= INLINE:
+            self._send(message)
+        else:
+            threading.Thread(target=self._send, args=(message,), name="large answer", daemon=True).start()
+
+    def drop(self) -> None:
+        """Shut the connection down, from any thread; its listener then ends."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, message: bytes) -> None:
+        try:
+            with self._sending:
+                self._connection.send_bytes(message)
+        except (OSError, ValueError):
+            self.drop()
+
+    def _listen(self) -> None:
+        why = ""
+        try:
+            self._greet()
+            while not self.gone:
+                message = receive(self._connection, LARGE if self.keyed else SMALL)
+                self.heard = time.monotonic()
+                if "beat" not in message:
+                    self.server.asked(self, message)
+        except WireError as exc:
+            why = str(exc)
+            with contextlib.suppress(WireError):
+                self.send({"refused": why})
+        except (OSError, EOFError) as exc:
+            why = str(exc)
+        finally:
+            self.server.left(self, why)
+            self.drop()
+            self._sock.close()
+            self._connection.close()
+
+    def _greet(self) -> None:
+        mine = secrets.token_hex(16)
+        self.send({"program": PROGRAM, "protocol": PROTOCOL, "nonce": mine})
+        hello = receive(self._connection, SMALL)
+        if hello.get("program") != PROGRAM or hello.get("protocol") != PROTOCOL:
+            raise WireError(
+                f"this session speaks {PROGRAM} {PROTOCOL}, the client {str(hello.get('program'))[:40]} "
+                f"{str(hello.get('protocol'))[:10]}. Use the same version of aeqlab on both sides."
+            )
+        name, theirs, said = hello.get("name"), hello.get("nonce"), hello.get("proof")
+        if not isinstance(name, str) or not isinstance(theirs, str) or len(name) > 200 or len(theirs) > 200:
+            raise WireError("a greeting tells a name and a nonce")
+        nonces = f"{mine}:{theirs}"
+        if said is not None:
+            if not isinstance(said, str) or not same(said, proof(self.server.key, "client", nonces)):
+                raise WireError("the key is not that of this session. It lies in the state folder of the user who started it.")
+            self.keyed = True
+        self.name = "".join(c if c.isprintable() else "?" for c in name) or "a client"
+        self.wants_control = self.keyed and hello.get("control") is True
+        self.greeted = True
+        self.heard = time.monotonic()
+        welcome = self.server.joined(self)
+        welcome["proof"] = proof(self.server.key, "session", nonces) if self.keyed else None
+        self.send(welcome)
