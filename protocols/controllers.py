@@ -157,6 +157,7 @@ class PID(Controller):
 
     u += Ki dt (theta* - theta) - Kp dtheta - Kd d(dtheta/dt). Gains left out follow the SIMC rules for a plant of gain k, lag tau
     and dead time d, with a closed loop of c = max(tau, d): Kp = tau / (k (c + d)), Ki = Kp / min(tau, 4 (c + d)), Kd = 0.
+    A device that chooses its ticks may make them two lags long (section 5.1), where a Kp above 0.05 / k oscillates: there Kp = 0.
     """
 
     kp: Array
@@ -174,7 +175,9 @@ class PID(Controller):
                 f"{self.info.name}: how theta answers its knob is not known, so a PID loop has no gains. "
                 "Identify the response, or give homeostasis.ki and kp."
             )
-        if self.info.response is not None:
+        if self.info.response is not None and self.info.tick_s is None:
+            self.kp, self.ki = np.zeros(n), settings.gain * standard_integral_gain(self.info)
+        elif self.info.response is not None:
             lag, dead = _per_knob(self.info.response.lag_s, n), _delay(self.info, n)
             close = np.maximum(lag, dead) + dead
             self.kp = settings.gain * lag / (self.gain * close)
@@ -229,12 +232,35 @@ class PID(Controller):
 
 
 class QuasiStatic(Controller):
-    """For slow scanners: wait, read all, u += G^-1 (theta* - theta), repeat; the knobs stand still in between."""
+    """For slow scanners: wait, read all, u += G^-1 (theta* - theta), repeat; the knobs stand still in between.
+
+    Under `accept: settled` the loop waits and averages, and calls `correct`. Where ticks are counted it corrects by the newest
+    reading as often as dead time and five lags have passed.
+    """
 
     continuous = False
+    _waited_s = 0.0
+
+    def prepare(self) -> None:
+        """Work out the gains. Raises HoldError where there are none."""
+        super().prepare()
+        if self.info.response is None:
+            raise HoldError(
+                f"{self.info.name}: how theta answers its knob is not known, so there is no gain to correct by. "
+                "Identify the response, or use the integral controller with homeostasis.ki."
+            )
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over; the first correction waits."""
+        self._waited_s = 0.0
+        return super().start(readback)
 
     def tick(self, error: Array, theta: Array, dt: float) -> Array:
-        """Move after one tick."""
+        """Move after one tick, if it is time to."""
+        self._waited_s += dt
+        if self._waited_s >= self.dead_s + 5.0 * (self.lag_s or 0.0):
+            self._waited_s = 0.0
+            return self.correct(error, np.zeros(self.n))
         return self.u
 
 
@@ -274,10 +300,9 @@ def _per_knob(value: Any, n: int) -> Array:
 
 
 def _delay(info: DeviceInfo, n: int) -> Array:
-    """Dead time of each loop: the device's own, and half a tick; a device that chooses its ticks makes them up to two lags long."""
+    """Dead time of each loop: the device's own, and half a tick."""
     assert info.response is not None
-    half = _per_knob(info.response.lag_s, n) if info.tick_s is None else 0.5 * info.tick_s
-    return _per_knob(info.response.dead_time_s, n) + half
+    return _per_knob(info.response.dead_time_s, n) + 0.5 * (info.tick_s or 0.0)
 
 
 def standard_integral_gain(info: DeviceInfo) -> Array:
