@@ -26,6 +26,7 @@ class DataWidths:
     outputs: int
     train_samples: int | None = None
     test_samples: int | None = None
+    range: tuple[float, float] | None = None  #: lowest and highest input
 
 
 def data_widths(settings: DataSettings, base: Path) -> DataWidths | None:
@@ -36,13 +37,13 @@ def data_widths(settings: DataSettings, base: Path) -> DataWidths | None:
     """
     match settings:
         case LegendreSettings():
-            return DataWidths(1, 1, settings.samples, settings.test_samples)
+            return DataWidths(1, 1, settings.samples, settings.test_samples, (-1.0, 1.0))
         case TableSettings():
             return DataWidths(*table_widths(settings, base))
         case MnistSettings() | FashionMnistSettings():
             headers = image_headers(settings, base)
             n_train, height, width = headers["train"].shape
-            return DataWidths(height * width, CLASSES, n_train, headers["test"].shape[0])
+            return DataWidths(height * width, CLASSES, n_train, headers["test"].shape[0], (0.0, 1.0))
 
 
 def load_data(settings: DataSettings, *, seed: int, base: Path) -> Data:

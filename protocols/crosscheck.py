@@ -1,0 +1,211 @@
+"""What the parts of an experiment say of one another: widths, nudges, files, abilities; found before anything starts.
+
+Nothing here opens a device, imports code that a file names, or reads a data file beyond its header. What only the user's own
+code can say is left to the run, which checks it while it is `preparing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aeqlab.backends.errors import BackendError
+from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
+from aeqlab.protocols.data import DataSettings, DataWidths, data_widths
+from aeqlab.protocols.errors import DataError, Problem
+from aeqlab.protocols.explain import place_of
+from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.stages.evaluate import EvaluateOptions
+from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.repeat import RepeatOptions
+from aeqlab.protocols.stages.restore import RestoreOptions
+from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+from aeqlab.protocols.user_files import missing_user_files
+from aeqlab.protocols.yaml import Node
+
+#: Lowest nudge of each variant as a multiple of beta (that of its first phase).
+LOWEST_NUDGE = {"optimistic": 0.0, "pessimistic": -1.0, "centered": -0.5}
+#: Nudges of each variant as multiples of beta.
+HIGHEST_NUDGE = {"optimistic": 1.0, "pessimistic": 0.0, "centered": 0.5}
+_FROM_HERE = "Paths are counted from the folder of the experiment file."
+#: Abilities that a kind of device has not.
+LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
+Path_ = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an experiment that are valid by themselves; None for one that is missing or wrong."""
+
+    device: DeviceSettings | None = None
+    data: DataSettings | None = None
+    homeostasis: HomeostasisSettings | None = None
+    stages: tuple[tuple[Path_, StageEntry], ...] = ()
+    data_wrong: bool = False  #: data are given, but not valid
+
+
+@dataclass(slots=True)
+class _Check:
+    parts: Parts
+    tree: Node
+    base: Path
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    dimensions: Dimensions | None = None
+    bounds: BetaBounds | None = None
+    widths: DataWidths | None = None
+
+    def wrong(self, path: Path_, message: str, hint: str = "") -> None:
+        self.problems.append(place_of(self.tree, path).problem(message, hint, key=".".join(map(str, path))))
+
+    def doubtful(self, path: Path_, message: str, hint: str = "") -> None:
+        self.warnings.append(place_of(self.tree, path).problem(message, hint, key=".".join(map(str, path))))
+
+
+def cross_check(parts: Parts, tree: Node, base: Path) -> tuple[list[Problem], list[Problem]]:
+    """Check the parts of an experiment against one another.
+
+    Returns:
+        Problems, with which it cannot run, and warnings, with which it runs.
+    """
+    check = _Check(parts, tree, base)
+    _device(check)
+    _data(check)
+    _homeostasis(check)
+    for path, entry in parts.stages:
+        _stage(check, path, entry)
+    return check.problems, check.warnings
+
+
+def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Iterator[tuple[Path_, StageEntry]]:
+    """Go through the stages of a sequence, those within `repeat` too, each with its path in the file."""
+    for i, entry in enumerate(sequence):
+        yield (*path, i), entry
+        if isinstance(entry.options, RepeatOptions):
+            yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))
+
+
+def _device(check: _Check) -> None:
+    device = check.parts.device
+    if device is None:
+        return
+    for key, message in missing_user_files(device, check.base):
+        check.wrong(("device", *key), message, _FROM_HERE)
+    try:
+        check.dimensions = device.dimensions(check.base)
+        check.bounds = device.beta_bounds(check.base)
+    except UnknownUntilPreparing:
+        pass
+    except BackendError as exc:
+        check.wrong(("device",), str(exc))
+
+
+def _data(check: _Check) -> None:
+    data, dimensions = check.parts.data, check.dimensions
+    if data is None:
+        needing = [path for path, entry in check.parts.stages if entry.kind in ("train", "evaluate", "hold")]
+        if needing and not check.parts.data_wrong:
+            message = "this stage needs samples, and the experiment has no data."
+            check.wrong(needing[0], message, "Add data:, such as {kind: legendre}.")
+        return
+    missing = list(missing_user_files(data, check.base))
+    for key, message in missing:
+        check.wrong(("data", *key), message, _FROM_HERE)
+    try:
+        check.widths = data_widths(data, check.base)
+    except DataError as exc:
+        check.wrong(("data", "path"), str(exc))
+    widths = check.widths
+    if widths is None or dimensions is None or check.parts.device is None:
+        return
+    kind, device = data.kind, check.parts.device.kind
+    for what, have, need in (("input", widths.inputs, dimensions.inputs), ("output", widths.outputs, dimensions.outputs)):
+        if have != need:
+            noun = {"input": "input knobs", "output": "outputs"}[what]
+            found = f"{have} {what if what == 'input' else 'target'}{'s' if have != 1 else ''}"
+            message = f"{kind} has {found} per sample, the {device} device has {need} {noun if need != 1 else noun[:-1]}."
+            check.wrong(("data",), message, "Choose other data, or give the device as many.")
+    interval = getattr(check.parts.device, "input_interval", None)
+    if interval is not None and widths.range is not None and not interval[0] <= widths.range[0] <= widths.range[1] <= interval[1]:
+        message = f"{kind} has inputs from {widths.range[0]:g} to {widths.range[1]:g}, the {device} device takes "
+        check.wrong(("data",), f"{message}{interval[0]:g} to {interval[1]:g}.", "Widen input_interval of the device.")
+
+
+def _homeostasis(check: _Check) -> None:
+    settings, device = check.parts.homeostasis, check.parts.device
+    if settings is None:
+        return
+    if settings.controller == "ideal" and device is not None and "HoldsParameters" in LACKS.get(device.kind, ()):
+        message = f"the {device.kind} device does not hold its parameters by itself, so ideal homeostasis is not possible on it."
+        check.wrong(("homeostasis", "controller"), message, "Use integral, or leave the key out.")
+    if check.dimensions is not None:
+        for name in ("ki", "kp", "kd", "tolerance"):
+            values = getattr(settings, name)
+            if isinstance(values, list) and len(values) != check.dimensions.parameters:
+                message = f"{len(values)} values for {check.dimensions.parameters} knobs."
+                check.wrong(("homeostasis", name), message, "Give one number for all, or one per knob.")
+
+
+def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
+    at = (*path, entry.kind)
+    match entry.options:
+        case TrainOptions() as options:
+            _batch(check, at, options.batch)
+            _train(check, at, options)
+        case EvaluateOptions() as options:
+            _batch(check, at, options.batch, training=False)
+            if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
+                check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+        case HoldOptions() as options:
+            n = None if check.widths is None else check.widths.train_samples
+            if n is not None and options.sample >= n:
+                check.wrong((*at, "sample"), f"there are {n} training samples, counted from 0.", f"Choose at most {n - 1}.")
+        case RestoreOptions() as options:
+            file = options.theta
+            if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not _is_file(check.base, file):
+                check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+
+
+def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True) -> None:
+    samples = None if check.dimensions is None else check.dimensions.samples
+    if batch is not None and samples is not None and batch != samples:
+        message = f"the device takes {samples} sample{'s' if samples > 1 else ''} at once, not {batch}."
+        check.wrong((*at, "batch"), message, "Leave batch out, or set batch of the device.")
+    n = None if check.widths is None else check.widths.train_samples
+    if training and batch is not None and n is not None and batch > n:
+        check.wrong((*at, "batch"), f"a batch of {batch} cannot be taken from {n} training samples.", "Choose a smaller batch.")
+
+
+def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
+    device = check.parts.device
+    if options.method == "sgd" and device is not None and "KnowsEnergy" in LACKS.get(device.kind, ()):
+        message = f"the method sgd needs a device that knows its energy; the {device.kind} device does not."
+        check.wrong((*at, "method"), message, "Use centered, or the agnostic baselines spsa and finite-difference.")
+    if options.method not in AEQPROP_METHODS or options.beta is None:
+        return
+    scale = LOWEST_NUDGE[options.method]
+    lowest, highest = scale * options.beta, HIGHEST_NUDGE[options.method] * options.beta
+    said = f"{options.method} with beta {options.beta:g}"
+    limit = getattr(device, "beta_limit", None)
+    if limit is not None and max(-lowest, highest) > limit:
+        message = f"{said} nudges from {lowest:g} to {highest:g}, the device at most by {limit:g}."
+        check.wrong((*at, "beta"), message, f"Choose beta up to {limit / max(-scale, HIGHEST_NUDGE[options.method]):.4g}.")
+    if check.bounds is None or lowest >= 0:
+        return
+    if lowest <= check.bounds.held:
+        message = f"{said} nudges with {lowest:g}; even with the parameters held the energy has a minimum only above "
+        check.wrong((*at, "beta"), f"{message}{check.bounds.held:.4g}.", f"Choose beta below {check.bounds.held / scale:.4g}.")
+    elif check.bounds.floating is not None and lowest <= check.bounds.floating:
+        message = f"{said} nudges with {lowest:g}; with the parameters floating the energy has a minimum only above "
+        hint = f"It runs, and may diverge; beta below {check.bounds.floating / scale:.4g} is safe."
+        check.doubtful((*at, "beta"), f"{message}{check.bounds.floating:.4g}.", hint)
+
+
+def _is_file(base: Path, name: str) -> bool:
+    try:
+        return (base / name).is_file()
+    except (OSError, ValueError):
+        return False

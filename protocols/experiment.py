@@ -1,0 +1,179 @@
+"""The experiment: what one YAML file says, checked as a whole, with every mistake at its line and all of them at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.protocols.crosscheck import Parts, all_stages, cross_check
+from aeqlab.protocols.data import DataSettings
+from aeqlab.protocols.errors import FileErrors, Problem
+from aeqlab.protocols.explain import explain, place_of
+from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
+from aeqlab.protocols.nearest import did_you_mean
+from aeqlab.protocols.overrides import apply_overrides
+from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.yaml import Node, parse, parse_scalar, read_text
+
+__all__ = ["Experiment", "LoadedExperiment", "load_experiment", "preset_names", "preset_text", "to_yaml"]
+
+
+class Experiment(BaseModel):
+    """An experiment: a device, data, how theta is held, and a sequence of stages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=64,
+        description="Letters, digits, dots, dashes, underscores; part of the run folder's name.",
+    )
+    seed: int = Field(default=1, ge=0, le=2**63 - 1, description="Seed of every random stream; one seed, the same samples.")
+    device: DeviceSettings = Field(description="The physical system, by kind.")
+    data: DataSettings | None = Field(default=None, description="The data set, by kind; left out where no stage needs samples.")
+    homeostasis: HomeostasisSettings = Field(default=HomeostasisSettings(), description="How theta is held.")
+    settling: SettlingSettings = Field(default=SettlingSettings(), description="When a clamped phase has come to rest.")
+    sequence: list[StageEntry] = Field(min_length=1, max_length=1000, description="The stages, in order.")
+    then: Literal["freeze", "safe", "hold"] = Field(default="freeze", description="What the device does after the last stage.")
+    runs: str | None = Field(default=None, min_length=1, description="Folder for the runs (default: runs, where it is started).")
+    operator: str = Field(default="", max_length=200, description="Who stands at the device, for the record.")
+    tags: list[str] = Field(default=[], max_length=100, description="Words to find the run by.")
+    notes: str = Field(default="", description="Anything to remember, for the record.")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedExperiment:
+    """An experiment and where it comes from.
+
+    Attributes:
+        experiment: the experiment.
+        text: the file as it was written.
+        path: the file; None for a preset.
+        base: folder from which its paths resolve: that of the file, the present one for a preset.
+        tree: the tree of the text with the overrides in it, which knows the lines.
+        warnings: what is allowed but probably not meant.
+    """
+
+    experiment: Experiment
+    text: str
+    path: Path | None
+    base: Path
+    tree: Node = field(repr=False)
+    warnings: tuple[Problem, ...] = ()
+
+    def problem(self, key: str, message: str, hint: str = "") -> Problem:
+        """Say that something is wrong at a key such as `data.path`, with its file and line."""
+        return place_of(self.tree, tuple(key.split("."))).problem(message, hint, key=key)
+
+
+def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
+    """Load an experiment file, or a preset by its name, and check everything that can be known without opening the device.
+
+    Code that a file names is not run and not imported. Data files are read no further than their headers.
+
+    Args:
+        source: a path, or the name of a preset such as `linear-regression`.
+        overrides: `key=value` each, as `--set` takes them; the value by the rules of YAML.
+    Raises:
+        FileErrors: everything that is wrong, each with its place.
+    """
+    text, path, label = _find(source)
+    tree, problems = parse(text, label)
+    tree = tree.copy()
+    problems += apply_overrides(tree, overrides, stages=list(StageEntry.model_fields), keys=list(Experiment.model_fields))
+    base = Path.cwd() if path is None else path.resolve().parent
+    experiment: Experiment | None = None
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(tree.plain()), strict=True)
+    except ValidationError as exc:
+        problems += explain(exc, tree, Experiment)
+    found, warnings = cross_check(_parts(tree, experiment), tree, base)
+    problems += found
+    if problems or experiment is None:
+        raise FileErrors(sorted(dict.fromkeys(problems), key=lambda p: (p.line is None, p.line or 0, p.column or 0)))
+    return LoadedExperiment(experiment, text, path, base, tree, tuple(warnings))
+
+
+def preset_names() -> tuple[str, ...]:
+    """Get the names of the experiments that ship with aeqlab."""
+    folder = resources.files("aeqlab.protocols.presets")
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+
+
+def preset_text(name: str) -> str:
+    """Get the file of a preset."""
+    return (resources.files("aeqlab.protocols.presets") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """Write an experiment as YAML with all defaults filled in; loading it gives an equal experiment.
+
+    Paths stay as they were written, so they resolve from the folder of the first file only.
+    """
+    tree = experiment.model_dump(mode="json")
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _find(source: str | Path) -> tuple[str, Path | None, str]:
+    """Find the text of an experiment, its file if it has one, and what to call it in problems."""
+    name = str(source)
+    path = Path(source)
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # a name no file can have
+        there = False
+    if isinstance(source, str) and name in preset_names() and not there:
+        return preset_text(name), None, name
+    if isinstance(source, str) and not path.suffix and len(path.parts) == 1 and not there:
+        hint = did_you_mean(name, preset_names()).strip() or f"Presets are {', '.join(preset_names())}."
+        raise FileErrors([Problem(name, None, None, "", "neither a file nor a preset.", hint)])
+    return read_text(path), path, name
+
+
+def _parts(tree: Node, experiment: Experiment | None) -> Parts:
+    """Get what is valid of an experiment, so that its parts are checked against one another though others are wrong."""
+    if experiment is not None:
+        stages = tuple(all_stages(experiment.sequence))
+        return Parts(experiment.device, experiment.data, experiment.homeostasis, stages)
+    top = tree.value if isinstance(tree.value, dict) else {}
+
+    def valid(key: str) -> Any:
+        if key not in top:
+            return None
+        field_ = Experiment.model_fields[key]
+        try:
+            return TypeAdapter(cast(Any, Annotated[field_.annotation, field_])).validate_json(
+                json.dumps(top[key].plain()), strict=True
+            )
+        except ValidationError:
+            return None
+
+    data = valid("data")
+    wrong = data is None and "data" in top and top["data"].value is not None
+    return Parts(valid("device"), data, valid("homeostasis"), tuple(all_stages(valid("sequence") or [])), wrong)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text so that the strict reader takes it for text again."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    try:
+        quoted = not isinstance(parse_scalar(text), str)
+    except ValueError:
+        quoted = True
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _text)
