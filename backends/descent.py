@@ -45,6 +45,8 @@ class Descent:
         self.beta = 0.0
         self.eta_s = np.full(samples, FIRST_STATE_STEP)
         self.eta_theta = self.lag
+        self._at = energy.at(self.x)
+        self._e: Array | None = None  # E of each sample at (theta, s), where it is known
         self._out = energy.output_index
         self._rates = coupling.epsilon / self.lag
 
@@ -55,6 +57,8 @@ class Descent:
             self.s = self.energy.start(len(x))
             self.y, self.beta = None, 0.0
         self.x = x
+        self._at = self.energy.at(x)
+        self._e = None
 
     def nudge(self, y: Array | None, beta: float) -> None:
         """Apply targets and strength; None and 0 for no nudge."""
@@ -67,6 +71,7 @@ class Descent:
     def write(self, theta: Array) -> None:
         """Put the parameters elsewhere, shape (K,)."""
         self.theta = theta
+        self._e = None
 
     def scale_coupling(self, factor: float) -> None:
         """Scale every epsilon, counted from those as built."""
@@ -81,42 +86,58 @@ class Descent:
     # time
     def step_state(self) -> None:
         """Take one step (14) of every sample's state, inside the box; undone where E + beta C rises."""
-        s, box = self.s, self.energy.box
-        old = self._state_energy(s)
-        g = self.energy.state_gradient(self.theta, self.x, s)
-        if self.beta:
-            g = np.array(g)
-            g[:, self._out] += self.beta * self._cost_gradient(s)
+        s, y, beta = self.s, self.y, self.beta
+        e = self._e if self._e is not None else self._at.value(self.theta, s)
+        g = self._at.state_gradient(self.theta, s)
+        if y is not None and beta:
+            out = s[:, self._out]
+            g[:, self._out] += beta * self.cost.gradient(out, y)
+            old = e + beta * self.cost.value(out, y)
+        else:
+            old = e
         new_s = s - self.eta_s[:, None] * g
-        if box is not None:
-            new_s = np.clip(new_s, *box)
-        new = self._state_energy(new_s)
-        kept = new <= old
-        factor = np.where(kept, GROW, SHRINK)
+        if self.energy.box is not None:
+            new_s = new_s.clip(*self.energy.box)
+        new_e = self._at.value(self.theta, new_s)
+        new = new_e + beta * self.cost.value(new_s[:, self._out], y) if y is not None and beta else new_e
+        lower = new < old
+        if lower.all():
+            self.s, self._e, self.eta_s = new_s, new_e, self.eta_s * GROW
+            return
         unchanged = new == old
+        kept = lower | unchanged
+        factor = np.where(lower, GROW, SHRINK)
         if unchanged.any():
-            heads = self.rng.random(int(unchanged.sum())) < 0.5
-            factor[unchanged] = np.where(heads, GROW, 1 / GROW)
+            factor[unchanged] = np.where(self.rng.random(int(unchanged.sum())) < 0.5, GROW, 1 / GROW)
         self.eta_s = self.eta_s * factor
-        self.s = new_s if kept.all() else np.where(kept[:, None], new_s, s)
+        if kept.all():
+            self.s, self._e = new_s, new_e
+        elif kept.any():
+            self.s, self._e = np.where(kept[:, None], new_s, s), np.where(kept, new_e, e)
+        else:
+            self._e = e
 
     def step_parameters(self) -> float:
         """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone."""
-        theta, eta = self.theta, self.eta_theta
-        old = self._parameter_energy(theta)
-        force = self.coupling.gradient(self.u, theta) + self.energy.parameter_gradient(theta, self.x, self.s)
-        new_theta = theta - eta * self._rates * force
-        new = self._parameter_energy(new_theta)
+        theta, s, u, eta = self.theta, self.s, self.u, self.eta_theta
+        e = self._e if self._e is not None else self._at.value(theta, s)
+        force = self.coupling.gradient(u, theta)
+        force += self._at.parameter_gradient(theta, s)
+        force *= self._rates * eta
+        new_theta = theta - force
+        new_e = self._at.value(new_theta, s)
+        old, new = self.coupling.value(u, theta) + mean(e), self.coupling.value(u, new_theta) + mean(new_e)
         if not new <= old:
+            self._e = e
             self.eta_theta = eta * SHRINK
             return 0.0
-        self.theta = new_theta
+        self.theta, self._e = new_theta, new_e
         self.eta_theta = eta * (GROW if new < old or self.rng.random() < 0.5 else 1 / GROW)
         return eta
 
     def balanced_controls(self, s: Array | None = None) -> Array:
         """Find the u at which theta stands still against the force of a state (None: the present one)."""
-        force = self.energy.parameter_gradient(self.theta, self.x, self.s if s is None else s)
+        force = self._at.parameter_gradient(self.theta, self.s if s is None else s)
         return self.coupling.balance(self.theta, force)
 
     # what it says
@@ -131,10 +152,14 @@ class Descent:
     def put_states(self, s: Array) -> None:
         """Put the states elsewhere, shape (B, N)."""
         self.s = s
+        self._e = None
 
     def total_energy(self) -> float:
         """Compute the global energy (4) or (23): U/epsilon + E + beta C, mean over the samples."""
-        return self.coupling.value(self.u, self.theta) + float(self._state_energy(self.s).mean())
+        e = self._at.value(self.theta, self.s)
+        if self.y is not None:
+            e = e + self.beta * self.cost.value(self.s[:, self._out], self.y)
+        return self.coupling.value(self.u, self.theta) + mean(e)
 
     def beyond(self, state_limit: float, theta_limit: float) -> bool:
         """Tell whether a sum of squares, of any sample's state or of theta, is above its limit or not a number."""
@@ -175,18 +200,10 @@ class Descent:
     def _put_steps(self, eta_s: Array, eta_theta: float) -> None:
         self.eta_s, self.eta_theta = eta_s, eta_theta
 
-    def _state_energy(self, s: Array) -> Array:
-        e = self.energy.energy(self.theta, self.x, s)
-        if self.beta and self.y is not None:
-            e = e + self.beta * self.cost.value(s[:, self._out], self.y)
-        return e
 
-    def _cost_gradient(self, s: Array) -> Array:
-        assert self.y is not None  # beta is 0 without targets
-        return self.cost.gradient(s[:, self._out], self.y)
-
-    def _parameter_energy(self, theta: Array) -> float:
-        return self.coupling.value(self.u, theta) + float(self.energy.energy(theta, self.x, self.s).mean())
+def mean(e: Array) -> float:
+    """Average over the samples; of one sample it is that one."""
+    return float(e[0]) if len(e) == 1 else float(e.sum()) / len(e)
 
 
 def _part(snapshot: dict[str, Any], name: str, shape: tuple[int, ...]) -> Array:

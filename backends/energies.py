@@ -16,6 +16,7 @@ from aeqlab.backends.costs import Cost
 from aeqlab.backends.couplings import Coupling
 from aeqlab.backends.device import Channels, Knobs, ParameterBlock
 from aeqlab.backends.equilibrium import minimise
+from aeqlab.backends.landscape import Landscape
 from aeqlab.backends.settings import BetaBounds
 
 Array = NDArray[Any]
@@ -58,6 +59,10 @@ class Energy(ABC):
     @abstractmethod
     def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute the partial derivative dE/dtheta, mean over the samples, shape (K,)."""
+
+    def at(self, x: Array) -> Landscape:
+        """Prepare E at one input, for many evaluations; x (B, X) must not be written to afterwards."""
+        return Landscape(self, x)
 
     def state_hessian(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute d2E/ds2 of each sample, shape (B, N, N); here by central differences of the gradient."""
@@ -139,3 +144,23 @@ class Energy(ABC):
     def layers(self, s: Array) -> dict[str, Array]:
         """Get a copy of each named layer of the state, shape (B, ...)."""
         return {"state": s.copy()}
+
+
+class PreparedEnergy(Energy):
+    """An energy that is written as its landscape at one input; a single evaluation makes one and asks it."""
+
+    @abstractmethod
+    def at(self, x: Array) -> Landscape:
+        """Prepare E at one input, for many evaluations; x (B, X) must not be written to afterwards."""
+
+    def energy(self, theta: Array, x: Array, s: Array) -> Array:
+        """Compute E of each sample."""
+        return self.at(x).value(theta, s)
+
+    def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
+        """Compute dE/ds of each sample."""
+        return self.at(x).state_gradient(theta, s)
+
+    def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
+        """Compute dE/dtheta, mean over the samples."""
+        return self.at(x).parameter_gradient(theta, s)

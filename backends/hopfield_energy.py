@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Coupling
 from aeqlab.backends.device import ParameterBlock, channels, knobs
-from aeqlab.backends.energies import Energy
+from aeqlab.backends.energies import PreparedEnergy
 from aeqlab.backends.errors import DivergedError
+from aeqlab.backends.landscape import Landscape, Remembering
 from aeqlab.backends.settings import BetaBounds
 
 Array = NDArray[Any]
@@ -44,7 +45,45 @@ class HopfieldOptions(BaseModel):
         return self
 
 
-class HopfieldEnergy(Energy):
+class HopfieldLandscape(Remembering):
+    """The network at one input; what is shared is the layers, the weights, and the pull from below on each layer."""
+
+    def __init__(self, energy: HopfieldEnergy, x: Array) -> None:
+        self._network, self._x = energy, x
+
+    def _share(self, theta: Array, s: Array) -> tuple[list[Array], list[Array], list[Array]]:
+        weights, biases = self._network.split(theta)
+        layers = [s[:, part] for part in self._network.layer_parts]
+        below = [self._x, *layers]
+        return layers, weights, [under @ w + b for under, w, b in zip(below, weights, biases, strict=False)]
+
+    def value(self, theta: Array, s: Array) -> Array:
+        """Compute E of each sample."""
+        _, _, pulls = self.shared(theta, s)
+        energy: Array = (s * (0.5 * s - np.concatenate(pulls, axis=1))).sum(axis=1)
+        return energy
+
+    def state_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute s_k - w_k^T s_{k-1} - b_k - w_{k+1} s_{k+1}."""
+        layers, weights, pulls = self.shared(theta, s)
+        gradient: Array = s - np.concatenate(pulls, axis=1)
+        for k, part in enumerate(self._network.layer_parts[:-1]):
+            gradient[:, part] -= layers[k + 1] @ weights[k + 1].T
+        return gradient
+
+    def parameter_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute -s_{k-1} s_k^T and -s_k, mean over the samples."""
+        gradient = np.empty_like(theta)
+        below = self._x
+        for w, b, here in zip(*self._network.split(gradient), self.shared(theta, s)[0], strict=True):
+            np.matmul(below.T, here, out=w)
+            here.sum(axis=0, out=b)
+            below = here
+        gradient /= -len(s)
+        return gradient
+
+
+class HopfieldEnergy(PreparedEnergy):
     """A layered network; theta is w1 (n0, n1), b1 (n1), w2, b2, ... flat, row by row."""
 
     name = "hopfield"
@@ -63,7 +102,7 @@ class HopfieldEnergy(Energy):
             at += (below + 1) * above
         self.parameters = tuple(blocks)
         ends = np.cumsum([0, *sizes[1:]])
-        self._layers = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+        self.layer_parts = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         low, high = np.full(self.n_states, HIDDEN_BOX[0]), np.full(self.n_states, HIDDEN_BOX[1])
         low[self.output_index], high[self.output_index] = OUTPUT_BOX
         self.box = low, high
@@ -73,49 +112,17 @@ class HopfieldEnergy(Energy):
         blocks = self.parameters
         return [theta[b.slice].reshape(b.shape) for b in blocks[::2]], [theta[b.slice] for b in blocks[1::2]]
 
-    def energy(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute E of each sample."""
-        weights, biases = self.split(theta)
-        energy: Array = 0.5 * (s * s).sum(axis=1)
-        below = x
-        for w, b, part in zip(weights, biases, self._layers, strict=True):
-            here = s[:, part]
-            energy -= ((below @ w + b) * here).sum(axis=1)
-            below = here
-        return energy
-
-    def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute s_k - w_k^T s_{k-1} - b_k - w_{k+1} s_{k+1}."""
-        weights, biases = self.split(theta)
-        gradient = s.copy()
-        below = x
-        for k, part in enumerate(self._layers):
-            gradient[:, part] -= below @ weights[k] + biases[k]
-            below = s[:, part]
-            if k:
-                gradient[:, self._layers[k - 1]] -= below @ weights[k].T
-        return gradient
-
-    def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute -s_{k-1} s_k^T and -s_k, mean over the samples."""
-        gradient = np.empty_like(theta)
-        weights, biases = self.split(gradient)
-        below = x
-        for w, b, part in zip(weights, biases, self._layers, strict=True):
-            here = s[:, part]
-            np.matmul(below.T, here, out=w)
-            np.sum(here, axis=0, out=b)
-            below = here
-        gradient /= -len(s)
-        return gradient
+    def at(self, x: Array) -> Landscape:
+        """Prepare the landscape over one input."""
+        return HopfieldLandscape(self, x)
 
     def state_hessian(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute 1 on the diagonal and -w between neighbouring layers, the same for each sample."""
         weights, _ = self.split(theta)
         one = np.eye(self.n_states)
         for k in range(1, len(weights)):
-            one[self._layers[k - 1], self._layers[k]] = -weights[k]
-            one[self._layers[k], self._layers[k - 1]] = -weights[k].T
+            one[self.layer_parts[k - 1], self.layer_parts[k]] = -weights[k]
+            one[self.layer_parts[k], self.layer_parts[k - 1]] = -weights[k].T
         return np.repeat(one[None], len(s), axis=0)
 
     def equilibrium(self, cost: Cost, theta: Array, x: Array, y: Array | None, beta: float, start: Array | None = None) -> Array:
@@ -130,14 +137,14 @@ class HopfieldEnergy(Energy):
         s = self.start(len(x)) if start is None else np.array(start)
         assert self.box is not None
         low, high = self.box
-        last = len(self._layers) - 1
+        last = len(self.layer_parts) - 1
         for _ in range(MOST_SWEEPS):
             moved = 0.0
-            for k, part in enumerate(self._layers):
-                below = x if k == 0 else s[:, self._layers[k - 1]]
+            for k, part in enumerate(self.layer_parts):
+                below = x if k == 0 else s[:, self.layer_parts[k - 1]]
                 pull = below @ weights[k] + biases[k]
                 if k < last:
-                    pull = pull + s[:, self._layers[k + 1]] @ weights[k + 1].T
+                    pull = pull + s[:, self.layer_parts[k + 1]] @ weights[k + 1].T
                 curvature = 1.0
                 if k == last and y is not None:
                     pull, curvature = pull + beta * y, 1.0 + beta
@@ -162,8 +169,8 @@ class HopfieldEnergy(Energy):
 
     def layers(self, s: Array) -> dict[str, Array]:
         """Get a copy of each layer, shape (B, units); hidden ones are h1, h2, ..."""
-        names = [f"h{k}" for k in range(1, len(self._layers))] + ["output"]
-        return {name: s[:, part].copy() for name, part in zip(names, self._layers, strict=True)}
+        names = [f"h{k}" for k in range(1, len(self.layer_parts))] + ["output"]
+        return {name: s[:, part].copy() for name, part in zip(names, self.layer_parts, strict=True)}
 
 
 def _least(a: float, pull: Array, low: Array, high: Array) -> Array:

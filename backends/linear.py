@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.device import ParameterBlock, channels, knobs
-from aeqlab.backends.energies import Energy
+from aeqlab.backends.energies import PreparedEnergy
 from aeqlab.backends.errors import DivergedError
+from aeqlab.backends.landscape import Landscape, Remembering
 from aeqlab.backends.settings import BetaBounds
 
 Array = NDArray[Any]
@@ -31,7 +32,36 @@ class LinearOptions(BaseModel):
     )
 
 
-class LinearEnergy(Energy):
+class LinearLandscape(Remembering):
+    """The linear energy at one input; what is shared is the misfit s - theta . phi, shape (B,)."""
+
+    def __init__(self, phi: Array, s_squared: float) -> None:
+        self._phi, self._c = phi, s_squared
+
+    def _share(self, theta: Array, s: Array) -> Array:
+        misfit: Array = s[:, 0] - self._phi @ theta
+        return misfit
+
+    def value(self, theta: Array, s: Array) -> Array:
+        """Compute 1/2 (s - theta . phi)^2 + c s^2."""
+        r = self.shared(theta, s)
+        energy: Array = 0.5 * r * r
+        if self._c:
+            energy += self._c * s[:, 0] ** 2
+        return energy
+
+    def state_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute s - theta . phi + 2 c s."""
+        gradient: Array = self.shared(theta, s)[:, None] + 2 * self._c * s
+        return gradient
+
+    def parameter_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute -(s - theta . phi) phi, mean over the samples."""
+        gradient: Array = self.shared(theta, s) @ self._phi / -len(s)
+        return gradient
+
+
+class LinearEnergy(PreparedEnergy):
     """E = 1/2 (s - theta . phi(z))^2 + c s^2 (eq. 18 and the added term of Fig. 3)."""
 
     name = "linear"
@@ -54,23 +84,9 @@ class LinearEnergy(Energy):
         np.cos(angle, out=phi[:, 2::2])
         return phi
 
-    def energy(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute E of each sample."""
-        r = s[:, 0] - self.features(x) @ theta
-        energy: Array = 0.5 * r * r + self.s_squared * s[:, 0] ** 2
-        return energy
-
-    def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute s - theta . phi + 2 c s."""
-        gradient: Array = s - (self.features(x) @ theta)[:, None] + 2 * self.s_squared * s
-        return gradient
-
-    def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute -(s - theta . phi) phi, mean over the samples."""
-        phi = self.features(x)
-        r = s[:, 0] - phi @ theta
-        gradient: Array = -(r @ phi) / len(x)
-        return gradient
+    def at(self, x: Array) -> Landscape:
+        """Prepare the features of one input."""
+        return LinearLandscape(self.features(x), self.s_squared)
 
     def state_hessian(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute 1 + 2 c."""

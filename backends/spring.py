@@ -1,7 +1,7 @@
 """The energy `spring`: masses on a line joined by springs whose rest lengths are theta.
 
-E = sum_e k_e/2 (s_i - s_j - theta_e)^2 + sum_i (lambda/2 s_i^2 + kappa/4 s_i^4), e = (i, j). Nodes are numbered inputs first (where
-they are is x), then hidden ones, then outputs; the on-site terms act on the free nodes. Convex in s and theta together.
+E = sum_e k_e/2 (s_i - s_j - theta_e)^2 + sum_i (lambda/2 s_i^2 + kappa/4 s_i^4), e = (i, j). Nodes are numbered inputs first
+(where they are is x), then hidden ones, then outputs; the on-site terms act on the free nodes. Convex in s and theta together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.device import ParameterBlock, channels, knobs
-from aeqlab.backends.energies import Energy
+from aeqlab.backends.energies import PreparedEnergy
+from aeqlab.backends.landscape import Landscape, Remembering
 from aeqlab.backends.settings import BetaBounds
 
 Array = NDArray[Any]
@@ -63,7 +64,43 @@ class SpringOptions(BaseModel):
         return [(i, j) for i, j in combinations(nodes, 2) if j >= self.inputs]
 
 
-class SpringEnergy(Energy):
+class SpringLandscape(Remembering):
+    """The spring energy at one input; what is shared is the stretch s_i - s_j - theta_e of every spring, shape (B, K)."""
+
+    def __init__(self, energy: SpringEnergy, from_inputs: Array) -> None:
+        self._k, self._lam, self._kappa = energy.stiffness, energy.lam, energy.kappa
+        self._on_states, self._back = energy.on_states, energy.back
+        self._from_inputs = from_inputs
+
+    def _share(self, theta: Array, s: Array) -> Array:
+        stretch: Array = s @ self._on_states
+        stretch += self._from_inputs
+        stretch -= theta
+        return stretch
+
+    def value(self, theta: Array, s: Array) -> Array:
+        """Compute E of each sample."""
+        r = self.shared(theta, s)
+        square = s * s
+        energy: Array = (r * r) @ self._k
+        energy += (square * (self._lam + 0.5 * self._kappa * square)).sum(axis=1)
+        energy *= 0.5
+        return energy
+
+    def state_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute the sum of the forces on each free node."""
+        gradient: Array = (self.shared(theta, s) * self._k) @ self._back
+        gradient += s * (self._lam + self._kappa * s * s)
+        return gradient
+
+    def parameter_gradient(self, theta: Array, s: Array) -> Array:
+        """Compute -k_e (s_i - s_j - theta_e), mean over the samples."""
+        r = self.shared(theta, s)
+        gradient: Array = (r[0] if len(r) == 1 else r.mean(axis=0)) * -self._k
+        return gradient
+
+
+class SpringEnergy(PreparedEnergy):
     """A network of springs with trained rest lengths."""
 
     name = "spring"
@@ -81,29 +118,12 @@ class SpringEnergy(Energy):
         for e, (i, j) in enumerate(pairs):
             incidence[e, i], incidence[e, j] = 1.0, -1.0
         self._on_inputs = np.ascontiguousarray(incidence[:, :n_in].T)  # (X, K)
-        self._on_states = np.ascontiguousarray(incidence[:, n_in:].T)  # (N, K)
-        self._back = np.ascontiguousarray(incidence[:, n_in:])  # (K, N)
+        self.on_states = np.ascontiguousarray(incidence[:, n_in:].T)  # (N, K)
+        self.back = np.ascontiguousarray(incidence[:, n_in:])  # (K, N)
 
-    def _stretch(self, theta: Array, x: Array, s: Array) -> Array:
-        stretch: Array = x @ self._on_inputs + s @ self._on_states - theta  # (B, K)
-        return stretch
-
-    def energy(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute E of each sample."""
-        r = self._stretch(theta, x, s)
-        square = s * s
-        energy: Array = 0.5 * ((r * r) @ self.stiffness + (square * (self.lam + 0.5 * self.kappa * square)).sum(axis=1))
-        return energy
-
-    def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute the sum of the forces on each free node."""
-        gradient: Array = (self._stretch(theta, x, s) * self.stiffness) @ self._back + s * (self.lam + self.kappa * s * s)
-        return gradient
-
-    def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
-        """Compute -k_e (s_i - s_j - theta_e), mean over the samples."""
-        gradient: Array = self._stretch(theta, x, s).mean(axis=0) * -self.stiffness
-        return gradient
+    def at(self, x: Array) -> Landscape:
+        """Prepare the pull of the inputs on every spring."""
+        return SpringLandscape(self, x @ self._on_inputs)
 
     def state_hessian(self, theta: Array, x: Array, s: Array) -> Array:
         """Compute the stiffness matrix of each sample."""
@@ -122,7 +142,7 @@ class SpringEnergy(Energy):
         return BetaBounds(held, held if coupling.superquadratic else None)
 
     def _matrix(self, stiffness: Array) -> Array:
-        matrix: Array = (self._on_states * stiffness) @ self._back + self.lam * np.eye(self.n_states)
+        matrix: Array = (self.on_states * stiffness) @ self.back + self.lam * np.eye(self.n_states)
         return matrix
 
     def _softest(self, stiffness: Array) -> float:
