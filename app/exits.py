@@ -34,16 +34,15 @@ def explain(error: BaseException) -> ExitCode:
         LimitError,
         UserCodeError,
     )
-    from aeqlab.protocols.errors import AbortRequested, CheckpointError, DataError, ProtocolError, StopRequested
-    from aeqlab.protocols.yaml import FileErrors
+    from aeqlab.protocols.errors import CheckpointError, DataError, FileErrors, ProtocolError
 
     match error:
         case FileErrors():
             say(str(error))
             return ExitCode.BAD_INPUT
-        case StopRequested() | AbortRequested() | DivergedError():
+        case DivergedError():
             say(str(error))
-            return {StopRequested: ExitCode.STOPPED, AbortRequested: ExitCode.ABORTED}.get(type(error), ExitCode.DIVERGED)
+            return ExitCode.DIVERGED
         case DataError() | CheckpointError() | DeviceConfigError() | LimitError() | ArrayRefusedError() | UserCodeError():
             say(str(error))
             return ExitCode.BAD_INPUT

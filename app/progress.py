@@ -1,0 +1,110 @@
+"""The progress of a run in a terminal: one line that is redrawn, or, where nothing can be redrawn, a plain line now and then."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from aeqlab.app.words import cost_in_words, duration_in_words
+from aeqlab.protocols.progress import Progress
+from aeqlab.protocols.run_state import RunState
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+REDRAW_S = 0.25  #: wall time between two drawings of the line
+PLAIN_S = 15.0  #: wall time between two plain lines
+
+
+class ProgressLine:
+    """Shows what a run hands to `on_progress`; entered while the run goes on.
+
+    On stderr, so that stdout holds results alone. Drawn by the run's own thread, when the run says something: no thread of its
+    own takes time from the physics.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: Bar | None = None
+        self._next = 0.0
+        self._said = ("", "")
+
+    def __enter__(self) -> ProgressLine:
+        if not self._quiet and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+            self._bar = _make_bar()
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a progress, if it is time to."""
+        if self._quiet:
+            return
+        now = time.monotonic()
+        place = (progress.state, progress.path)
+        changed = place != self._said
+        if now < self._next and not changed:
+            return
+        self._said = place
+        if self._bar is not None:
+            self._next = now + REDRAW_S
+            draw(self._bar, progress)
+        elif changed or progress.done:
+            self._next = now + PLAIN_S
+            if progress.state is not RunState.PREPARING:
+                print(in_words(progress), file=sys.stderr, flush=True)
+
+
+def in_words(progress: Progress) -> str:
+    """Say where a run is, on one line without colours."""
+    stage = progress.stage or "begin"
+    total = "" if progress.total is None else f"/{progress.total:,}"
+    count = f"{progress.done:,}{total}" if progress.done or progress.total else ""
+    return "  ".join(part for part in (f"{progress.state}:", stage, count, details(progress)) if part)
+
+
+def details(progress: Progress) -> str:
+    """Say cost, held rate, rate and time left, as far as they are known."""
+    parts = []
+    if progress.cost is not None:
+        parts.append(f"{cost_in_words(progress.cost_name)} {progress.cost:.4g}")
+    if progress.held_rate is not None:
+        parts.append(f"held {progress.held_rate:.1%}")
+    if progress.rate_per_s is not None:
+        parts.append(f"{progress.rate_per_s:.3g}/s")
+    if progress.remaining_s is not None:
+        parts.append(f"{duration_in_words(progress.remaining_s)} left")
+    return "  ".join(parts)
+
+
+def draw(bar: Bar, progress: Progress) -> None:
+    """Redraw the line."""
+    word = progress.stage if progress.state in (RunState.RUNNING, RunState.PREPARING) else f"{progress.state} {progress.stage}"
+    values = {"description": word or str(progress.state), "completed": progress.done, "total": progress.total}
+    if bar.tasks:
+        bar.update(bar.tasks[0].id, details=details(progress), **values)  # type: ignore[arg-type]
+    else:
+        bar.add_task(details=details(progress), **values)  # type: ignore[arg-type]
+    bar.refresh()
+
+
+def _make_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[details]}", markup=False),
+        console=Console(stderr=True, highlight=False),
+        auto_refresh=False,
+        transient=True,
+    )

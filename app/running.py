@@ -1,0 +1,82 @@
+"""The commands `run` and `resume`: start the experiment in this process, show how it goes, say what it found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aeqlab.app.exits import say
+from aeqlab.app.words import name_in_words, value_in_words
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.experiment import LoadedExperiment
+    from aeqlab.protocols.progress import RunResult
+
+DEFAULT_RUNS = Path("runs")
+
+
+def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: bool) -> int:
+    """Run an experiment from a file or a preset; returns the exit code."""
+    from aeqlab.app.progress import ProgressLine
+    from aeqlab.protocols.experiment import load_experiment
+    from aeqlab.protocols.run import run_experiment
+
+    loaded = load_experiment(source, overrides)
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    with ProgressLine(quiet=quiet) as show:
+        result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show)
+    return conclude(result, quiet=quiet)
+
+
+def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
+    """Go on with a run from its last checkpoint; returns the exit code."""
+    from aeqlab.app.progress import ProgressLine
+    from aeqlab.protocols.run import resume_run
+    from aeqlab.protocols.run_folder import find_run
+
+    folder = find_run(word, runs or DEFAULT_RUNS)
+    with ProgressLine(quiet=quiet) as show:
+        result = resume_run(folder, on_progress=show)
+    return conclude(result, quiet=quiet)
+
+
+def runs_folder(chosen: Path | None, loaded: LoadedExperiment) -> Path:
+    """Choose the folder of the run folders: from the command line, from the experiment, or `runs` here."""
+    if chosen is not None:
+        return chosen
+    named = loaded.experiment.runs
+    return DEFAULT_RUNS if named is None else loaded.base / named
+
+
+def conclude(result: RunResult, *, quiet: bool) -> int:
+    """Print how a run ended, where its record is and what it found; returns its exit code."""
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    folder = shortest(result.folder)
+    if result.exit_code:
+        say(f"{result.state}: {result.reason}")
+    if quiet:
+        print(f"{result.state} {folder}")
+        return result.exit_code
+    found = {name_in_words(name): value_in_words(name, value) for name, value in result.summary.items()}
+    rows = {"record": str(folder), **found, "device": result.device}
+    width = max(map(len, rows))
+    if not result.exit_code:
+        print(f"{result.state}: {result.reason}" if result.reason else str(result.state))
+    for name, value in rows.items():
+        if value:
+            print(f"  {name:{width}}  {value}")
+    print(f"More: aeqlab show {folder.name}")
+    sys.stdout.flush()
+    return result.exit_code
+
+
+def shortest(path: Path) -> Path:
+    """Write a path as a person standing here would: relative where that is shorter."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
