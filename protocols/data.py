@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from aeqlab.protocols.function_data import FunctionSettings, load_function
 from aeqlab.protocols.images import CLASSES, FashionMnistSettings, MnistSettings, image_headers, load_images
 from aeqlab.protocols.legendre import LegendreSettings, load_legendre
 from aeqlab.protocols.samples import Batches, Data, Samples, Source
@@ -15,7 +16,11 @@ from aeqlab.protocols.table import TableSettings, load_table, table_widths
 
 __all__ = ["Batches", "Data", "DataSettings", "DataWidths", "Samples", "Source", "data_widths", "load_data"]
 
-DataSettings = Annotated[LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings, Field(discriminator="kind")]
+DataSettings = Annotated[
+    LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings | FunctionSettings, Field(discriminator="kind")
+]
+    LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings | FunctionSettings, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ def data_widths(settings: DataSettings, base: Path) -> DataWidths | None:
             headers = image_headers(settings, base)
             n_train, height, width = headers["train"].shape
             return DataWidths(height * width, CLASSES, n_train, headers["test"].shape[0], (0.0, 1.0))
+        case FunctionSettings():
+            return None
 
 
 def load_data(settings: DataSettings, *, seed: int, base: Path) -> Data:
@@ -55,6 +62,7 @@ def load_data(settings: DataSettings, *, seed: int, base: Path) -> Data:
         base: folder from which paths in the settings resolve.
     Raises:
         DataError: a file is missing, damaged, or does not hold what it should.
+        UserCodeError: a function of the user's raised.
     """
     match settings:
         case LegendreSettings():
@@ -63,3 +71,5 @@ def load_data(settings: DataSettings, *, seed: int, base: Path) -> Data:
             return load_table(settings, base, seed)
         case MnistSettings() | FashionMnistSettings():
             return load_images(settings, base)
+        case FunctionSettings():
+            return load_function(settings, base, seed)

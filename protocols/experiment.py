@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from aeqlab.backends.kinds import DeviceSettings
@@ -21,7 +20,8 @@ from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.overrides import apply_overrides
 from aeqlab.protocols.stages.entry import StageEntry
-from aeqlab.protocols.yaml import Node, parse, parse_scalar, read_text
+from aeqlab.protocols.yaml import Node, parse, read_text
+from aeqlab.protocols.yaml_write import write_yaml
 
 __all__ = ["Experiment", "LoadedExperiment", "load_experiment", "preset_names", "preset_text", "to_yaml"]
 
@@ -118,8 +118,7 @@ def to_yaml(experiment: Experiment) -> str:
 
     Paths stay as they were written, so they resolve from the folder of the first file only.
     """
-    tree = experiment.model_dump(mode="json")
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return write_yaml(experiment.model_dump(mode="json"))
 
 
 def _find(source: str | Path) -> tuple[str, Path | None, str]:
@@ -148,32 +147,13 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     def valid(key: str) -> Any:
         if key not in top:
             return None
-        field_ = Experiment.model_fields[key]
+        about = Experiment.model_fields[key]
+        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[cast(Any, about.annotation), about]))
         try:
-            return TypeAdapter(cast(Any, Annotated[field_.annotation, field_])).validate_json(
-                json.dumps(top[key].plain()), strict=True
-            )
+            return adapter.validate_json(json.dumps(top[key].plain()), strict=True)
         except ValidationError:
             return None
 
     data = valid("data")
     wrong = data is None and "data" in top and top["data"].value is not None
     return Parts(valid("device"), data, valid("homeostasis"), tuple(all_stages(valid("sequence") or [])), wrong)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes text so that the strict reader takes it for text again."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    try:
-        quoted = not isinstance(parse_scalar(text), str)
-    except ValueError:
-        quoted = True
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
-
-
-_Dumper.add_representer(str, _text)

@@ -116,12 +116,8 @@ def _walk(tree: Node, error: dict[str, Any]) -> _Found:
             node = _entry(node, part, by_key=error["type"] == "extra_forbidden")
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             node = value[part]
-        elif error["type"] == "missing" and i == len(loc) - 1:
-            pass
-        elif isinstance(value, str) and value == part:  # a bare word that stands for a mapping: - evaluate
-            pass
-        else:
-            unions.append((path, str(part)))
+        elif not (error["type"] == "missing" and i == len(loc) - 1) and value != part:
+            unions.append((path, str(part)))  # neither a missing key, nor a bare word that stands for a mapping: - evaluate
             continue
         path = (*path, part)
     return _Found(node, path, tuple(unions), error)
