@@ -19,8 +19,6 @@ __all__ = ["Batches", "Data", "DataSettings", "DataWidths", "Samples", "Source",
 DataSettings = Annotated[
     LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings | FunctionSettings, Field(discriminator="kind")
 ]
-    LegendreSettings | TableSettings | MnistSettings | FashionMnistSettings | FunctionSettings, Field(discriminator="kind")
-]
 
 
 @dataclass(frozen=True, slots=True)
