@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.costs import make_cost
-from aeqlab.backends.couplings import Coupling
+from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.descent import Descent
 from aeqlab.backends.device import (
     ControlResponse,
@@ -30,6 +30,9 @@ from aeqlab.backends.device import (
 )
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import ArrayRefusedError, DeviceConfigError, DeviceStateError, DivergedError
+from aeqlab.backends.linear import LinearEnergy
+from aeqlab.backends.linear_descent import LinearDescent
+from aeqlab.backends.linear_descent import fits as linear_descent_fits
 from aeqlab.backends.streams import DEVICE_NOISE, INITIAL_PARAMETERS, restore_stream, stream, stream_state
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 HIGHEST_BETA = 1e6
+_REFUSED = {flags: flags | Flag.REFUSED for flags in (Flag.NONE, Flag.FROZEN)}
 MOST_TICKS = 1_000_000  # in one advance; refused steps take no time, and a wrong gradient would refuse them for ever
 
 
@@ -122,7 +126,7 @@ class SimulatedDevice(Device):
         self._t += dt
         return Readout(
             self._t, dt, physics.outputs(), physics.theta.copy(), self._no_output_age, self._no_theta_age,
-            self._flags if dt else self._flags | Flag.REFUSED,
+            self._flags if dt else _REFUSED[self._flags],
         )  # fmt: skip
 
     def _tick(self) -> float:
@@ -373,7 +377,12 @@ def open_simulated(settings: SimulatedSettings, *, seed: int, base: Path) -> Sim
     coupling = settings.build_coupling(energy, base)
     cost = make_cost(settings.cost, base)
     theta = energy.first_parameters(stream(seed, INITIAL_PARAMETERS))
-    physics = Descent(energy, coupling, cost, theta, settings.batch or 1, stream(seed, DEVICE_NOISE))
+    coin = stream(seed, DEVICE_NOISE)
+    physics: Descent
+    if isinstance(energy, LinearEnergy) and isinstance(coupling, Quadratic) and linear_descent_fits(cost, settings.batch):
+        physics = LinearDescent(energy, coupling, cost, theta, coin)
+    else:
+        physics = Descent(energy, coupling, cost, theta, settings.batch or 1, coin)
     physics.set_controls(coupling.balance(theta, np.zeros_like(theta)))
     device = LayeredSimulatedDevice if energy.layered else SimulatedDevice
     return device(
