@@ -155,14 +155,12 @@ def session(experiment: str) -> int:
 
 
 @cli.command()
-def schema() -> int:
+@click.option("--markdown", is_flag=True, help="The same as a table of every key, as in docs/keys.md.")
+def schema(markdown: bool) -> int:
     """Print the JSON Schema of experiment files, for editors."""
-    import json
+    from aeqlab.app.keys import print_schema
 
-    from aeqlab.protocols.schema import json_schema
-
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-    return 0
+    return print_schema(markdown=markdown)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

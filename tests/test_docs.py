@@ -1,0 +1,62 @@
+"""The documents tell the truth: their experiments load, their commands exist, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aeqlab.app.cli import cli
+from aeqlab.app.keys import in_markdown
+from aeqlab.protocols.experiment import load_experiment, preset_names
+from aeqlab.protocols.schema import json_schema
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """Get the fenced blocks of one language."""
+    return [body for found, body in FENCE.findall(document.read_text(encoding="utf-8")) if found == language]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> None:
+    (tmp_path / "walls.csv").write_text("wall,mass\n" + "".join(f"{i},{2 * i}\n" for i in range(10)), encoding="utf-8")
+    for number, text in enumerate(blocks(document, "yaml")):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text, encoding="utf-8")
+        assert load_experiment(file).experiment.sequence
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_commands_in_the_documents_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for word in re.findall(r"(?:`|^)aeqlab ([a-z]+)", text, re.MULTILINE):
+        assert word in cli.commands, f"{document.name}: aeqlab {word}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_in_the_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_in_the_guide_and_in_the_help(name: str) -> None:
+    assert name in (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    assert name in (cli.commands["run"].help or "")
+
+
+def test_the_reference_of_keys_is_what_the_models_say() -> None:
+    """After a change of a setting: aeqlab schema --markdown > docs/keys.md."""
+    assert (ROOT / "docs" / "keys.md").read_text(encoding="utf-8") == in_markdown(json_schema())
+
+
+def test_every_exit_code_is_explained() -> None:
+    from aeqlab.app.exits import ExitCode
+
+    table = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [int(code) for code in ExitCode]
