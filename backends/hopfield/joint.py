@@ -68,15 +68,15 @@ def coupling_loads(couplings: Couplings, x: Tensor, state: State, beta: float) -
 def weak_coupling(couplings: Couplings, loads: tuple[float, ...]) -> str:
     """Say that a coupling is too weak for a joint equilibrium, by how much, and what would do."""
     k = loads.index(max(loads))
-    below = "X X^T" if k == 0 else f"S_{k} S_{k}^T"
+    matrix = "epsilon X X^T / B" if k == 0 else f"epsilon S_{k} S_{k}^T / B"
     room = [0.9 / max(load, 0.9) for load in loads]
     weights = ", ".join(f"{e * r:.2g}" for e, r in zip(couplings.weights, room, strict=True))
     biases = ", ".join(f"{e * r:.2g}" for e, r in zip(couplings.biases, room, strict=True))
     return (
-        f"the coupling of layer {k + 1} is too weak for parameter_relaxation: joint. The largest eigenvalue of epsilon "
-        f"{below} / B for these samples is {loads[k]:.3g} and must stay below 1, else the joint equilibrium lies in the corners of the "
-        f"state space. weight_couplings: [{weights}] with bias_couplings: [{biases}] would do here; "
-        "or choose parameter_relaxation: once."
+        f"the coupling of layer {k + 1} is too weak for parameter_relaxation: joint. In units of the layer's own curvature the "
+        f"largest eigenvalue of {matrix} is {loads[k]:.3g} for these samples; it must stay below 1, else the joint equilibrium "
+        f"lies in the corners of the state space. Choose weight_couplings: [{weights}] with bias_couplings: [{biases}], "
+        "or parameter_relaxation: once."
     )
 
 
