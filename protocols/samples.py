@@ -136,6 +136,7 @@ class Batches:
         self.per_epoch = len(samples) // batch  #: batches in one epoch
         self.epoch = 0  #: epochs completed
         self.position = 0  #: batches given in this epoch
+        self.first = 0  #: index of the first sample of the last batch, in the training set
         self._begin_epoch()
 
     @property
@@ -158,6 +159,7 @@ class Batches:
         start = self.position * self._batch
         index = self._order[start : start + self._batch]
         self.position += 1
+        self.first = int(index[0])
         chosen = self._samples.take(index)
         if self._augment is None or self._chance is None:
             return chosen
