@@ -136,13 +136,17 @@ class Batches:
         self.per_epoch = len(samples) // batch  #: batches in one epoch
         self.epoch = 0  #: epochs completed
         self.position = 0  #: batches given in this epoch
-        self.first = 0  #: index of the first sample of the last batch, in the training set
         self._begin_epoch()
 
     @property
     def batch(self) -> int:
         """Number of samples in every batch."""
         return self._batch
+
+    @property
+    def first(self) -> int:
+        """Index, in the training set, of the first sample of the batch given last; -1 before the first batch of an epoch."""
+        return int(self._order[(self.position - 1) * self._batch]) if self.position else -1
 
     def __iter__(self) -> Batches:
         return self
@@ -159,7 +163,6 @@ class Batches:
         start = self.position * self._batch
         index = self._order[start : start + self._batch]
         self.position += 1
-        self.first = int(index[0])
         chosen = self._samples.take(index)
         if self._augment is None or self._chance is None:
             return chosen
