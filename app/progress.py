@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,9 @@ class ProgressLine:
     own takes time from the physics.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
+        self._clock = clock
         self._bar: Bar | None = None
         self._next = 0.0
         self._said = ("", "")
@@ -46,7 +48,7 @@ class ProgressLine:
         """Show a progress, if it is time to."""
         if self._quiet:
             return
-        now = time.monotonic()
+        now = self._clock()
         place = (progress.state, progress.path)
         changed = place != self._said
         if now < self._next and not changed:
@@ -66,7 +68,7 @@ def in_words(progress: Progress) -> str:
     stage = progress.stage or "begin"
     total = "" if progress.total is None else f"/{progress.total:,}"
     count = f"{progress.done:,}{total}" if progress.done or progress.total else ""
-    return "  ".join(part for part in (f"{progress.state}:", stage, count, details(progress)) if part)
+    return "  ".join(part for part in (f"{progress.state}: {stage}", count, details(progress)) if part)
 
 
 def details(progress: Progress) -> str:

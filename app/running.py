@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aeqlab.app.exits import say
 from aeqlab.app.words import name_in_words, value_in_words
@@ -56,22 +56,33 @@ def conclude(result: RunResult, *, quiet: bool) -> int:
     for warning in result.warnings:
         say(f"warning: {warning}")
     folder = shortest(result.folder)
+    headline = f"{result.state}: {result.reason}" if result.reason else str(result.state)
     if result.exit_code:
-        say(f"{result.state}: {result.reason}")
+        say(headline)
     if quiet:
         print(f"{result.state} {folder}")
         return result.exit_code
-    found = {name_in_words(name): value_in_words(name, value) for name, value in result.summary.items()}
-    rows = {"record": str(folder), **found, "device": result.device}
-    width = max(map(len, rows))
     if not result.exit_code:
-        print(f"{result.state}: {result.reason}" if result.reason else str(result.state))
+        print(headline)
+    rows = {"record": str(folder), **found_in_words(result.summary), "device": result.device}
+    width = max(map(len, rows))
     for name, value in rows.items():
-        if value:
-            print(f"  {name:{width}}  {value}")
+        print(f"  {name:{width}}  {value}")
     print(f"More: aeqlab show {folder.name}")
     sys.stdout.flush()
     return result.exit_code
+
+
+def found_in_words(summary: dict[str, Any]) -> dict[str, str]:
+    """Say what a run found, line by line; what each stage found is for `aeqlab show`."""
+    found = {
+        name_in_words(name): value_in_words(name, value) for name, value in summary.items() if name not in ("stages", "best")
+    }
+    best = summary.get("best")
+    if isinstance(best, dict) and {"name", "value", "step"} <= best.keys():
+        value = value_in_words(str(best["name"]), best["value"])
+        found[f"best {name_in_words(str(best['name']))}"] = f"{value} at step {best['step']:,}"
+    return found
 
 
 def shortest(path: Path) -> Path:

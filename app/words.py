@@ -13,7 +13,12 @@ COSTS = {
 #: What the names in a summary mean to a person.
 NAMES = {
     **COSTS,
+    "seconds": "time",
     "steps": "training steps",
+    "train_cost_free": "cost while training",
+    "test_cost_free": "cost on the test set",
+    "train_error_rate": "error rate while training",
+    "test_error_rate": "error rate on the test set",
     "held_rate": "theta held",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
@@ -41,6 +46,8 @@ def value_in_words(name: str, value: Any) -> str:
     """Say a value of a summary: rates in percent, counts whole, numbers with four digits."""
     if value is None:
         return "not known"
+    if name == "seconds":
+        return duration_in_words(float(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and name.endswith(_RATES):

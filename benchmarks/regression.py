@@ -1,0 +1,80 @@
+"""The paper's regression, 1,000 samples with the physics of section 5.1: the run, record included, beside its bare physics.
+
+    python benchmarks/regression.py [repeats]
+
+The floor is the same number of ticks of the same device with nothing around it: no homeostasis, no step, no record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from _bench import Bench, Row, command, repeats_from, timed
+
+from aeqlab.backends.kinds import open_device
+from aeqlab.protocols.data import load_data
+from aeqlab.protocols.experiment import load_experiment
+
+PRESET = "linear-regression"
+
+
+def bare_physics(phases: int, ticks: int) -> None:
+    """Let every sample pass `phases` times `ticks` ticks, nudged by turns, the control knobs standing still."""
+    experiment = load_experiment(PRESET).experiment
+    assert experiment.data is not None
+    data = load_data(experiment.data, seed=experiment.seed, base=Path())
+    with open_device(experiment.device, seed=experiment.seed, base=Path()) as device:
+        for x, y in zip(data.train.inputs, data.train.targets, strict=True):
+            device.present(x[np.newaxis])
+            for phase in range(phases):
+                device.nudge(y[np.newaxis], 0.05 * (phase % 2))
+                for _ in range(ticks):
+                    device.advance()
+
+
+def running_seconds(record: Path) -> float:
+    """Read from the record of a run how long it took from running to finished."""
+    with closing(sqlite3.connect(record)) as connection:
+        rows = connection.execute("SELECT word, at FROM events WHERE kind = 'state'")
+        at = dict(rows.fetchall())
+    return float(at["finished"] - at["running"])
+
+
+def phases_and_ticks(record: Path) -> tuple[int, int]:
+    """Read how many phases a step of the run had, and how many ticks each."""
+    with closing(sqlite3.connect(record)) as connection:
+        ticks, free = connection.execute("SELECT max(hold_ticks), count(cost_free) > 0 FROM steps").fetchone()
+    return (3 if free else 2), int(ticks)
+
+
+def main() -> None:
+    bench = Bench("the regression, 1,000 samples")
+    floor = Row("bare physics, as many ticks", [])
+    whole = Row("aeqlab run linear-regression, whole command", [], floor, "4 s")
+    inside = Row("  from running to finished, record included", [], floor, "3 s")
+    for turn in range(repeats_from(sys.argv, 3) + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            run = command("-m", "aeqlab.app.cli", "run", PRESET, "--quiet", "--runs", folder)
+            seconds = timed(run)
+            (record,) = Path(folder).glob("*/record.sqlite")
+            running, (phases, ticks) = running_seconds(record), phases_and_ticks(record)
+        begin = time.perf_counter()
+        bare_physics(phases, ticks)
+        if turn:
+            floor.seconds.append(time.perf_counter() - begin)
+            whole.seconds.append(seconds)
+            inside.seconds.append(running)
+    for row in (floor, inside, whole):
+        bench.add(row)
+    bench.show()
+    print(f"one step: {phases} phases of {ticks} ticks")
+
+
+if __name__ == "__main__":
+    main()
