@@ -1,0 +1,145 @@
+"""Build a plant's parts from its settings, and its description of itself for whoever connects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.costs import make_cost
+from aeqlab.backends.dac import Dac
+from aeqlab.backends.device import Clock, ControlResponse, DeviceInfo, Knobs, ParameterBlock, channels, knobs
+from aeqlab.backends.frames import Reader
+from aeqlab.backends.motion import Motion
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.backends.streams import stream
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The parts of a plant, and what is true of it."""
+
+    motion: Motion
+    dac: Dac
+    reader: Reader
+    read_index: NDArray[np.int64]  # where outputs and parameters stand in z
+    low: Array
+    high: Array
+    beta: tuple[float, float]
+    tau_theta: Array
+    lag_s: Array
+    dead_time_s: Array
+
+
+def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
+    """Build the parts.
+
+    Raises:
+        DeviceConfigError: they cannot be built.
+        UserCodeError: the user's code raised.
+    """
+    energy = settings.build_energy(base)
+    coupling = settings.build_coupling(energy, base)
+    n, outputs = energy.n_parameters, len(energy.outputs)
+    spread = stream(seed, "device spread").uniform(-settings.tau_theta_spread, settings.tau_theta_spread, n)
+    tau_theta = settings.tau_theta_s * (1 + spread)
+    low, high = (np.full(n, limit) for limit in settings.control_limits)
+    bounds = energy.beta_bounds(coupling)
+    return Built(
+        motion=Motion(energy, coupling, make_cost(settings.cost, base), tau_s=settings.tau_state_s, tau_theta=tau_theta),
+        dac=Dac(
+            low, high, np.full(n, settings.rest_V),
+            step=settings.dac_step_V, slew_per_s=settings.slew_V_per_s, filter_s=settings.filter_s,
+        ),
+        reader=Reader(
+            np.repeat([settings.output_noise_V, settings.noise_V], [outputs, n]),
+            dead_time_s=settings.dead_time_s, stale_rate=settings.stale_rate, lost_rate=settings.lost_rate, seed=seed,
+        ),
+        read_index=np.concatenate([energy.output_index, energy.n_states + np.arange(n)]).astype(np.int64),
+        low=low,
+        high=high,
+        beta=(max(float(np.nextafter(bounds.held, 0.0)), -settings.beta_limit), settings.beta_limit),
+        tau_theta=tau_theta,
+        # two lags in a row look like one of the larger plus half the smaller, behind half the smaller of dead time (SIMC)
+        lag_s=tau_theta + settings.filter_s / 2,
+        dead_time_s=np.full(n, settings.dead_time_s + settings.filter_s / 2),
+    )  # fmt: skip
+
+
+def describe(settings: SlowSettings, built: Built, seed: int) -> dict[str, Any]:
+    """Say everything a client need know, as a tree; `info_of` makes a DeviceInfo of it."""
+    energy = built.motion.energy
+    n = energy.n_parameters
+    known = 1 + settings.response_error * stream(seed, "device identification").standard_normal((2, n)).clip(-2.5, 2.5)
+    return {
+        "name": f"slow {energy.name}",
+        "inputs": {
+            "names": list(energy.inputs.names),
+            "low": energy.inputs.low,
+            "high": energy.inputs.high,
+            "rest": energy.inputs.rest,
+            "step": settings.dac_step_V,
+            "slew_per_s": np.inf,
+        },
+        "controls": {
+            "names": [f"u{k}" for k in range(n)],
+            "low": built.low,
+            "high": built.high,
+            "rest": built.dac.rest,
+            "step": settings.dac_step_V,
+            "slew_per_s": settings.slew_V_per_s,
+        },
+        "outputs": {"names": list(energy.outputs.names), "noise": settings.output_noise_V},
+        "parameters": [
+            {"name": b.name, "shape": list(b.shape), "start": b.start, "low": float(built.low[0]), "high": float(built.high[0])}
+            for b in energy.parameters
+        ],
+        "noise": settings.noise_V,
+        "offset": 6 * settings.drift_V,  # how far an output may be from what it was told, besides its step
+        "unit": "V",
+        "beta": list(built.beta),
+        "cost": built.motion.cost.name,
+        "clock": str(settings.clock),
+        "speed": settings.speed,
+        "tick_s": settings.tick_s,
+        "response": {
+            "gain": np.maximum(known[0], 0.05),
+            "lag_s": built.lag_s * np.maximum(known[1], 0.05),
+            "dead_time_s": built.dead_time_s,
+        },
+    }
+
+
+def info_of(description: dict[str, Any]) -> DeviceInfo:
+    """Make the DeviceInfo of a plant's description of itself."""
+    unit = description["unit"]
+    return DeviceInfo(
+        kind="slow",
+        name=description["name"],
+        inputs=_knobs(description["inputs"], unit),
+        controls=_knobs(description["controls"], unit),
+        outputs=channels(tuple(description["outputs"]["names"]), unit, description["outputs"]["noise"]),
+        parameters=tuple(
+            ParameterBlock(
+                b["name"], tuple(b["shape"]), b["start"], unit, None, low=b["low"], high=b["high"], noise=description["noise"]
+            )
+            for b in description["parameters"]
+        ),
+        beta=(description["beta"][0], description["beta"][1]),
+        samples=1,
+        cost=description["cost"],
+        clock=Clock(description["clock"]),
+        tick_s=description["tick_s"],
+        simulated=True,
+        response=ControlResponse(**description["response"]),
+    )
+
+
+def _knobs(row: dict[str, Any], unit: str) -> Knobs:
+    n, low, high, rest = tuple(row["names"]), row["low"], row["high"], row["rest"]
+    return knobs(n, unit, low=low, high=high, rest=rest, step=row["step"], slew_per_s=row["slew_per_s"])
