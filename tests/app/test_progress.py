@@ -35,12 +35,9 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "left" not in in_words(Progress(RunState.RUNNING, "", "train", "0", done=3))
 
 
-def test_plain_lines_come_at_changes_and_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = iter([0.0, 1.0, 2.0, 20.0, 20.1])
-    monkeypatch.setattr(shown.time, "monotonic", lambda: next(now))
-    with ProgressLine() as line:
+def test_plain_lines_come_at_changes_and_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 1.0, 2.0, 20.0, 20.1])
+    with ProgressLine(clock=lambda: next(times)) as line:
         line(Progress(RunState.PREPARING, ""))
         line(TRAINING)  # another state: at once
         line(TRAINING)
