@@ -66,11 +66,12 @@ class Thresholds:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put a state back."""
-        if len(state["xi"]) != len(self.xi) or len(state["distances"]) != len(self.xi):
-            raise ValueError(f"thresholds of {len(state['xi'])} layers do not fit {len(self.xi)}")
-        self.xi = [float(v) for v in state["xi"]]
-        self.distances = [float(v) for v in state["distances"]]
-        self.steps, self.not_converged = int(state["steps"]), int(state["not_converged"])
-        self.sweeps = {str(k): int(v) for k, v in state["sweeps"].items()}
-        self.phases = {str(k): int(v) for k, v in state["phases"].items()}
+        """Put a state back, all of it or nothing."""
+        xi, distances = [float(v) for v in state["xi"]], [float(v) for v in state["distances"]]
+        if not len(xi) == len(distances) == len(self.xi):
+            raise ValueError(f"thresholds of {len(xi)} layers do not fit {len(self.xi)}")
+        steps, not_converged = int(state["steps"]), int(state["not_converged"])
+        sweeps = {str(k): int(v) for k, v in state["sweeps"].items()}
+        phases = {str(k): int(v) for k, v in state["phases"].items()}
+        self.xi, self.distances, self.steps, self.not_converged = xi, distances, steps, not_converged
+        self.sweeps, self.phases = sweeps, phases
