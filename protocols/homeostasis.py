@@ -41,12 +41,19 @@ __all__ = ["Accept", "Controller", "HomeostasisSettings", "SettlingSettings", "T
 
 Array = NDArray[Any]
 
-#: The mean of a window must be inside the tolerance by this many of its standard deviations, or follow a small correction.
+# Whether theta is within tolerance when a window's mean says so depends on what else is known. After a small correction it is
+# expected near its target, and the mean need only confirm that. Where the law has just brought it from afar it may be
+# anywhere, and a mean inside by less than its own noise, or by less than what drifts on meanwhile, proves little.
+#: From afar the mean must be inside by this many of its standard deviations, and by this share of the tolerance.
 GUARD_SIGMAS = 3.0
-#: A correction is small, and need not be looked at twice, up to this many tolerances.
+GUARD_SHARE = 0.3
+#: After a small correction the mean must be within this share of the tolerance; or within 0.55 LSB, since u cannot be set finer.
+CONFIRMED_SHARE = 0.8
+#: A correction is small up to this many tolerances.
 SMALL_CORRECTION = 1.5
-#: A window reads this many times the N of the tolerance 3 noise / sqrt(N), so that its mean is known to a fifth of it.
-READS_PER_N = 3.0
+#: A window reads this many times the N of the tolerance 3 noise / sqrt(N): its mean is then known to a ninth of the tolerance,
+#: and drift, the knob's resolution and what a correction leaves over find room in the rest.
+READS_PER_N = 9.0
 
 
 def hold(
@@ -226,6 +233,7 @@ class _Loop:
         dead = controller.dead_s
         span, wait = settings.window * lag, dead + 3.0 * lag
         noise, lsb = parameter_noise(info), info.controls.step
+        lsb_theta = lsb * np.abs(controller.gain)
         near: Array | None = None
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
         passed = rest_from = last_fresh = railed = 0.0
@@ -258,7 +266,7 @@ class _Loop:
             railed = passed if rails is None else railed
             if approaching:
                 if near is None:
-                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, lag / dt)) + 3.0 * noise
+                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, span / dt / READS_PER_N)) + 3.0 * noise
                 arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
                 seen = fresh is None or bool(fresh.all())
                 if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
@@ -281,9 +289,10 @@ class _Loop:
                     break
                 tolerance = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
                 off = np.abs(figures.mean)
-                sure = small | (off + GUARD_SIGMAS * noise / np.sqrt(figures.reads) <= tolerance)
+                guard = np.maximum(GUARD_SIGMAS * noise / np.sqrt(figures.reads), GUARD_SHARE * tolerance)
+                inside = off <= np.where(small, np.maximum(CONFIRMED_SHARE * tolerance, 0.55 * lsb_theta), tolerance - guard)
                 quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
-                if rails is None and (sure & quiet & (off <= tolerance)).all():
+                if rails is None and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
                     return self._report(True, Verdict.SETTLED, ticks, passed, mean, -figures.mean, tolerance)
                 if rails is not None and railed <= rest_from:
