@@ -247,6 +247,11 @@ class Record:
         for key, value in facts.items():
             self._set(key, value)
 
+    def units(self, units: dict[str, str]) -> None:
+        """Put the device's units in `columns`, each in place of the word the schema has for it, such as `knob unit`."""
+        for word, unit in units.items():
+            self._execute("UPDATE columns SET unit = ? WHERE unit = ?", (unit, word))
+
     # bookkeeping
     def last_rows(self) -> dict[str, int]:
         """Get the last row of each table a resume may supersede, for a checkpoint."""

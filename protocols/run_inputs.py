@@ -1,7 +1,7 @@
 """Copies of what an experiment is made from, so that its run folder can be run again from there.
 
-Files that are named in the experiment and can be code, tables or settings are copied into `inputs/`, and the experiment
-written to the folder names the copies. Data files stay where they are: their full paths and SHA-256 are kept.
+Files that are named in the experiment, such as code and tables of parameters, are copied into `inputs/`, and the experiment
+written to the folder names the copies. Data files (`data.path`) stay where they are; the full path is kept.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aeqlab.protocols.errors import RecordError
 
 _COPY_BYTES = 64 * 1024 * 1024
 _USER_CODE = re.compile(r"^(?P<file>.+\.py)(?P<name>:[A-Za-z_]\w*)?$")
-_HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
 
 
 def keep_inputs(tree: dict[str, Any], base: Path, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -38,14 +35,6 @@ def keep_inputs(tree: dict[str, Any], base: Path, folder: Path) -> tuple[dict[st
     return kept, keeper.files
 
 
-def write_experiment(path: Path, tree: dict[str, Any]) -> None:
-    """Write the experiment of a run as YAML."""
-    try:
-        path.write_text(_HEADER + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    except OSError as exc:
-        raise RecordError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
-
-
 def sha256_of(path: Path) -> str:
     """Compute the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -59,24 +48,27 @@ class _Keeper:
         self.files: list[dict[str, str]] = []
         self._copies: dict[Path, str] = {}
 
-    def walk(self, value: Any, *, data: bool) -> Any:
+    def walk(self, value: Any, *, data: bool = False) -> Any:
         if isinstance(value, dict):
-            return {key: self.walk(item, data=data) for key, item in value.items()}
+            return {key: self._path_of(item) if data and key == "path" else self.walk(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.walk(item, data=data) for item in value]
-        return self._word(value, data) if isinstance(value, str) and 0 < len(value) < 4096 else value
+            return [self.walk(item) for item in value]
+        return self._word(value) if isinstance(value, str) and 0 < len(value) < 4096 else value
 
-    def _word(self, word: str, data: bool) -> str:
+    def _path_of(self, value: Any) -> Any:
+        """Data stays where it is: too large to copy, and its loader says its SHA-256."""
+        if not isinstance(value, str):
+            return value
+        path = (self.base / Path(value).expanduser()).resolve()
+        return str(path) if path.exists() else value
+
+    def _word(self, word: str) -> str:
         code = _USER_CODE.match(word)
         name, rest = (code["file"], code["name"] or "") if code else (word, "")
         try:
             path = (self.base / name).resolve()
-            if path.is_dir():
-                return str(path) if data else word
             if not Path(name).suffix or not path.is_file():
                 return word
-            if data and not code:  # large, and not ours to copy; the loader says its SHA-256
-                return str(path)
             return self._copy(path) + rest
         except (OSError, ValueError) as exc:
             raise RecordError(f"{word}: the file cannot be copied into {self.folder}: {exc}.") from exc

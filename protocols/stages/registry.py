@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aeqlab.protocols.stages import evaluate, hold, repeat, restore, train
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
+from aeqlab.protocols.stages.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -31,7 +32,7 @@ class StageKind:
 def stage_kinds() -> dict[str, StageKind]:
     """Get all kinds of stages by name, in the order of `StageEntry`."""
     kinds = (
-        StageKind("train", train.TrainOptions, train.run, "train with Æqprop or with a baseline"),
+        StageKind("train", TrainOptions, train.run, "train with Æqprop or with a baseline"),
         StageKind("evaluate", evaluate.EvaluateOptions, evaluate.run, "cost and error rate without nudge"),
         StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
         StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),

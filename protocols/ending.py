@@ -1,0 +1,153 @@
+"""The end of a run: why it ended, in which state, and how the device is left, confirmed by readback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aeqlab.backends.device import Clock, Grade, SafetyReport
+from aeqlab.backends.errors import BackendError, DeviceConfigError, DivergedError, UserCodeError
+from aeqlab.protocols.errors import (
+    AbortRequested,
+    CapabilityError,
+    CheckpointError,
+    DataError,
+    FileErrors,
+    Interrupted,
+    ProtocolError,
+    StopRequested,
+)
+from aeqlab.protocols.run_state import EXIT_CODES, RunState
+from aeqlab.protocols.status import SessionState
+
+BAD_INPUT = 2
+
+
+@dataclass(slots=True)
+class End:
+    """How a run ends: state, reason in a sentence, exit code; `unforeseen` asks for a traceback in the log."""
+
+    state: RunState
+    reason: str
+    exit_code: int
+    unforeseen: bool = False
+
+    def fail(self, why: str) -> None:
+        """Something went wrong while ending: a finish is none any more, and the reason says both."""
+        if self.state is RunState.FINISHED:
+            self.state, self.reason = RunState.FAILED, why
+        else:
+            self.reason = f"{self.reason} {why}"
+        self.exit_code = self.exit_code or EXIT_CODES[RunState.FAILED]
+
+
+def end_of(exc: BaseException | None, *, preparing: bool) -> End:
+    """Tell from what ended the work in which state the run ends."""
+    match exc:
+        case None:
+            return _end(RunState.FINISHED, "Did everything it was asked to.")
+        case StopRequested():
+            return _end(RunState.STOPPED, f"Stopped at a sample boundary: {exc}.")
+        case AbortRequested() | Interrupted():
+            return _end(RunState.ABORTED, f"Aborted: {exc}.")
+        case KeyboardInterrupt():
+            return _end(RunState.ABORTED, "Aborted by Ctrl-C, three times.")
+        case DivergedError():
+            return _end(RunState.DIVERGED, str(exc))
+        case DataError() | FileErrors() | CheckpointError() | DeviceConfigError() | CapabilityError() | UserCodeError():
+            code = BAD_INPUT if preparing else EXIT_CODES[RunState.FAILED]
+            return End(RunState.FAILED, str(exc), code, unforeseen=isinstance(exc, UserCodeError))
+        case BackendError() | ProtocolError():
+            return End(RunState.FAILED, str(exc), EXIT_CODES[RunState.FAILED], unforeseen=True)
+        case MemoryError():
+            return _end(RunState.FAILED, "The memory of this computer is used up. A smaller batch or network may fit.")
+        case _:
+            said = f"{type(exc).__name__}: {exc}".rstrip(": ")
+            return End(RunState.FAILED, f"Unexpected error, {said}. log.txt has the details.", 1, unforeseen=True)
+
+
+def _end(state: RunState, reason: str) -> End:
+    return End(state, reason, EXIT_CODES[state])
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """How the device was left: one sentence, whether that is as declared, and further lines for the record."""
+
+    text: str
+    as_declared: bool
+    lines: tuple[str, ...] = ()
+
+
+def leave_device(operator: Any, then: str, reason: str, target: Any) -> Left:
+    """Bring the device to its declared end and read back that it is there.
+
+    Args:
+        operator: the device's session.
+        then: freeze, safe or hold. Where it cannot be done the next safer thing is: hold -> freeze -> safe.
+        reason: why, for the session's own record.
+        target: theta to hold.
+    """
+    wrong: list[str] = []
+    for way in {"hold": ("hold", "freeze", "safe"), "freeze": ("freeze", "safe"), "safe": ("safe", "freeze")}[then]:
+        try:
+            left = _WAYS[way](operator, reason, target)
+        except (BackendError, ProtocolError) as exc:
+            wrong.append(f"{way}: {exc}")
+        except Exception as exc:  # a device of the user's own may raise anything; the next way is tried all the same
+            wrong.append(f"{way}: {type(exc).__name__}: {exc}")
+        else:
+            if not wrong:
+                return left
+            return Left(f"Not left as declared ({'; '.join(wrong)}). {left.text}", False, left.lines)
+    return Left(f"State of the device unknown. {'; '.join(wrong)}", False)
+
+
+def _freeze(operator: Any, reason: str, target: Any) -> Left:
+    operator.freeze(reason)
+    status = operator.status()
+    standing = status.state in (SessionState.FROZEN, SessionState.SAFE) and status.beta == 0.0
+    if not standing:
+        return Left(f"The device should be frozen, and its session says it is {status.state}, nudge {status.beta:g}.", False)
+    return Left(f"Device frozen: nudge off, {_knobs(operator)}.", True)
+
+
+def _safe(operator: Any, reason: str, target: Any) -> Left:
+    report: SafetyReport = operator.make_safe(reason)
+    lines = tuple(
+        f"{line.what}: {line.grade}"
+        + ("" if line.readback is None else f", reads {line.readback:g} {line.unit}")
+        + (f" ({line.note})" if line.note else "")
+        for line in report.lines
+    )
+    counts = {grade: sum(line.grade is grade for line in report.lines) for grade in Grade}
+    said = ", ".join(f"{n} {grade}" for grade, n in counts.items() if n) or "nothing was reported"
+    failed = counts[Grade.FAILED] > 0 or not report.lines
+    if report.safe:
+        return Left(f"Device safe: {said}.", True, lines)
+    return Left(f"Device made safe as far as it can be confirmed: {said}.", not failed, lines)
+
+
+def _hold(operator: Any, reason: str, target: Any) -> Left:
+    operator.release()
+    operator.point_interrupt = None
+    report = operator.hold(target)
+    if operator.info.clock is Clock.VIRTUAL:
+        return Left(f"Device holds theta ({report.verdict}), nudge off; its time stands still.", True)
+    if not report.accepted:
+        return Left(f"The device should hold theta, and does not ({report.verdict}); nudge off.", False)
+    return Left(f"Device holds theta ({report.verdict}), nudge off.", True)
+
+
+def _knobs(operator: Any) -> str:
+    u = operator.controls()
+    if not len(u):
+        return "no control knobs"
+    unit = operator.info.controls.unit
+    unit = "" if unit == "1" else f" {unit}"
+    return f"{len(u)} control knobs read back, {np.min(u):.4g} to {np.max(u):.4g}{unit}"
+
+
+_WAYS = {"freeze": _freeze, "safe": _safe, "hold": _hold}

@@ -1,0 +1,334 @@
+"""Reading a run folder, live or ended, whole or damaged: `load_run(path)` gives arrays with units.
+
+run = load_run("runs/20261123-062105-linear-regression-k3f9")
+run.steps["cost_free"], run.theta, run.evaluations["error_rate"], run.events["text"], run.provenance["seed"]
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.protocols import checkpoint
+from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.errors import CheckpointError, RecordError
+from aeqlab.protocols.run_folder import is_alive
+from aeqlab.protocols.run_state import ENDED
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Rows(Mapping[str, Array]):
+    """The rows of one table as arrays by column, in the order they were written.
+
+    Numbers are float64 or int64 of shape (rows,), nan where a float is empty; columns of whole numbers with empty places are
+    float64. `theta` has shape (rows, parameters), nan where it was not stored. Words are object arrays of str. Blobs of
+    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
+    """
+
+    columns: dict[str, Array]
+    units: dict[str, str]
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise KeyError(f"there is no column {name!r}; there are {', '.join(self.columns)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        """Number of rows (not of columns)."""
+        return len(next(iter(self.columns.values()), ()))
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Get one row by name."""
+        return {name: values[index] for name, values in self.columns.items()}
+
+
+class Run:
+    """A run as its folder tells it; each property reads the folder anew, so a live run grows under it.
+
+    `missing` collects, in sentences, what could not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.missing: list[str] = []
+        self._facts: dict[str, Any] = {}
+        self._units: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._read_facts()
+
+    # what the run is
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Get the facts of the run by name: state, reason, name, seed, device, units, summary, ..."""
+        self._read_facts()
+        return dict(self._facts)
+
+    @property
+    def alive(self) -> bool:
+        """True while a process works on the run."""
+        return is_alive(self.path)
+
+    @property
+    def state(self) -> str:
+        """Get the last recorded state; `interrupted` where its process ended without a word."""
+        self._read_facts()
+        state = str(self._facts.get("state", "unknown"))
+        return state if state in ENDED or state == "unknown" or self.alive else "interrupted"
+
+    @property
+    def reason(self) -> str:
+        """Get why it is in that state."""
+        self._read_facts()
+        if self.state == "interrupted":
+            return "The process ended without a word (killed, or the computer went down). `aeqlab resume` goes on."
+        return str(self._facts.get("reason", ""))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Get what the run found, by name; empty before its end."""
+        self._read_facts()
+        found = self._facts.get("summary", {})
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Get versions, commit, computer, person, seed, begin and end of each attempt."""
+        try:
+            facts = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as exc:
+            self._miss(f"provenance.json cannot be read: {exc}.")
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+    @property
+    def experiment(self) -> str:
+        """Get the experiment as YAML, defaults filled in."""
+        try:
+            return (self.path / "experiment.yaml").read_text(encoding="utf-8")
+        except (OSError, ValueError) as exc:
+            self._miss(f"experiment.yaml cannot be read: {exc}.")
+            return ""
+
+    # what it recorded
+    @property
+    def steps(self) -> Rows:
+        """Get the training steps that count, one row each (sham and unfinished steps are marked, not left out)."""
+        return self._rows("steps", current=True)
+
+    @property
+    def all_steps(self) -> Rows:
+        """Get all rows of steps, those that a resume superseded included."""
+        return self._rows("steps", current=False)
+
+    @property
+    def evaluations(self) -> Rows:
+        """Get the evaluations that count."""
+        return self._rows("evaluations", current=True)
+
+    @property
+    def stages(self) -> Rows:
+        """Get the stages that count."""
+        return self._rows("stages", current=True)
+
+    @property
+    def traces(self) -> Rows:
+        """Get the courses of phases, thinned: t shape (points,), error (points, parameters), u (points, controls) in each row."""
+        return self._rows("traces", current=True)
+
+    @property
+    def reports(self) -> Rows:
+        """Get what stages reported, JSON texts."""
+        return self._rows("reports", current=True)
+
+    @property
+    def events(self) -> Rows:
+        """Get what happened, of all attempts."""
+        return self._rows("events", current=False)
+
+    @property
+    def alarms(self) -> Rows:
+        """Get the alarms, of all attempts."""
+        return self._rows("alarms", current=False)
+
+    @property
+    def notes(self) -> Rows:
+        """Get the notes, of all attempts."""
+        return self._rows("notes", current=False)
+
+    @property
+    def attempts(self) -> Rows:
+        """Get the processes that worked on the run."""
+        return self._rows("attempts", current=False)
+
+    # theta
+    @property
+    def theta(self) -> Array:
+        """Get theta as the run left it last, shape (parameters,), in the unit `meta["units"]["theta"]`.
+
+        Raises:
+            CheckpointError: neither the record nor a checkpoint holds it.
+        """
+        found = self._last_theta("current_steps", "1", ())
+        return self._theta_of_checkpoint(checkpoint.load_newest(self.path / "checkpoints").tree) if found is None else found
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Get the best evaluated theta: theta, step, value and name of what was lowest.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        return checkpoint.read(self.path / "checkpoints" / checkpoint.BEST)
+
+    def theta_at(self, step: int) -> Array:
+        """Get theta after a training step, shape (parameters,).
+
+        Raises:
+            CheckpointError: it was not kept; on a large device only checkpoints keep it.
+        """
+        found = self._last_theta("current_steps", "step = ?", (step,))
+        if found is not None:
+            return found
+        kept = checkpoint.listed_steps(self.path / "checkpoints")
+        if step in kept:
+            return self._theta_of_checkpoint(checkpoint.read(kept[step]))
+        at = ", ".join(map(str, sorted(kept))) or "no step"
+        raise CheckpointError(f"{self.path.name}: theta of step {step} was not kept; checkpoints are of step {at}.")
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path.name}: {self.state}>"
+
+    # inside
+    def _theta_of_checkpoint(self, tree: dict[str, Any]) -> Array:
+        for theta in (tree.get("theta"), tree.get("target")):
+            if isinstance(theta, np.ndarray):
+                return theta
+        raise CheckpointError(f"{self.path.name}: its checkpoints hold no theta; the run ended before it was known.")
+
+    def _last_theta(self, view: str, where: str, values: tuple[Any, ...]) -> Array | None:
+        try:
+            with _opened(self.path / "record.sqlite") as connection:
+                row = connection.execute(
+                    f"SELECT theta FROM {view} WHERE theta IS NOT NULL AND {where} ORDER BY id DESC LIMIT 1", values
+                ).fetchone()
+        except sqlite3.Error as exc:
+            self._miss(f"record.sqlite, theta: {exc}.")
+            return None
+        return None if row is None else np.frombuffer(row[0], dtype="<f8").copy()
+
+    def _read_facts(self) -> None:
+        try:
+            with _opened(self.path / "record.sqlite") as connection:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version > schema.SCHEMA_VERSION:
+                    self._miss(
+                        f"record.sqlite has version {version}, newer than this program's; what it does not know is left out."
+                    )
+                self._facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+                if not self._units:
+                    for table, column, *facts in connection.execute(
+                        "SELECT table_name, column_name, dtype, shape, unit FROM columns"
+                    ):
+                        self._units[table, column] = (facts[0], facts[1], facts[2])
+        except (sqlite3.Error, ValueError) as exc:
+            self._miss(f"record.sqlite cannot be read: {exc}.")
+
+    def _rows(self, table: str, *, current: bool) -> Rows:
+        names = [column.name for column in schema.BY_NAME[table].columns]
+        source = f"current_{table}" if current else table
+        key = "attempt" if table == "attempts" else "id"
+        rows: list[tuple[Any, ...]] = []
+        try:
+            with _opened(self.path / "record.sqlite") as connection:
+                cursor = connection.execute(f"SELECT {', '.join(names)} FROM {source} ORDER BY {key}")
+                while True:  # one by one, so that a damaged page costs what is behind it and nothing before
+                    row = cursor.fetchone()
+                    if row is None:
+                        break
+                    rows.append(row)
+        except sqlite3.Error as exc:
+            self._miss(f"record.sqlite, {table}: only {len(rows)} rows can be read: {exc}.")
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+        made = {name: self._array(table, name, values) for name, values in columns.items()}
+        return Rows(made, {name: self._units.get((table, name), ("", "", ""))[2] for name in names})
+
+    def _array(self, table: str, name: str, values: tuple[Any, ...]) -> Array:
+        column = schema.BY_NAME[table].column(name)
+        dtype, shape, _ = self._units.get((table, name), (column.array, column.shape, ""))
+        if dtype:
+            return self._blobs(dtype, shape, values)
+        if column.sql.startswith("TEXT"):
+            return np.array(["" if value is None else str(value) for value in values], dtype=object)
+        if column.sql.startswith("INTEGER") and None not in values:
+            return np.array(values, dtype=np.int64)
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    def _blobs(self, dtype: str, shape: str, values: tuple[Any, ...]) -> Array:
+        arrays = [None if value is None else np.frombuffer(value, dtype=dtype) for value in values]
+        if shape == "(parameters,)":
+            n = next((len(array) for array in arrays if array is not None), 0)
+            full = np.full((len(arrays), n), np.nan)
+            for index, array in enumerate(arrays):
+                if array is not None and len(array) == n:
+                    full[index] = array
+            return full
+        made = np.empty(len(arrays), dtype=object)
+        made[:] = arrays
+        return made
+
+    def _miss(self, sentence: str) -> None:
+        if sentence not in self.missing:
+            self.missing.append(sentence)
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run folder for reading; it may be running, ended, or damaged.
+
+    Args:
+        path: the run folder.
+    Returns:
+        The run. What could not be read is said in `missing`.
+    Raises:
+        RecordError: there is no such folder, or nothing in it that a run leaves.
+    """
+    folder = Path(path)
+    if folder.is_file():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: there is no such folder.")
+    if not any((folder / name).exists() for name in ("record.sqlite", "experiment.yaml", "provenance.json", "checkpoints")):
+        raise RecordError(f"{folder}: nothing here that a run leaves behind.")
+    return Run(folder)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a record for reading; on a medium that cannot be written, as it lies there."""
+    if not path.exists():
+        raise sqlite3.OperationalError("there is no such file")
+    quoted = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, timeout=5.0)
+    try:
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.OperationalError as exc:
+            if "unable to open" not in str(exc) and "readonly" not in str(exc):
+                raise
+            connection.close()
+            connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,366 @@
+"""A run: one experiment in one folder, from preparing to an end that leaves the record closed and the device as declared."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aeqlab.backends.device import Clock
+from aeqlab.protocols import checkpoint
+from aeqlab.protocols.control import ControlServer
+from aeqlab.protocols.data import Data, load_data
+from aeqlab.protocols.ending import End, Left, end_of, leave_device
+from aeqlab.protocols.errors import AbortRequested, CheckpointError, DataError, RecordError
+from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
+from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
+from aeqlab.protocols.local_disk import NEARLY_FULL_BYTES, free_bytes
+from aeqlab.protocols.opening import open_operator
+from aeqlab.protocols.progress import OnProgress, RunResult
+from aeqlab.protocols.provenance import Provenance, restore_threads, threads
+from aeqlab.protocols.record import Record
+from aeqlab.protocols.run_folder import RunFolder
+from aeqlab.protocols.run_inputs import keep_inputs
+from aeqlab.protocols.run_session import RunSession
+from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.run_status import RunStatus
+
+CHECKPOINT_EVERY_S = 30.0
+_HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
+
+
+def run_experiment(
+    loaded: LoadedExperiment,
+    *,
+    runs: Path,
+    on_progress: OnProgress | None = None,
+    requests: Requests | None = None,
+    say: Callable[[str], None] = say_on_stderr,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+) -> RunResult:
+    """Run an experiment in a fresh folder; the calling process is the worker.
+
+    Args:
+        loaded: the experiment.
+        runs: folder in which the run folder is made.
+        on_progress: called about ten times a second from the thread that runs.
+        requests: where other threads may ask for pause, stop and the like; signals and commands put theirs there too.
+        say: shows one sentence at once, such as what the next Ctrl-C will do; called in a signal handler.
+        checkpoint_every_s: wall time between checkpoints.
+    Returns:
+        How it ended. Errors of device, data and user code are ends of the run too, not exceptions.
+    Raises:
+        RecordError: no run folder can be made there; nothing was moved.
+    """
+    folder = RunFolder.create(runs, loaded.experiment.name)
+    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s)
+    return work.do(lambda: work.begin(loaded))
+
+
+def resume_run(
+    path: Path,
+    *,
+    on_progress: OnProgress | None = None,
+    requests: Requests | None = None,
+    say: Callable[[str], None] = say_on_stderr,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+) -> RunResult:
+    """Go on with a run that ended before its time, from its last checkpoint, in the same folder.
+
+    In virtual time the result is that of a run that was never interrupted, bit for bit. Rows after the checkpoint are superseded
+    and stay in the record.
+
+    Args:
+        path: the run folder; the rest as `run_experiment`.
+    Raises:
+        RecordError: it is no run folder, is in use, cannot be written, or the run finished.
+        CheckpointError: no checkpoint can be read, or it is of another experiment.
+        FileErrors: its experiment.yaml was changed into something wrong.
+    """
+    folder = RunFolder.take(path)
+    try:
+        provenance = Provenance.read(folder.provenance)
+        loaded = load_experiment(folder.experiment)
+        found = checkpoint.load_newest(folder.checkpoints)
+        text = _digest(folder.experiment)
+        if found.tree.get("experiment") != text:
+            raise CheckpointError(
+                f"{folder.experiment} was changed since the run began, so its checkpoints do not fit. "
+                "Put it back, or start a new run from the changed file."
+            )
+        if _finished(provenance):
+            raise RecordError(f"{folder.path} finished; there is nothing to go on with. Start a new run.")
+    except BaseException:
+        folder.release()
+        raise
+    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s)
+    return work.do(lambda: work.begin_again(loaded, provenance, found))
+
+
+class _Work:
+    """What one process does for a run."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        requests: Requests,
+        on_progress: OnProgress | None,
+        say: Callable[[str], None],
+        checkpoint_every_s: float,
+    ) -> None:
+        self.folder = folder
+        self.requests = requests
+        self.status = RunStatus(requests, on_progress)
+        self.say = say
+        self.checkpoint_every_s = checkpoint_every_s
+        self.record: Record | None = None
+        self.provenance: Provenance | None = None
+        self.control: ControlServer | None = None
+        self.operator: Any = None
+        self.session: RunSession | None = None
+        self.then = "freeze"
+        self.touched = False  # whether the device may have been moved
+        self.started = time.monotonic()
+
+    # the whole
+    def do(self, begin: Callable[[], Experiment]) -> RunResult:
+        """Prepare, run, end. Whatever happens, the record is closed and the device left as declared."""
+        error: BaseException | None = None
+        with Interrupts(self.requests, self.say) as interrupts:
+            try:
+                experiment = begin()
+                assert self.session is not None
+                assert self.record is not None
+                if self.requests.stop or self.requests.abort:
+                    raise AbortRequested(self.requests.why)
+                self.touched = True
+                self.status.change(self.record, self.session.steps, "running", "")
+                self.session.run_sequence(experiment.sequence)
+            except BaseException as exc:  # every way of ending is written down, Ctrl-C and SystemExit of user code included
+                error = exc
+            interrupts.may_break = False
+            return self._end(error)
+
+    def begin(self, loaded: LoadedExperiment) -> Experiment:
+        """Prepare a fresh run: copy its inputs, make its record, load its data, open its device."""
+        experiment, folder = loaded.experiment, self.folder
+        self.then = experiment.then
+        self.record = Record.create(
+            folder.record,
+            durable=experiment.device.served,
+            facts={
+                "name": experiment.name,
+                "seed": experiment.seed,
+                "state": "preparing",
+                "reason": "",
+                "operator": experiment.operator,
+                "tags": experiment.tags,
+                "notes": experiment.notes,
+                "then": experiment.then,
+            },
+        )
+        self.control = ControlServer(folder.control, self.requests, self.status.answer)
+        self.provenance = Provenance.begin(
+            folder.provenance, seed=experiment.seed, operator=experiment.operator, source=loaded.path, base=loaded.base
+        )
+        tree, files = keep_inputs(experiment.model_dump(mode="json"), loaded.base, folder.path)
+        kept = Experiment.model_validate_json(json.dumps(tree))
+        folder.experiment.write_text(_HEADER + to_yaml(kept), encoding="utf-8")
+        self.provenance.set(files=files)
+        for text in (*folder.disk.warnings, *(str(problem) for problem in loaded.warnings)):
+            self._warn(text)
+        self._open(kept, folder.path)
+        return kept
+
+    def begin_again(self, loaded: LoadedExperiment, provenance: Provenance, found: checkpoint.Loaded) -> Experiment:
+        """Prepare another attempt: the same, from the copies in the folder, then the checkpoint."""
+        experiment, tree = loaded.experiment, found.tree
+        self.then, self.provenance = experiment.then, provenance
+        self.record = Record.reopen(
+            self.folder.record, durable=experiment.device.served, from_step=int(tree["step"]), kept=dict(tree["rows"])
+        )
+        self.control = ControlServer(self.folder.control, self.requests, self.status.answer)
+        provenance.begin_attempt()
+        for text in (*self.folder.disk.warnings, *found.warnings):
+            self._warn(text)
+        self._open(experiment, self.folder.path)
+        assert self.session is not None
+        for text in restore_threads(tree["threads"]):
+            self._warn(text)
+        try:
+            self.session.restore(tree)
+        except (KeyError, TypeError, ValueError, IndexError) as exc:
+            raise CheckpointError(f"{found.path}: the checkpoint lacks something ({exc!r}); it is of another version.") from exc
+        self.session.say("checkpoint", "resume", f"Goes on from {found.path.name}, step {self.session.steps}.")
+        return experiment
+
+    def _open(self, experiment: Experiment, base: Path) -> None:
+        """Load the data, open the device, see that they fit."""
+        assert self.record is not None
+        assert self.provenance is not None
+        self.status.show(time.monotonic(), at_once=True)
+        data = None if experiment.data is None else load_data(experiment.data, seed=experiment.seed, base=base)
+        if data is not None:
+            self._same_data(data)
+            self.provenance.set(data=data.describe())
+        self.operator = open_operator(experiment, base=base, folder=self.folder.path)
+        info = self.operator.info
+        if data is not None and (data.inputs, data.outputs) != (len(info.inputs), len(info.outputs)):
+            raise DataError(
+                f"{data.name} has {data.inputs} inputs and {data.outputs} targets per sample; {info.name} has "
+                f"{len(info.inputs)} input knobs and {len(info.outputs)} outputs. Choose data or a device that fits the other."
+            )
+        units = {"theta": info.parameters[0].unit if info.parameters else "1", "u": info.controls.unit}
+        self.record.facts(
+            device=info.name,
+            device_kind=info.kind,
+            parameters=info.n_parameters,
+            blocks=[{"name": b.name, "shape": list(b.shape), "start": b.start, "unit": b.unit} for b in info.parameters],
+            units=units,
+            clock=str(info.clock),
+            cost=info.cost,
+        )
+        self.record.units({"parameter unit": units["theta"], "knob unit": units["u"], "cost": f"({info.outputs.unit})^2"})
+        self.provenance.set(
+            device={"kind": info.kind, "name": info.name, "abilities": sorted(self.operator.abilities)}, threads=threads()
+        )
+        self.session = RunSession(
+            self.operator,
+            self.status,
+            self.record,
+            self.folder.path,
+            data=data,
+            seed=experiment.seed,
+            base=base,
+            experiment=_digest(self.folder.experiment),
+            checkpoint_every_s=self.checkpoint_every_s,
+        )
+
+    def _same_data(self, data: Data) -> None:
+        """See that a resumed run gets the data it began with."""
+        assert self.provenance is not None
+        before = {s["sha256"] for s in (self.provenance.facts.get("data") or {}).get("sources", [])}
+        now = {source.sha256 for source in data.sources}
+        if before and before != now:
+            names = ", ".join(source.path for source in data.sources)
+            raise CheckpointError(f"{names}: not the data this run began with (its SHA-256 differs). Put the old files back.")
+
+    # the end
+    def _end(self, error: BaseException | None) -> RunResult:
+        preparing = not self.touched
+        end = end_of(error, preparing=preparing)
+        if error is not None and (end.unforeseen or self.status.state is RunState.PREPARING):
+            self.folder.log_traceback(end.reason, error)
+        elif error is not None:
+            self.folder.log(end.reason)
+        if isinstance(error, RecordError):
+            self.folder.give_room()
+        device = self._leave(end)
+        if self.operator is not None:
+            self._guarded(end, "The device could not be let go", self.operator.close)
+        summary = self._summary()
+        self._write_end(end, summary, device)
+        if self.control is not None:
+            with contextlib.suppress(OSError):
+                self.control.close()
+        self.folder.log(f"{end.state}: {end.reason}")
+        self.folder.release()
+        self.status.state, self.status.reason = end.state, end.reason
+        with contextlib.suppress(Exception):  # showing is not part of the run: it ended all the same
+            self.status.show(time.monotonic(), self.session, at_once=True)
+        return RunResult(
+            self.folder.path, end.state, end.reason, summary, end.exit_code, device.text, tuple(self.status.warnings)
+        )
+
+    def _leave(self, end: End) -> Left:
+        """Bring the device to its declared end, whatever went before."""
+        if self.operator is None:
+            return Left("No device was opened.", True)
+        if not self.touched:
+            return Left("The device was not moved.", True)
+        then = "safe" if self.requests.safe else self.then
+        self.operator.point_interrupt = None  # nothing asked for may leave this loop
+        target = None if self.session is None else self.session.target
+        left = leave_device(self.operator, then, f"run {self.folder.path.name} {end.state}", target)
+        if not left.as_declared:
+            end.fail(left.text)
+        for line in left.lines:
+            self.folder.log(line)
+        return left
+
+    def _summary(self) -> dict[str, Any]:
+        """Say what the run found."""
+        session = self.session
+        if session is None:
+            return {}
+        said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
+        for found in session.results.values():
+            if found["stage"] in ("train", "evaluate"):
+                for key in ("train_cost_free", "train_error_rate"):
+                    if key in found:
+                        said[key] = found[key]
+                if "dataset" in found:
+                    said.update({f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found})
+        if session.best is not None:
+            said["best"] = session.best
+        said["stages"] = session.results
+        return said
+
+    def _write_end(self, end: End, summary: dict[str, Any], device: Left) -> None:
+        """Write down how it ended, in the record and beside it. A full disk loses none of what was written before."""
+        record, step = self.record, 0 if self.session is None else self.session.steps
+        if record is not None:
+            self._guarded(end, "The end could not be recorded", lambda: self._record_end(record, step, end, summary, device))
+            record.close()
+        if self.provenance is not None:
+            provenance = self.provenance
+            self._guarded(
+                end, "The end could not be written to provenance.json", lambda: provenance.end_attempt(end.state, end.reason)
+            )
+
+    def _record_end(self, record: Record, step: int, end: End, summary: dict[str, Any], device: Left) -> None:
+        if self.operator is not None:
+            for event in list(self.operator.events):
+                record.event(step, "session", event.kind, event.text)
+        record.event(step, "device", "end", " ".join((device.text, *device.lines)))
+        record.facts(summary=summary)
+        record.state(step, end.state, end.reason, ended=True)
+
+    def _guarded(self, end: End, what: str, do: Callable[[], Any]) -> None:
+        """Do one thing of the clean-up; an error in it is written down and prevents none of the others."""
+        try:
+            do()
+        except BaseException as exc:
+            said = str(exc) if isinstance(exc, RecordError) else f"{type(exc).__name__}: {exc}"
+            end.fail(f"{what}: {said}")
+            self.folder.log_traceback(what, exc)
+
+    def _warn(self, text: str) -> None:
+        assert self.record is not None
+        self.status.warnings.append(text)
+        self.record.event(0, "warning", "preparing", text)
+
+
+def nearly_full(folder: Path) -> str | None:
+    """Say that the disk is nearly full, where it is."""
+    with contextlib.suppress(OSError):
+        free = free_bytes(folder)
+        if free < NEARLY_FULL_BYTES:
+            return f"The disk is nearly full: {free / 1e6:.0f} MB left in {folder}."
+    return None
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _finished(provenance: Provenance) -> bool:
+    attempts = provenance.facts["attempts"]
+    return bool(attempts) and attempts[-1].get("state") == RunState.FINISHED
+
+
+__all__ = ["Clock", "nearly_full", "resume_run", "run_experiment"]

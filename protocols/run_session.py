@@ -1,0 +1,490 @@
+"""What a stage gets: the device's operator, the data, the record, and the point at which a run may pause or stop.
+
+def stage(session: RunSession, options) -> dict:       what it found, by name
+    for ... :
+        session.point()                                sample boundary: pause, stop, checkpoints act here
+        session.present(...); session.hold(...)        everything of `Operator`
+        session.report(cost=...)                       shown and recorded
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
+from aeqlab.backends.streams import restore_stream, stream, stream_state
+from aeqlab.protocols import checkpoint
+from aeqlab.protocols.data import Data
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, Interrupted, NotAllowedError, StopRequested
+from aeqlab.protocols.operator import Operator
+from aeqlab.protocols.provenance import threads
+from aeqlab.protocols.record import Record, blob
+from aeqlab.protocols.record_schema import THETA_LIMIT
+from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.run_status import RunStatus
+from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.stages.registry import stage_kinds
+from aeqlab.protocols.tally import Tally
+
+Array = NDArray[Any]
+T = TypeVar("T")
+LOOK_S = 0.05  #: wall time between two looks at requests, notes and the clock
+_VERSION = 1
+
+
+class FreezeRequested(Interrupted):
+    """Leave the phase at this tick; the run freezes the device and pauses."""
+
+
+class RunSession:
+    """The run as a stage sees it. Everything of `Operator`, and what this file's first lines name.
+
+    Args:
+        operator: the device's session, here or at a distance.
+        status: the run's state, requests and progress, shared with whoever watches.
+        record, folder: where what happens is written.
+        data: the data set, None if the experiment has none.
+        seed: the experiment's seed.
+        base: folder from which paths in options resolve.
+        checkpoint_every_s: wall time between checkpoints at sample boundaries.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        status: RunStatus,
+        record: Record,
+        folder: Path,
+        *,
+        data: Data | None,
+        seed: int,
+        base: Path,
+        experiment: str = "",
+        checkpoint_every_s: float = 30.0,
+    ) -> None:
+        self.operator = operator
+        self.status = status
+        self.requests = status.requests
+        self.record = record
+        self.folder = folder
+        self.seed = seed
+        self.base = base
+        self.info: DeviceInfo = operator.info  #: what the device says of itself
+        self.abilities: frozenset[str] = operator.abilities  #: names of its capability interfaces
+        self.target: Array | None = None  #: theta that homeostasis holds, shape (parameters,); None: the device keeps it
+        self.steps = 0  #: training steps done
+        self.epoch = 0
+        self.stage = 0  #: row of the stage in the record
+        self.tally = Tally()
+        self.best: dict[str, Any] | None = None  #: name, value and step of the best evaluation so far
+        self.results: dict[str, dict[str, Any]] = {}  #: what each stage found, by its path
+        self.stores_theta = self.info.n_parameters <= THETA_LIMIT
+        self.presented = False
+        self.clamped = False  #: the knobs are clamped and a nudged phase is under way
+        self._data = data
+        self._experiment = experiment
+        self._streams: dict[str, np.random.Generator] = {}
+        self._path: tuple[int, ...] = ()
+        self._provider: Callable[[], dict[str, Any]] | None = None
+        self._coherent = True  # whether the state between two samples is one that can be resumed
+        self._resume: list[int] | None = None
+        self._resume_local: dict[str, Any] | None = None
+        self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
+        self._next_checkpoint = time.monotonic() + self._every_s
+        self._next_look = 0.0
+        # what needs no word from the run goes straight to the device's session
+        self.set_controls = operator.set_controls
+        self.controls = operator.controls
+        self.nudge = operator.nudge
+        self.release = operator.release
+        self.parameters = operator.parameters
+        self.device_call = operator.device_call
+        operator.point_interrupt = self._tick  # type: ignore[attr-defined]
+
+    # what a stage works with
+    @property
+    def data(self) -> Data:
+        """Get the data set.
+
+        Raises:
+            DataError: the experiment has none.
+        """
+        if self._data is None:
+            raise DataError("This stage needs samples, and the experiment has no `data`. Add a data set.")
+        return self._data
+
+    def streams(self, name: str) -> np.random.Generator:
+        """Get the random stream of a purpose; its state is kept in checkpoints."""
+        if name not in self._streams:
+            self._streams[name] = stream(self.seed, name)
+        return self._streams[name]
+
+    def report(self, **values: Any) -> None:
+        """Show and record values by name."""
+        self.status.values.update(values)
+        self.record.report(self.steps, self.stage, values)
+
+    def say(self, kind: str, word: str, text: str) -> None:
+        """Record an event; a warning is shown at the end of the run too."""
+        if kind == "warning":
+            self.status.warnings.append(text)
+        self.record.event(self.steps, kind, word, text)
+
+    # Operator, where the run has a word in it
+    def present(self, inputs: Array) -> None:
+        """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
+        self.operator.present(inputs)
+        self.presented = True
+
+    def advance(self, seconds: float | None = None) -> Readout:
+        """Let time pass, loops standing still, and read."""
+        self._tick()
+        return self.operator.advance(seconds)
+
+    def hold(self, theta: Array | None = None) -> HoldReport:
+        """Run homeostasis until theta stands at its target."""
+        self.clamped = False
+        return self.operator.hold(theta)
+
+    def settle(self) -> SettleReport:
+        """Clamp the knobs and let state and parameters come to rest."""
+        self.clamped = True
+        report = self.operator.settle()
+        self.clamped = False
+        return report
+
+    def settle_free(self) -> SettleReport:
+        """Let state and parameters come to rest with the knobs clamped and no nudge, as `settle`; not a nudged phase."""
+        return self.operator.settle()
+
+    def traces(self, on: bool) -> bool:
+        """Ask for the courses of the phases to come, or for none; whether this session gives them."""
+        try:
+            self.operator.traces = on  # type: ignore[attr-defined]
+        except AttributeError:
+            return False
+        return on
+
+    def take_traces(self) -> list[dict[str, Any]]:
+        """Take the courses of the phases since they were asked for, and ask for no more."""
+        taken: list[dict[str, Any]] = self.operator.last_traces()  # type: ignore[attr-defined]
+        self.traces(False)
+        return taken
+
+    def freeze(self, reason: str) -> None:
+        """Nudge off, knobs frozen, loops stopped; reading goes on."""
+        self.operator.freeze(reason)
+
+    def make_safe(self, reason: str) -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line."""
+        return self.operator.make_safe(reason)
+
+    # theta
+    @property
+    def holds_inside(self) -> bool:
+        """True if the device keeps theta itself, so that no target crosses the border in a training step."""
+        return "HoldsParameters" in self.abilities
+
+    def find_target(self, inputs: Array) -> None:
+        """Make sure there is a target: where the last stage left it, or else where theta is now.
+
+        Args:
+            inputs: one presentation, shape (samples, inputs), for a device that must run before it can be read.
+        """
+        if self.target is not None or self.holds_inside:
+            return
+        try:
+            self.target = self.parameters()
+        except NotAllowedError:
+            self.present(inputs)
+            self.release()
+            self.advance()
+            self.target = self.parameters()
+
+    def theta(self) -> Array | None:
+        """Get what was learned so far: the target, or theta from inside a device that keeps it; None before either is known."""
+        if self.holds_inside:
+            return self.parameters()
+        return None if self.target is None else self.target.copy()
+
+    def theta_blob(self) -> bytes | None:
+        """Get theta for a row of the record; None on a large device, where checkpoints keep it."""
+        if not self.stores_theta:
+            return None
+        theta = self.theta()
+        return None if theta is None else blob(theta)
+
+    def move_theta(self, theta: Array) -> str:
+        """Bring theta elsewhere: written where the device can, else by moving the homeostatic target.
+
+        Args:
+            theta: shape (parameters,), in the parameters' unit.
+        Returns:
+            How it was done, in words.
+        Raises:
+            CapabilityError: wrong size, outside the limits of the parameters, or a device that can do neither.
+        """
+        n = self.info.n_parameters
+        if theta.shape != (n,):
+            raise CapabilityError(f"{self.info.name} has {n} parameters; theta of shape {theta.shape} is not for it.")
+        for block in self.info.parameters:
+            part = theta[block.slice]
+            if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
+                raise CapabilityError(
+                    f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
+                    f"{block.low:g} to {block.high:g} {block.unit}."
+                )
+        if "WritableParameters" in self.abilities:
+            self.device_call("write_parameters", theta)
+            if not self.holds_inside:
+                self.target = np.array(theta, dtype=self.info.dtype)
+            return "written"
+        if self.holds_inside:
+            raise CapabilityError(f"{self.info.name} keeps its parameters itself and does not let them be written.")
+        self.target = np.array(theta, dtype=self.info.dtype)
+        return "target moved; the next hold brings theta there"
+
+    def keep_best(self, name: str, value: float) -> bool:
+        """Keep theta as the best so far if a value is the lowest of that name; returns whether it is."""
+        if self.best is not None and self.best["name"] == name and not value < self.best["value"]:
+            return False
+        self.best = {"name": name, "value": float(value), "step": self.steps}
+        theta = self.theta()
+        if theta is not None:
+            checkpoint.write(self.folder / "checkpoints" / checkpoint.BEST, {**self.best, "theta": theta})
+        return True
+
+    # boundaries
+    def point(self) -> None:
+        """Stand at a sample boundary: pause, stop and checkpoints act here.
+
+        Raises:
+            StopRequested: end here.
+            AbortRequested: end here, too.
+        """
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._look(now)
+        if now >= self._next_checkpoint:
+            self.checkpoint()
+        if self.requests.at_boundary:
+            self._obey()
+
+    def point_for_retry(self) -> None:
+        """Stand between two tries of a sample: a stop acts here, too, but there is nothing to resume from."""
+        with self.between_checkpoints():
+            self.point()
+
+    def sample(self, work: Callable[[], T]) -> T | None:
+        """Do the work of one sample; None if it was left by a freeze, after the run was continued."""
+        try:
+            return work()
+        except FreezeRequested:
+            self.wait_frozen()
+            return None
+
+    def wait_frozen(self) -> None:
+        """Freeze the device and wait until the run is continued."""
+        self.clamped = False
+        self._pause()
+
+    @contextmanager
+    def between_checkpoints(self) -> Iterator[None]:
+        """While entered, points are boundaries at which the run may stop, but whose state is not one to resume from."""
+        before, self._coherent = self._coherent, False
+        try:
+            yield
+        finally:
+            self._coherent = before
+
+    def _obey(self) -> None:
+        """Act on what was asked, at a sample boundary."""
+        requests = self.requests
+        if requests.pause and not (requests.stop or requests.abort):
+            self._pause()
+        if requests.abort:
+            raise AbortRequested(requests.why)
+        if requests.stop:
+            self.status.change(self.record, self.steps, "stopping", requests.why)
+            self.checkpoint()
+            raise StopRequested(requests.why)
+
+    def _pause(self) -> None:
+        """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held."""
+        requests, status = self.requests, self.status
+        status.change(self.record, self.steps, "pausing", requests.why)
+        self.release()
+        self.checkpoint()
+        frozen = False
+        status.change(self.record, self.steps, "paused", requests.why)
+        while requests.pause and not (requests.stop or requests.abort):
+            if requests.freeze and not frozen:
+                self.freeze(requests.why)
+                frozen = True
+                self.say("device", "frozen", f"Device frozen: {requests.why}.")
+            self._look(time.monotonic())
+            if self.info.clock is Clock.WALL and self.presented and not frozen:
+                try:
+                    self.operator.hold(self.target)
+                except FreezeRequested:
+                    continue
+                requests.wait(LOOK_S)
+            else:
+                requests.wait(0.25)
+        if frozen and not (requests.stop or requests.abort):
+            self.operator.continue_()  # type: ignore[attr-defined]
+        if not (requests.stop or requests.abort):
+            status.change(self.record, self.steps, "running", requests.why)
+
+    def _tick(self) -> None:
+        """Called at every tick of every loop: leave on request, look at the clock."""
+        requests = self.requests
+        if requests.abort or requests.freeze or requests.stop:
+            if requests.abort or (requests.at_tick and not requests.freeze):
+                raise AbortRequested(requests.why)
+            if requests.freeze:
+                raise FreezeRequested(requests.why)
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """Write down what others said, show where the run is. Many times a second at most, at ticks and boundaries."""
+        self._next_look = now + LOOK_S
+        requests = self.requests
+        for command, why in requests.take_commands():
+            self.record.event(self.steps, "command", command, why)
+        while not requests.notes.empty():
+            note = requests.notes.get_nowait()
+            self.record.note(self.steps, note.author, note.text)
+        events = self.operator.events  # type: ignore[attr-defined]
+        while events:
+            event = events.popleft()
+            self.record.event(self.steps, "session", event.kind, event.text)
+        if requests.stop or requests.pause:
+            self.status.change(
+                self.record, self.steps, "stopping" if requests.stop else "pausing", requests.why, only_from="running"
+            )
+        self.record.fold_if_due(now)
+        self.status.show(now, self)
+
+    # sequence
+    def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None) -> None:
+        """Run stages one after the other, from the place a checkpoint says or from the first.
+
+        Args:
+            entries: the stages.
+            turn: the round, where a stage runs a sequence of its own.
+        """
+        outer, coherent = self._path, self._coherent
+        prefix = outer if turn is None else (*outer, turn)
+        fresh = self._resume is None
+        first = self._resumed_index(len(prefix))
+        self._path, self._coherent = (*prefix, first), True
+        if fresh:
+            self.checkpoint()
+        for index in range(first, len(entries)):
+            self._run_stage(entries[index])
+            self._path = (*prefix, index + 1)
+            self.checkpoint()
+        self._path, self._coherent = outer, coherent
+
+    def turns(self, times: int) -> Iterator[int]:
+        """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
+        yield from range(self._resumed_index(len(self._path), inner=True), times)
+
+    def resumed_state(self) -> dict[str, Any] | None:
+        """Take what this stage kept in the checkpoint the run began from; None for a stage that begins afresh."""
+        local, self._resume_local = self._resume_local, None
+        return local
+
+    def keep_in_checkpoints(self, provider: Callable[[], dict[str, Any]]) -> None:
+        """Let a stage add to checkpoints what it needs to go on in its middle; without it, it is begun anew by a resume."""
+        self._provider = provider
+        self._coherent = True
+
+    def _resumed_index(self, depth: int, *, inner: bool = False) -> int:
+        if self._resume is None:
+            return 0
+        index = self._resume[depth]
+        if depth == len(self._resume) - 1 and not inner:
+            self._resume = None
+        return index
+
+    def _run_stage(self, entry: StageEntry) -> None:
+        kind = stage_kinds()[entry.kind]
+        path = self._path
+        self.point()
+        outer = self.stage, self._provider, self._coherent
+        self.stage = self.record.stage_started(".".join(map(str, path)), kind.name, entry.options.model_dump(mode="json"))
+        self._provider, self._coherent = None, False
+        self.status.begin_stage(kind.name, ".".join(map(str, path)))
+        try:
+            result = kind.run(self, entry.options)
+        except BaseException as exc:
+            self.record.stage_ended(self.stage, str(exc) or type(exc).__name__, None)
+            raise
+        finally:
+            stage = self.stage
+            self.stage, self._provider, self._coherent = outer
+            self._path = path
+        self.record.stage_ended(stage, "finished", result)
+        self.results[".".join(map(str, path))] = {"stage": kind.name, **result}
+
+    # checkpoints
+    def checkpoint(self) -> None:
+        """Write down everything that decides the future; where the state is not one to resume from, do nothing."""
+        self._next_checkpoint = time.monotonic() + self._every_s
+        if not self._coherent:
+            return
+        checkpoint.save(self.folder / "checkpoints", self.tree(), self.steps)
+
+    def tree(self) -> dict[str, Any]:
+        """Get everything that decides the future, for a checkpoint."""
+        return {
+            "version": _VERSION,
+            "experiment": self._experiment,
+            "step": self.steps,
+            "epoch": self.epoch,
+            "rows": self.record.last_rows(),
+            "path": list(self._path),
+            "stage": None if self._provider is None else self._provider(),
+            "target": self.target,
+            "device": self._device_state(),
+            "presented": self.presented,
+            "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
+            "tally": self.tally.state(),
+            "best": self.best,
+            "results": self.results,
+            "threads": threads(),
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Go on from a checkpoint's tree; the device is as freshly opened."""
+        self.steps = int(tree["step"])
+        self.epoch = int(tree["epoch"])
+        self.target = tree["target"]
+        self.tally = Tally.from_state(tree["tally"])
+        self.best = tree["best"]
+        self.results = tree["results"]
+        for name, state in tree["streams"].items():
+            restore_stream(self.streams(name), state)
+        if tree["device"] is not None and self._restores_device():
+            self.operator.restore(tree["device"])  # type: ignore[attr-defined]
+            self.presented = bool(tree["presented"])
+        self._resume = [int(index) for index in tree["path"]]
+        self._resume_local = tree["stage"]
+
+    def _restores_device(self) -> bool:
+        """A real device cannot be put back; homeostasis brings it to the target again."""
+        return "Checkpointable" in self.abilities and self.info.clock is Clock.VIRTUAL
+
+    def _device_state(self) -> Any:
+        return self.operator.state() if self._restores_device() else None  # type: ignore[attr-defined]

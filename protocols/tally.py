@@ -1,0 +1,50 @@
+"""What a run counts while it trains: used, skipped, held, sham steps, costs; kept in checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts and sums over the training steps of a run, sham steps apart."""
+
+    steps: int = 0
+    used: int = 0
+    skipped: int = 0
+    partial: int = 0
+    cost_rose: int = 0
+    holds: int = 0
+    held: int = 0
+    retries: int = 0
+    shams: int = 0
+    sham_moved: float = 0.0
+    used_moved: float = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Get the counts as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Tally:
+        """Make a tally of what `state` gave."""
+        return cls(**state)
+
+    @property
+    def held_rate(self) -> float | None:
+        """Share of homeostatic phases that ended with theta held; None before the first."""
+        return self.held / self.holds if self.holds else None
+
+    def summary(self) -> dict[str, Any]:
+        """Say what was counted, by name; what never happened is left out."""
+        said: dict[str, Any] = {"steps": self.steps}
+        if self.steps:
+            said["held_rate"] = self.held_rate
+            said["skipped"] = self.skipped
+            said["cost_rose"] = self.cost_rose
+        if self.shams:
+            said["sham_steps"] = self.shams
+            said["sham_moved_mean"] = self.sham_moved / self.shams
+            said["moved_mean"] = self.used_moved / self.used if self.used else None
+        return said

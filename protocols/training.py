@@ -1,0 +1,308 @@
+"""Training: one step per presentation, epoch by epoch, recorded step by step; what the stage `train` does."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Clock
+from aeqlab.backends.errors import BackendError, DivergedError
+from aeqlab.backends.streams import DATA_ORDER
+from aeqlab.protocols.aeqprop import StepReport, nudging_pair, train_step
+from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_step
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
+from aeqlab.protocols.evaluation import evaluate
+from aeqlab.protocols.record import StepRow
+from aeqlab.protocols.run_session import FreezeRequested, RunSession
+from aeqlab.protocols.samples import Samples
+from aeqlab.protocols.stages.evaluate import EvaluateOptions
+from aeqlab.protocols.stages.options import Every
+from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+
+Array = NDArray[Any]
+PERTURBATIONS = "perturbations"  #: random stream of spsa
+FREE_EVERY = 10  #: on a real clock, where a third phase costs time, the loss is read this often unless told otherwise
+TRACE_EVERY_S = 1.0
+
+
+class Training:
+    """One stage of training."""
+
+    def __init__(self, session: RunSession, options: TrainOptions) -> None:
+        info = session.info
+        self.session = session
+        self.options = options
+        batch = options.batch or info.samples or 1
+        if info.samples is not None and batch != info.samples:
+            raise CapabilityError(
+                f"train: a batch of {batch} was asked for, and {info.name} takes {info.samples} at once. Leave `batch` out."
+            )
+        self.batches = session.data.batches(session.streams(DATA_ORDER), batch, shuffle=options.shuffle)
+        per_epoch = self.batches.per_epoch
+        if options.samples is not None:
+            self.total = math.ceil(options.samples / batch)
+        else:
+            self.total = (options.epochs or 1) * per_epoch
+        self.aeqprop = options.method in AEQPROP_METHODS
+        self.pair = nudging_pair(options.method, options.beta) if self.aeqprop and options.beta else (0.0, 0.0)
+        self.free_every = self._free_every()
+        self.done = 0
+        self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
+        self._next_trace = 0.0
+        self._factor = 1.0
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end; what was found is the mean cost and error of the last epoch and the counts."""
+        session = self.session
+        state = session.resumed_state()
+        if state is None:
+            self._begin_epoch(0)
+        else:
+            self._restore(state)
+        session.keep_in_checkpoints(self._state)
+        session.status.count(self.done, self.total)
+        found: dict[str, Any] = {}
+        while self.done < self.total:
+            session.point()
+            samples, number = self._next_samples()
+            self._train_on(samples, number)
+            self.done += 1
+            session.status.done = self.done
+            if self.batches.position == self.batches.per_epoch:
+                found = self._end_epoch()
+            self._evaluate_if_due()
+        return {**found, **self._running(), **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
+
+    # samples
+    def _next_samples(self) -> tuple[Samples, int]:
+        if self.batches.position == self.batches.per_epoch:
+            self._begin_epoch(self.batches.epoch + 1)
+        samples = self.batches.next()
+        return samples, self.batches.first
+
+    def _begin_epoch(self, epoch: int) -> None:
+        """Set the couplings of an epoch, or beta where they are fixed, and begin its sums."""
+        self.session.epoch = epoch
+        self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
+        decay = self.options.epsilon_decay
+        if decay == 1.0:
+            return
+        factor = decay**epoch
+        if "AdjustableCoupling" in self.session.abilities:
+            self.session.device_call("scale_coupling", factor)
+        else:
+            self._factor = factor
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Let the device adapt what it adapts between epochs; report the epoch's running cost and error."""
+        session = self.session
+        found = dict(session.device_call("end_epoch")) if "Epochs" in session.abilities else {}
+        found.update(self._running())
+        session.report(epoch=session.epoch, **found)
+        return found
+
+    def _running(self) -> dict[str, Any]:
+        """Get mean cost without nudge and error rate of the epoch so far, each read before its update."""
+        sums = self.sums
+        found: dict[str, Any] = {}
+        if sums["costs"]:
+            found["train_cost_free"] = sums["cost"] / sums["costs"]
+        if sums["seen"]:
+            found["train_error_rate"] = sums["wrong"] / sums["seen"]
+        return found
+
+    # one sample
+    def _train_on(self, samples: Samples, number: int) -> None:
+        options, session = self.options, self.session
+        session.find_target(samples.inputs)
+        if options.sham_every and self.done % options.sham_every == options.sham_every - 1:
+            self._try(samples, number, sham=True, tries=1)
+        tries = 1
+        while not self._try(samples, number, sham=False, tries=tries) and tries <= options.on_unsettled.retries:
+            tries += 1
+            session.tally.retries += 1
+            session.point_for_retry()
+
+    def _try(self, samples: Samples, number: int, *, sham: bool, tries: int) -> bool:
+        """Do one step and write it down; whether the sample is done with. A retry that follows writes no row of its own."""
+        session = self.session
+        traced = self._want_trace()
+        try:
+            report = self._step(samples, sham)
+        except FreezeRequested as exc:
+            self._partial(number, tries, str(exc))
+            session.wait_frozen()
+            return True
+        except AbortRequested as exc:
+            self._partial(number, tries, str(exc))
+            raise
+        if not sham and not report.used and tries <= self.options.on_unsettled.retries:
+            return False
+        self._write(samples, report, number, sham=sham, tries=tries)
+        if traced:
+            self._write_traces()
+        if not report.used and not sham and self.options.on_unsettled.then == "stop":
+            k, worst = report.hold.worst
+            raise HoldError(
+                f"theta could not be held in {tries} tries ({report.hold.verdict}; parameter {k} is {worst:.3g} tolerances off), "
+                "and the experiment says `then: stop`. Loosen the tolerance, allow more time, or say `then: skip`."
+            )
+        return True
+
+    def _step(self, samples: Samples, sham: bool) -> StepReport:
+        session, options = self.session, self.options
+        inputs, targets, theta = samples.inputs, samples.targets, session.target
+        if self.aeqprop:
+            pair = self.pair if self._factor == 1.0 else (self.pair[0] * self._factor, self.pair[1] * self._factor)
+            free = self.done % self.free_every == 0 if self.free_every else False
+            return train_step(session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=free)
+        rate = (options.learning_rate or 0.0) * self._factor
+        match options.method:
+            case "spsa":
+                return spsa_step(
+                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
+                    rng=session.streams(PERTURBATIONS), free_phase=self.free_every == 1,
+                )  # fmt: skip
+            case "finite-difference":
+                return finite_difference_step(
+                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
+                    free_phase=self.free_every == 1,
+                )  # fmt: skip
+            case _:
+                return sgd_step(session, inputs, targets, theta=theta, learning_rate=rate)
+
+    def _write(self, samples: Samples, report: StepReport, number: int, *, sham: bool, tries: int) -> None:
+        """Count a step, move the target, and commit its row."""
+        session, tally, hold, settle = self.session, self.session.tally, report.hold, report.settle
+        if not sham:
+            session.steps += 1
+            tally.steps += 1
+        if report.theta_target_next is not None:
+            session.target = report.theta_target_next
+        tally.holds += 1
+        tally.held += hold.accepted
+        tally.cost_rose += report.cost_rose
+        moved = _distance(report.theta_before, report.theta_after)
+        if sham:
+            tally.shams += 1
+            tally.sham_moved += moved or 0.0
+        elif report.used:
+            tally.used += 1
+            tally.used_moved += moved or 0.0
+        else:
+            tally.skipped += 1
+        wrong = None if sham else self._count(samples, report)
+        worst, ratio = hold.worst
+        readout = hold.readout if settle is None else settle.readout
+        theta = session.theta_blob()
+        session.record.step(
+            StepRow(
+                session.steps, session.stage, session.epoch, number, time.time(), readout.t, report.beta_1, report.beta_2,
+                report.cost_1, None if settle is None and self.aeqprop else report.cost_2, report.cost_free, wrong,
+                report.used and not sham, sham, False, report.cost_rose, tries, hold.verdict, hold.ticks,
+                None if worst < 0 else ratio, None if worst < 0 else worst,
+                None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta,
+            )
+        )  # fmt: skip
+        shown = report.cost_1 if report.cost_free is None else report.cost_free
+        if not math.isfinite(shown):
+            raise DivergedError(f"the cost of step {session.steps} is {shown}. A smaller beta or epsilon may help.")
+
+    def _count(self, samples: Samples, report: StepReport) -> int | None:
+        """Add a step to the sums of its epoch and to what is shown; how many predictions were wrong, where that is known."""
+        sums = self.sums
+        if report.cost_free is None:
+            if self.free_every == 0:
+                self.session.status.cost("cost_1", report.cost_1)
+            return None
+        self.session.status.cost("cost_free", report.cost_free)
+        sums["cost"] += report.cost_free
+        sums["costs"] += 1
+        if samples.labels is None or report.outputs_free is None:
+            return None
+        wrong = int(np.count_nonzero(report.outputs_free.argmax(axis=1) != samples.labels))
+        sums["wrong"] += wrong
+        sums["seen"] += len(samples)
+        return wrong
+
+    def _partial(self, number: int, tries: int, why: str) -> None:
+        """Write down a step that was left in its middle. Where the nudged phase had begun, theta has moved: it stays there."""
+        session = self.session
+        session.tally.partial += 1
+        session.steps += 1
+        if session.clamped:
+            session.clamped = False
+            try:
+                if session.target is not None:
+                    session.target = np.array(session.operator.read().parameters)  # type: ignore[attr-defined]
+            except (BackendError, ProtocolError) as exc:  # it cannot be read: the target of before is the best that is known
+                session.say("warning", "partial", f"theta could not be read after a step was left in its middle: {exc}")
+        session.record.step(
+            StepRow(
+                session.steps, session.stage, session.epoch, number, time.time(),
+                used=False, partial=True, tries=tries, theta=session.theta_blob(),
+            )
+        )  # fmt: skip
+        session.say("command", "partial", f"Step {session.steps} was left in its middle: {why}.")
+        self.done += 1
+        if session.info.clock is Clock.WALL:
+            session.checkpoint()  # this phase is never done again
+        self.done -= 1
+
+    # beside the steps
+    def _free_every(self) -> int:
+        """Get how often a free phase is run: every so many steps, 0 for never."""
+        wish = self.options.free_phase
+        if isinstance(wish, Every):
+            return wish.every
+        if wish is None:
+            return FREE_EVERY if self.session.info.clock is Clock.WALL else 1
+        return 1 if wish else 0
+
+    def _evaluate_if_due(self) -> None:
+        wish = self.options.evaluate_every
+        if wish is None:
+            return
+        if wish.epochs is not None:
+            due = self.batches.position == self.batches.per_epoch and (self.batches.epoch + 1) % wish.epochs == 0
+        else:
+            every = max(1, (wish.samples or 1) // self.batches.batch)
+            due = self.done % every == 0
+        if due:
+            with self.session.between_checkpoints():
+                evaluate(self.session, EvaluateOptions())
+            self.session.status.count(self.done, self.total)
+
+    def _want_trace(self) -> bool:
+        """Ask for the course of a phase once a second."""
+        now = time.monotonic()
+        if now < self._next_trace or not self.session.stores_theta:
+            return False
+        self._next_trace = now + TRACE_EVERY_S
+        return self.session.traces(True)
+
+    def _write_traces(self) -> None:
+        session = self.session
+        for trace in session.take_traces():
+            session.record.trace(session.steps, session.stage, trace["phase"], trace["t"], trace["error"], trace["u"])
+
+    # checkpoints
+    def _state(self) -> dict[str, Any]:
+        return {"done": self.done, "order": self.batches.state(), "sums": self.sums, "factor": self._factor}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.done = int(state["done"])
+        self.sums = dict(state["sums"])
+        self._factor = float(state["factor"])
+        self.batches.restore(state["order"])
+
+
+def _distance(before: Array | None, after: Array | None) -> float | None:
+    if before is None or after is None:
+        return None
+    d = after - before
+    return math.sqrt(float(d.dot(d)))
