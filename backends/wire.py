@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ _DTYPES = {
         "uint8": "u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8", "float32": "<f4", "float64": "<f8",
     }.items()
 }  # fmt: skip
+_NAMES = {dtype.newbyteorder(order): name for name, dtype in _DTYPES.items() for order in ("<", ">")}
+_NATIVE = {name: dtype.newbyteorder("=") for name, dtype in _DTYPES.items()}
+_LITTLE = sys.byteorder == "little"
+_NESTED = frozenset({list, dict})
+_PLAIN = frozenset({type(None), bool, int, str})
 _PREFIX = struct.Struct("<4sI")
 
 Tree = Any  # None | bool | int | float | str | np.ndarray | list[Tree] | dict[str, Tree]
@@ -45,7 +51,7 @@ def pack(tree: Tree) -> bytes:
         WireError: a leaf or a key of a kind that does not travel, or a tree nested too deeply.
     """
     blocks: list[bytes] = []
-    header = json.dumps(_flatten(tree, blocks, 0), separators=(",", ":"), allow_nan=False).encode("utf-8")
+    header = _ENCODER.encode(_flatten(tree, blocks, 0)).encode("utf-8")
     if len(header) > MAX_HEADER:
         raise WireError(f"the header of a message has {len(header)} bytes, more than {MAX_HEADER}")
     return b"".join([_PREFIX.pack(MAGIC, len(header)), header, *blocks])
@@ -57,23 +63,23 @@ def unpack(message: bytes | bytearray | memoryview) -> Tree:
     Raises:
         WireError: anything that `pack` would not have written; the message says what.
     """
-    view = memoryview(message)
-    if len(view) < _PREFIX.size:
-        raise WireError(f"a message of {len(view)} bytes is too short to be one")
-    magic, length = _PREFIX.unpack(view[: _PREFIX.size])
+    total = len(message)
+    if total < _PREFIX.size:
+        raise WireError(f"a message of {total} bytes is too short to be one")
+    magic, length = _PREFIX.unpack_from(message)
     if magic != MAGIC:
         raise WireError(f"a message begins with {bytes(magic)!r}, not with {MAGIC!r}: another program or version")
-    if length > MAX_HEADER or _PREFIX.size + length > len(view):
-        raise WireError(f"a header of {length} bytes does not fit a message of {len(view)} bytes")
-    body = view[_PREFIX.size : _PREFIX.size + length]
+    start = _PREFIX.size + length
+    if length > MAX_HEADER or start > total:
+        raise WireError(f"a header of {length} bytes does not fit a message of {total} bytes")
     try:
-        header = json.loads(str(body, "utf-8"), parse_constant=_refuse_constant)
+        header = _DECODER.decode(str(message[_PREFIX.size : start], "utf-8"))
     except (ValueError, RecursionError) as exc:
         raise WireError(f"the header of a message is not JSON: {exc}") from exc
-    reader = _Blocks(view[_PREFIX.size + length :])
+    reader = _Blocks(message, start, total)
     tree = reader.rebuild(header, 0)
-    if reader.offset != len(reader.view):
-        raise WireError(f"a message has {len(reader.view) - reader.offset} bytes more than its header says")
+    if reader.offset != total:
+        raise WireError(f"a message has {total - reader.offset} bytes more than its header says")
     return tree
 
 
@@ -81,17 +87,22 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"bare {name}")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # kept: making one per message takes longer than its use
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _flatten(tree: Tree, blocks: list[bytes], depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
-    if tree is None or isinstance(tree, (bool, int, str)):
+    kind = type(tree)
+    if kind in _PLAIN or isinstance(tree, (int, str)):
         return tree
     if isinstance(tree, float):
         value = float(tree)
         return value if math.isfinite(value) else {"@f": repr(value)}
-    if isinstance(tree, np.ndarray):
-        name = tree.dtype.name
-        if name not in _DTYPES:
+    if kind is np.ndarray or isinstance(tree, np.ndarray):
+        name = _NAMES.get(tree.dtype)
+        if name is None:
             raise WireError(f"an array of {tree.dtype} does not travel; use one of {', '.join(_DTYPES)}")
         blocks.append(np.ascontiguousarray(tree, dtype=_DTYPES[name]).tobytes())
         return {"@": [name, list(tree.shape)]}
@@ -112,16 +123,18 @@ def _flatten(tree: Tree, blocks: list[bytes], depth: int) -> Any:
 class _Blocks:
     """The raw part of one message, read from front to back."""
 
-    def __init__(self, view: memoryview) -> None:
-        self.view = view
-        self.offset = 0
+    def __init__(self, message: bytes | bytearray | memoryview, offset: int, total: int) -> None:
+        self.message = message
+        self.offset = offset
+        self.total = total
 
     def rebuild(self, node: Any, depth: int) -> Tree:
         if depth > MAX_DEPTH:
             raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
-        if isinstance(node, list):
-            return [self.rebuild(item, depth + 1) for item in node]
-        if not isinstance(node, dict):
+        below, rebuild = depth + 1, self.rebuild
+        if type(node) is list:
+            return [rebuild(item, below) if type(item) in _NESTED else item for item in node]
+        if type(node) is not dict:
             return node
         if "@" in node:
             return self._array(node["@"])
@@ -129,22 +142,30 @@ class _Blocks:
             if node["@f"] not in ("nan", "inf", "-inf"):
                 raise WireError(f"{node['@f']!r} is not one of nan, inf, -inf")
             return float(node["@f"])
-        return {key: self.rebuild(value, depth + 1) for key, value in node.items()}
+        return {key: rebuild(value, below) if type(value) in _NESTED else value for key, value in node.items()}
 
     def _array(self, spec: Any) -> np.ndarray[Any, Any]:
-        match spec:
-            case [str(name), list(shape)] if name in _DTYPES and all(type(n) is int and n >= 0 for n in shape):
-                dtype = _DTYPES[name]
-            case _:
+        dtype = _DTYPES.get(spec[0]) if type(spec) is list and len(spec) == 2 and type(spec[0]) is str else None
+        if dtype is None or type(spec[1]) is not list or len(spec[1]) > 32:
+            raise WireError(f"{str(spec)[:80]!r} does not describe an array")
+        count = 1
+        for n in spec[1]:
+            if type(n) is not int or n < 0:
                 raise WireError(f"{str(spec)[:80]!r} does not describe an array")
-        if len(shape) > 32:
-            raise WireError(f"an array of {len(shape)} dimensions")
-        size = math.prod(shape) * dtype.itemsize
-        if self.offset + size > len(self.view):
-            raise WireError(f"a message ends within an array of {size} bytes")
-        flat = np.frombuffer(self.view[self.offset : self.offset + size], dtype=dtype)
-        self.offset += size
+            count *= n
+        end = self.offset + count * dtype.itemsize
+        if end > self.total:
+            raise WireError(f"a message ends within an array of {count * dtype.itemsize} bytes")
+        if not count:
+            return self._shaped(np.empty(0, dtype=_NATIVE[spec[0]]), spec[1])
+        flat = np.frombuffer(self.message, dtype, count, self.offset)
+        self.offset = end
+        copy = flat.copy() if _LITTLE else flat.astype(_NATIVE[spec[0]])
+        return copy if len(spec[1]) == 1 else self._shaped(copy, spec[1])
+
+    @staticmethod
+    def _shaped(flat: np.ndarray[Any, Any], shape: list[int]) -> np.ndarray[Any, Any]:
         try:
-            return flat.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
+            return flat.reshape(shape)
         except (ValueError, OverflowError) as exc:
             raise WireError(f"an array of shape {shape}: {exc}") from exc
