@@ -36,7 +36,7 @@ class SpringOptions(BaseModel):
     stiffness: Annotated[float, Field(gt=0)] | list[Annotated[float, Field(gt=0)]] = Field(
         default=1.0, description="k of every spring, or one per spring in the order of edges"
     )
-    lambda_: float = Field(default=0.1, ge=0, alias="lambda", description="stiffness lambda that pulls every free node to 0")
+    lam: float = Field(default=0.1, ge=0, description="stiffness lambda that pulls every free node to 0")
     kappa: float = Field(default=0.1, ge=0, description="hardening kappa of that pull")
 
     @model_validator(mode="after")
@@ -49,10 +49,8 @@ class SpringOptions(BaseModel):
             raise ValueError("edges: every pair of nodes may be joined once only")
         if isinstance(self.stiffness, list) and len(self.stiffness) != len(edges):
             raise ValueError(f"stiffness: one for each of the {len(edges)} springs is needed, given are {len(self.stiffness)}")
-        if self.lambda_ == 0 and (loose := _loose(n, self.inputs, edges)):
-            raise ValueError(
-                f"node {loose[0]} hangs on no input by any chain of springs, and lambda is 0: nothing says where it is"
-            )
+        if self.lam == 0 and (loose := _loose(n, self.inputs, edges)):
+            raise ValueError(f"node {loose[0]} hangs on no input by any chain of springs, and lam is 0: nothing says where it is")
         return self
 
     @property
@@ -112,7 +110,7 @@ class SpringEnergy(PreparedEnergy):
         self.outputs = channels(tuple(f"s{i}" for i in range(n_in + options.hidden, n_in + self.n_states)))
         self.output_index = np.arange(options.hidden, self.n_states)
         self.parameters = (ParameterBlock("theta", (len(pairs),), 0),)
-        self.lam, self.kappa = options.lambda_, options.kappa
+        self.lam, self.kappa = options.lam, options.kappa
         self.stiffness = np.array(np.broadcast_to(np.asarray(options.stiffness, dtype=np.float64), (len(pairs),)))
         incidence = np.zeros((len(pairs), n_in + self.n_states))  # row e: +1 at i, -1 at j
         for e, (i, j) in enumerate(pairs):
