@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import BackendError
+from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
+from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.user_code import is_user_code
+from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.data import DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
@@ -26,10 +33,6 @@ from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
-#: Lowest nudge of each variant as a multiple of beta (that of its first phase).
-LOWEST_NUDGE = {"optimistic": 0.0, "pessimistic": -1.0, "centered": -0.5}
-#: Nudges of each variant as multiples of beta.
-HIGHEST_NUDGE = {"optimistic": 1.0, "pessimistic": 0.0, "centered": 0.5}
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
 #: Abilities that a kind of device has not.
 LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
@@ -88,6 +91,30 @@ def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Itera
             yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))
 
 
+def nudges(method: str, beta: float) -> tuple[float, float]:
+    """Get the lowest and the highest nudge of an Æqprop method."""
+    beta_1, beta_2 = nudging_pair(method, beta)
+    return min(beta_1, beta_2), max(beta_1, beta_2)
+
+
+def built_in_energy(device: DeviceSettings, base: Path) -> Energy | None:
+    """Build the energy of a device if it has one and it is built in; None if it is the user's code, which is not run here."""
+    if not isinstance(device, SimulatedSettings) or is_user_code(device.energy):
+        return None
+    try:
+        return device.build_energy(base)
+    except BackendError:
+        return None
+
+
+def input_limits(device: DeviceSettings, base: Path) -> tuple[float, float] | None:
+    """Get the lowest and highest value that every input knob takes; None where that is not known."""
+    if isinstance(device, HopfieldSettings):
+        return device.input_interval
+    energy = built_in_energy(device, base)
+    return None if energy is None else (float(np.max(energy.inputs.low)), float(np.min(energy.inputs.high)))
+
+
 def _device(check: _Check) -> None:
     device = check.parts.device
     if device is None:
@@ -128,10 +155,10 @@ def _data(check: _Check) -> None:
             found = f"{have} {what if what == 'input' else 'target'}{'s' if have != 1 else ''}"
             message = f"{kind} has {found} per sample, the {device} device has {need} {noun if need != 1 else noun[:-1]}."
             check.wrong(("data",), message, "Choose other data, or give the device as many.")
-    interval = getattr(check.parts.device, "input_interval", None)
+    interval = input_limits(check.parts.device, check.base)
     if interval is not None and widths.range is not None and not interval[0] <= widths.range[0] <= widths.range[1] <= interval[1]:
         message = f"{kind} has inputs from {widths.range[0]:g} to {widths.range[1]:g}, the {device} device takes "
-        check.wrong(("data",), f"{message}{interval[0]:g} to {interval[1]:g}.", "Widen input_interval of the device.")
+        check.wrong(("data",), f"{message}{interval[0]:g} to {interval[1]:g}.", "Scale the data, or choose another device.")
 
 
 def _homeostasis(check: _Check) -> None:
@@ -186,13 +213,13 @@ def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
         check.wrong((*at, "method"), message, "Use centered, or the agnostic baselines spsa and finite-difference.")
     if options.method not in AEQPROP_METHODS or options.beta is None:
         return
-    scale = LOWEST_NUDGE[options.method]
-    lowest, highest = scale * options.beta, HIGHEST_NUDGE[options.method] * options.beta
+    lowest, highest = nudges(options.method, options.beta)
+    scale = lowest / options.beta
     said = f"{options.method} with beta {options.beta:g}"
     limit = getattr(device, "beta_limit", None)
     if limit is not None and max(-lowest, highest) > limit:
         message = f"{said} nudges from {lowest:g} to {highest:g}, the device at most by {limit:g}."
-        check.wrong((*at, "beta"), message, f"Choose beta up to {limit / max(-scale, HIGHEST_NUDGE[options.method]):.4g}.")
+        check.wrong((*at, "beta"), message, f"Choose beta up to {limit * options.beta / max(-lowest, highest):.4g}.")
     if check.bounds is None or lowest >= 0:
         return
     if lowest <= check.bounds.held:

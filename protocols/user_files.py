@@ -10,6 +10,14 @@ from pydantic import BaseModel
 from aeqlab.backends.user_code import is_user_code
 
 
+def user_code(settings: BaseModel) -> Iterator[str]:
+    """Find the code that settings name, in files and in modules, as it is named."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, str) and is_user_code(value):
+            yield value
+
+
 def user_files(settings: BaseModel, base: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
     """Find the Python files that settings name, each with the key that names it."""
     for name in type(settings).model_fields:

@@ -1,0 +1,153 @@
+"""Checking an experiment without touching anything: what is wrong, what each knob may do, what it will cost in time and disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aeqlab.backends.device import Knobs
+from aeqlab.backends.errors import BackendError
+from aeqlab.backends.settings import BetaBounds, Dimensions
+from aeqlab.protocols.crosscheck import all_stages, built_in_energy, input_limits, nudges
+from aeqlab.protocols.data import DataWidths, data_widths
+from aeqlab.protocols.errors import DataError, Problem
+from aeqlab.protocols.estimate import Estimate, estimate
+from aeqlab.protocols.experiment import Experiment, LoadedExperiment
+from aeqlab.protocols.stages.train_options import TrainOptions
+from aeqlab.protocols.user_files import user_code
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What one row of knobs may do at most, by its device's settings.
+
+    Attributes:
+        what: input knobs, control knobs, parameters or nudge.
+        count: how many of them; None where only the user's code can say.
+        unit: of the limits.
+        low, high: lowest and highest value the device takes; infinite where it has no limit, None where not known.
+        asked: lowest and highest value this experiment asks for, None where that shows only as it runs.
+        step, slew_per_s: smallest step (0: none) and fastest change per second (inf: no limit).
+        note: what else is to be said.
+    """
+
+    what: str
+    count: int | None
+    unit: str = "1"
+    low: float | None = -math.inf
+    high: float | None = math.inf
+    asked: tuple[float, float] | None = None
+    step: float = 0.0
+    slew_per_s: float = math.inf
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        problems: what would keep it from running; loading a file raises these as FileErrors, so here they are few.
+        warnings: what is allowed and probably not meant.
+        envelope: what each row of knobs may do.
+        estimate: steps, time and disk; None where only running can tell.
+        user_code: code of the user's that a run will import and run, as the file names it; a check does not.
+    """
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    envelope: tuple[Envelope, ...]
+    estimate: Estimate | None
+    user_code: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing keeps the experiment from running."""
+        return not self.problems
+
+
+def check(loaded: LoadedExperiment) -> CheckReport:
+    """Check a loaded experiment; no device is opened, no code that it names imported, no data read beyond their headers."""
+    experiment, base = loaded.experiment, loaded.base
+    problems: list[Problem] = []
+    dimensions: Dimensions | None = None
+    bounds: BetaBounds | None = None
+    widths: DataWidths | None = None
+    try:
+        dimensions = experiment.device.dimensions(base)
+        bounds = experiment.device.beta_bounds(base)
+    except BackendError:
+        pass  # only the user's code can say; whatever is wrong was said on loading
+    try:
+        widths = None if experiment.data is None else data_widths(experiment.data, base)
+    except DataError as exc:
+        problems.append(loaded.problem("data", str(exc)))
+    return CheckReport(
+        problems=tuple(problems),
+        warnings=loaded.warnings,
+        envelope=tuple(_envelope(experiment, base, dimensions, bounds, widths)),
+        estimate=estimate(experiment, dimensions, widths),
+        user_code=tuple(spec for part in (experiment.device, experiment.data) if part is not None for spec in user_code(part)),
+    )
+
+
+def _envelope(
+    experiment: Experiment, base: Path, dimensions: Dimensions | None, bounds: BetaBounds | None, widths: DataWidths | None
+) -> Iterator[Envelope]:
+    device = experiment.device
+    asked = None if widths is None else widths.range
+    inputs, parameters = _built_in(experiment, base)
+    if inputs is not None:
+        yield _of_knobs("input knobs", inputs, asked)
+    else:
+        low, high = input_limits(device, base) or (None, None)
+        yield Envelope("input knobs", None if dimensions is None else dimensions.inputs, "1", low, high, asked)
+    unit = "V" if hasattr(device, "dac_range_V") else "1"
+    count = None if dimensions is None else dimensions.parameters
+    limits = getattr(device, "control_limits", None) or (-math.inf, math.inf)
+    yield Envelope(
+        "control knobs",
+        count,
+        unit,
+        float(limits[0]),
+        float(limits[1]),
+        step=float(getattr(device, "dac_step_V", 0.0)),
+        slew_per_s=float(getattr(device, "slew_V_per_s", math.inf)),
+        note=f"rest at {device.rest_V:g} {unit}" if hasattr(device, "rest_V") else "",
+    )
+    yield Envelope("parameters", count, unit, *parameters, note="read, never set; told to hold within these limits")
+    yield _nudge(experiment, bounds)
+
+
+def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:
+    """Say how far the device can be nudged, how far this experiment does, and where the energy has no minimum."""
+    pairs = [
+        nudges(entry.options.method, entry.options.beta)
+        for _, entry in all_stages(experiment.sequence)
+        if isinstance(entry.options, TrainOptions) and entry.options.beta is not None
+    ]
+    limit = float(getattr(experiment.device, "beta_limit", math.inf))
+    note = ""
+    if bounds is not None and bounds.held > -math.inf:
+        note = f"energy bounded with parameters held above {bounds.held:.4g}"
+        if bounds.floating is not None:
+            note += f", floating above {bounds.floating:.4g}"
+    asked = (min(low for low, _ in pairs), max(high for _, high in pairs)) if pairs else None
+    return Envelope("nudge beta", 1, "1", -limit, limit, asked, note=note)
+
+
+def _built_in(experiment: Experiment, base: Path) -> tuple[Knobs | None, tuple[float, float]]:
+    """Get input knobs and the parameters' limits of a built-in energy; building one runs no code but ours."""
+    energy = built_in_energy(experiment.device, base)
+    if energy is None:
+        return None, (-math.inf, math.inf)
+    return energy.inputs, (min(b.low for b in energy.parameters), max(b.high for b in energy.parameters))
+
+
+def _of_knobs(what: str, knobs: Knobs, asked: tuple[float, float] | None) -> Envelope:
+    low, high = float(np.min(knobs.low)), float(np.max(knobs.high))
+    return Envelope(what, len(knobs), knobs.unit, low, high, asked, float(np.max(knobs.step)), float(np.min(knobs.slew_per_s)))

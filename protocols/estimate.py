@@ -1,0 +1,194 @@
+"""How long an experiment will take and how much disk it will fill: roughly, by the speed of this computer.
+
+The speed is found by timing two small numpy operations, a few milliseconds in all; how many of them a tick or a step costs was
+measured once. A device on the wall clock takes the time its phases take.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from aeqlab.backends.settings import Dimensions
+from aeqlab.protocols.data import DataWidths
+from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.stages.evaluate import EvaluateOptions
+from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.repeat import RepeatOptions
+from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+
+TICK_IN_ADDITIONS = 30.0  #: one tick of section 5.1, and the session around it, in additions of 21 numbers
+SLOW_TICK_IN_ADDITIONS = 250.0  #: one exchange with a slow device through its session
+PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
+SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
+SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own
+STEP_BYTES = 250  #: one row of the record without theta
+LARGE = 4096  #: above so many parameters a row holds no theta
+SURE = (0.5, 3.0)  #: how wrong the estimate may be
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the sequence asks for: training steps, phases in them, and presentations in evaluations."""
+
+    steps: float = 0
+    holds: float = 0
+    settles: float = 0
+    evaluations: float = 0
+    seconds: float = 0  #: of the device, asked for by `hold`
+
+    def __add__(self, other: Work) -> Work:
+        return Work(*(getattr(self, name) + getattr(other, name) for name in Work.__slots__))
+
+    def __mul__(self, times: float) -> Work:
+        return Work(*(getattr(self, name) * times for name in Work.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rough estimate.
+
+    Attributes:
+        steps: training steps.
+        seconds: shortest and longest likely time; None where it cannot be told.
+        disk_bytes: size of the run folder at the end.
+    """
+
+    steps: int
+    seconds: tuple[float, float] | None
+    disk_bytes: int
+
+
+def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: DataWidths | None) -> Estimate | None:
+    """Estimate time and disk; None where only the user's code or the data tell how much there is to do."""
+    if dimensions is None:
+        return None
+    if widths is None and experiment.data is not None:
+        return None
+    work = _work(experiment.sequence, experiment, dimensions, widths)
+    if work is None:
+        return None
+    seconds = _seconds(experiment, dimensions, work)
+    theta = 8 * dimensions.parameters
+    row = STEP_BYTES + (theta if dimensions.parameters <= LARGE else 0)
+    disk = work.steps * row + 4 * theta + 100_000
+    return Estimate(
+        steps=math.ceil(work.steps),
+        seconds=None if seconds is None else (seconds * SURE[0], seconds * SURE[1]),
+        disk_bytes=math.ceil(disk),
+    )
+
+
+def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+    total = Work()
+    for entry in sequence:
+        match entry.options:
+            case TrainOptions() as options:
+                part = _training(options, experiment, dimensions, widths)
+            case EvaluateOptions() as options:
+                part = _evaluation(options, dimensions, widths)
+            case HoldOptions() as options:
+                part = Work(seconds=options.seconds)
+            case RepeatOptions() as options:
+                inner = _work(options.sequence, experiment, dimensions, widths)
+                part = None if inner is None else inner * options.times
+            case _:
+                part = Work()
+        if part is None:
+            return None
+        total += part
+    return total
+
+
+def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+    batch = options.batch or dimensions.samples or 1
+    per_epoch = None if widths is None or widths.train_samples is None else widths.train_samples // batch
+    if options.samples is not None:
+        steps: float = math.ceil(options.samples / batch)
+    elif per_epoch is not None:
+        steps = (options.epochs or 1) * per_epoch
+    else:
+        return None
+    if options.method in AEQPROP_METHODS:
+        on_wall = getattr(experiment.device, "clock", "virtual") == "wall"
+        free = 0.0 if options.method == "optimistic" else 1.0
+        free *= {True: 1.0, False: 0.0, None: 0.1 if on_wall else 1.0}.get(options.free_phase, 0.5)  # type: ignore[arg-type]
+        work = Work(steps, steps * (1 + free), steps)
+    elif options.method == "finite-difference":
+        work = Work(steps, steps * 2 * dimensions.parameters)
+    else:
+        work = Work(steps, steps * 3)
+    every = options.evaluate_every
+    if every is not None:
+        between = every.samples / batch if every.samples else (every.epochs or 1) * (per_epoch or math.inf)
+        one = _evaluation(EvaluateOptions(), dimensions, widths)
+        work = work if one is None else work + one * (steps // between)
+    return work
+
+
+def _evaluation(options: EvaluateOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+    if widths is None:
+        return None
+    there = widths.train_samples if options.on == "train" else widths.test_samples
+    if there is None and options.samples is None:
+        return None
+    samples = min(n for n in (there, options.samples) if n is not None)
+    return Work(evaluations=samples / (dimensions.samples or 500))
+
+
+def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> float | None:
+    device = experiment.device
+    holds, settles = work.holds + work.evaluations, work.settles
+    if device.kind == "hopfield":
+        if getattr(device, "torch_device", "cpu") != "cpu":
+            return None
+        return _engine_seconds(experiment, dimensions.parameters, work)
+    tick = getattr(device, "tick_s", None)
+    ticks = holds * _ticks(experiment.homeostasis, device, tick) + settles * _ticks(experiment.settling, device, tick)
+    if tick is None:
+        return ticks * TICK_IN_ADDITIONS * _addition_s(dimensions.parameters)
+    if getattr(device, "clock", "virtual") == "wall":
+        return float((ticks * tick + work.seconds) / getattr(device, "speed", 1.0))
+    return float(ticks + work.seconds / tick) * SLOW_TICK_IN_ADDITIONS * _addition_s(dimensions.parameters)
+
+
+def _ticks(settings: HomeostasisSettings | SettlingSettings, device: object, tick: float | None) -> float:
+    if isinstance(settings.accept, Ticks):
+        return settings.accept.ticks
+    if tick is None:
+        return SETTLED_TICKS
+    lag = float(getattr(device, "tau_theta_s", tick)) + float(getattr(device, "dead_time_s", 0.0))
+    return max(settings.reads, (SETTLED_LAGS + settings.window) * lag / tick)
+
+
+def _engine_seconds(experiment: Experiment, parameters: int, work: Work) -> float:
+    """Time of the Hopfield engine: a step goes through its parameters so many times, more often for larger batches."""
+    train = next((e.options for e in experiment.sequence if isinstance(e.options, TrainOptions)), None)
+    batch = 32 if train is None or train.batch is None else train.batch
+    numbers = np.zeros(min(parameters, 1_000_000), np.float32)
+    once = _timed(lambda: np.add(numbers, 1.0, out=numbers), 2) * parameters / len(numbers)
+    step = once * PASSES * (1 + batch / 32) / 2
+    return step * (work.steps + work.evaluations * 500 / batch / 3)
+
+
+def _addition_s(parameters: int) -> float:
+    numbers = np.zeros(max(21, min(parameters, 100_000)))
+    return _timed(lambda: numbers + numbers, 500 if parameters < 10_000 else 20)
+
+
+def _timed(operation: Callable[[], object], times: int) -> float:
+    """Time an operation on this computer: the best of three goes, in seconds."""
+    operation()
+    best = math.inf
+    for _ in range(3):
+        began = time.perf_counter()
+        for _ in range(times):
+            operation()
+        best = min(best, (time.perf_counter() - began) / times)
+    return best
