@@ -29,9 +29,7 @@ def checked_vector(name: str, value: Array, n: int, dtype: str = "float64") -> A
         ArrayRefusedError: wrong shape, a type that is not a real number, or a value that is not finite.
     """
     if type(value) is np.ndarray and value.dtype is _FLOAT64 and value.shape == (n,) and dtype == "float64":
-        array = value.copy()
-        if math.isfinite(array.dot(array)):  # the usual case in a fraction of the time; huge values take the long way
-            return array
+        return _finite(name, value.copy())  # the usual case in a fraction of the time
     array = _real(name, value, dtype)
     if array.shape != (n,):
         raise ArrayRefusedError(f"{name}: an array of shape ({n},) is needed, this one has {array.shape}")
@@ -79,7 +77,7 @@ def within_limits(what: str, values: Array, knobs: Knobs) -> None:
     if knobs.unlimited:
         return
     inside = (values >= knobs.lowest) & (values <= knobs.highest)
-    if not inside.all():
+    if not _all(inside):
         outside = ~inside
         first = tuple(np.argwhere(outside)[0])
         k = first[-1]
@@ -101,8 +99,13 @@ def _real(name: str, value: Array, dtype: str) -> Array:
     return array.astype(dtype, copy=True)
 
 
+def _all(mask: Array) -> bool:
+    """Tell whether every element is true; several times faster on short arrays than `mask.all()`."""
+    return b"\0" not in mask.tobytes()
+
+
 def _finite(name: str, array: Array) -> Array:
-    if not np.isfinite(array).all():
+    if not _all(np.isfinite(array)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ArrayRefusedError(f"{name}: the value at {where} is {array[where]}, not a finite number")
     return array

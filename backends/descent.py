@@ -84,6 +84,7 @@ class Descent:
         self.eta_theta = self.lag
 
     # time
+    @np.errstate(over="ignore", invalid="ignore")  # a step that overshoots to infinity is refused like any other
     def step_state(self) -> None:
         """Take one step (14) of every sample's state, inside the box; undone where E + beta C rises."""
         s, y, beta = self.s, self.y, self.beta
@@ -117,6 +118,7 @@ class Descent:
         else:
             self._e = e
 
+    @np.errstate(over="ignore", invalid="ignore")
     def step_parameters(self) -> float:
         """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone."""
         theta, s, u, eta = self.theta, self.s, self.u, self.eta_theta

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from aeqlab.backends.device import Device
+from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.slow_settings import SlowSettings
 
-DeviceSettings = SimulatedSettings
+DeviceSettings = Annotated[SimulatedSettings | SlowSettings | HopfieldSettings, Field(discriminator="kind")]
 
 
 def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
@@ -25,4 +30,13 @@ def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
     return settings.open(seed=seed, base=base)
 
 
-__all__ = ["BetaBounds", "DeviceSettings", "Dimensions", "SimulatedSettings", "UnknownUntilPreparing", "open_device"]
+__all__ = [
+    "BetaBounds",
+    "DeviceSettings",
+    "Dimensions",
+    "HopfieldSettings",
+    "SimulatedSettings",
+    "SlowSettings",
+    "UnknownUntilPreparing",
+    "open_device",
+]
