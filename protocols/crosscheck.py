@@ -24,6 +24,7 @@ from aeqlab.protocols.data import DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -192,7 +193,7 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
                 check.wrong((*at, "sample"), f"there are {n} training samples, counted from 0.", f"Choose at most {n - 1}.")
         case RestoreOptions() as options:
             file = options.theta
-            if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not _is_file(check.base, file):
+            if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
                 check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
 
 
@@ -229,10 +230,3 @@ def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
         message = f"{said} nudges with {lowest:g}; with the parameters floating the energy has a minimum only above "
         hint = f"It runs, and may diverge; beta below {check.bounds.floating / scale:.4g} is safe."
         check.doubtful((*at, "beta"), f"{message}{check.bounds.floating:.4g}.", hint)
-
-
-def _is_file(base: Path, name: str) -> bool:
-    try:
-        return (base / name).is_file()
-    except (OSError, ValueError):
-        return False

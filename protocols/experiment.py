@@ -26,6 +26,9 @@ from aeqlab.protocols.yaml_write import write_yaml
 __all__ = ["Experiment", "LoadedExperiment", "load_experiment", "preset_names", "preset_text", "to_yaml"]
 
 
+MOST_PROBLEMS = 100  #: shown at once
+
+
 class Experiment(BaseModel):
     """An experiment: a device, data, how theta is held, and a sequence of stages."""
 
@@ -98,7 +101,7 @@ def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> Loaded
     found, warnings = cross_check(_parts(tree, experiment), tree, base)
     problems += found
     if problems or experiment is None:
-        raise FileErrors(sorted(dict.fromkeys(problems), key=lambda p: (p.line is None, p.line or 0, p.column or 0)))
+        raise FileErrors(_in_order(problems))
     return LoadedExperiment(experiment, text, path, base, tree, tuple(warnings))
 
 
@@ -119,6 +122,17 @@ def to_yaml(experiment: Experiment) -> str:
     Paths stay as they were written, so they resolve from the folder of the first file only.
     """
     return write_yaml(experiment.model_dump(mode="json"))
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    """Sort problems by line, those of `--set` last, each once; of a flood, only the first."""
+    ordered = sorted(dict.fromkeys(problems), key=lambda p: (p.line is None, p.line or 0, p.column or 0))
+    if len(ordered) > MOST_PROBLEMS:
+        more = Problem(
+            ordered[0].file, None, None, "", f"and {len(ordered) - MOST_PROBLEMS} more problems.", "Is it another file?"
+        )
+        ordered = [*ordered[:MOST_PROBLEMS], more]
+    return ordered
 
 
 def _find(source: str | Path) -> tuple[str, Path | None, str]:

@@ -35,7 +35,7 @@ class IdxHeader:
 
 
 def idx_header(path: Path, dimensions: int) -> IdxHeader:
-    """Read only the header of an idx file of unsigned bytes.
+    """Read only the header of an idx file of unsigned bytes; one whose size does not fit it is read whole.
 
     Args:
         path: the file, plain or gzipped (told apart by its first bytes, not by its name).
@@ -45,9 +45,22 @@ def idx_header(path: Path, dimensions: int) -> IdxHeader:
     """
     try:
         with path.open("rb") as file:
-            return _header(path, _opened(file), dimensions)
+            stream = _opened(file)
+            header = _header(path, stream, dimensions)
+        if not _whole(path, header, isinstance(stream, gzip.GzipFile)):
+            read_idx(path, dimensions)  # says what is wrong; a gzip file of several parts may be whole all the same
     except _READ_ERRORS as exc:
         raise _unreadable(path, exc) from exc
+    return header
+
+
+def _whole(path: Path, header: IdxHeader, gzipped: bool) -> bool:
+    """Tell from its size alone whether a file looks whole: the length of the file, or the one that gzip notes at its end."""
+    head = 4 + 4 * len(header.shape)
+    with path.open("rb") as file:
+        end = file.seek(-4, io.SEEK_END) + 4
+        noted = int.from_bytes(file.read(4), "little")
+    return noted == (head + header.bytes) % 2**32 if gzipped else end == head + header.bytes
 
 
 def read_idx(path: Path, dimensions: int) -> tuple[NDArray[np.uint8], str]:

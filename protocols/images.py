@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.idx import IdxHeader, idx_header, read_idx
+from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.samples import Data, Samples, Source
 
 Array = NDArray[Any]
@@ -142,10 +143,10 @@ def load_images(settings: ImageSettings, base: Path) -> Data:
 
 def _roots(settings: ImageSettings, base: Path) -> Iterator[Path]:
     if settings.path is not None:
-        yield base / Path(settings.path).expanduser()
+        yield resolve(base, settings.path)
         return
     if named := os.environ.get("AEQLAB_DATA"):
-        yield Path(named).expanduser()
+        yield resolve(Path.cwd(), named)
         return
     yield user_data_path("aeqlab", appauthor=False) / "data"
 
@@ -163,7 +164,7 @@ def _folders(root: Path, settings: ImageSettings) -> Iterator[Path]:
 def _file(folder: Path, stem: str) -> Path | None:
     for name in (_full_name(stem), _full_name(stem).replace("-idx", ".idx")):
         for ending in ("", ".gz"):
-            if (folder / (name + ending)).is_file():
+            if is_file(folder / (name + ending)):
                 return folder / (name + ending)
     return None
 

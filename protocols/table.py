@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aeqlab.backends.streams import stream
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
+from aeqlab.protocols.places import resolve
 from aeqlab.protocols.samples import Data, Samples, Source
 
 Array = NDArray[Any]
@@ -101,7 +102,7 @@ def table_file(settings: TableSettings, base: Path) -> Path:
     Raises:
         DataError: it is missing, too large, or neither .csv nor .npz.
     """
-    path = base / Path(settings.path).expanduser()
+    path = resolve(base, settings.path)
     if path.suffix.lower() not in (".csv", ".npz"):
         raise DataError(f"{path}: a table is a .csv or an .npz file. Save it as one of these.")
     try:

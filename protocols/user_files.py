@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from aeqlab.backends.user_code import is_user_code
+from aeqlab.protocols.places import is_file
 
 
 def user_code(settings: BaseModel) -> Iterator[str]:
@@ -31,9 +32,5 @@ def user_files(settings: BaseModel, base: Path) -> Iterator[tuple[tuple[str, ...
 def missing_user_files(settings: BaseModel, base: Path) -> Iterator[tuple[tuple[str, ...], str]]:
     """Find those of them that are not there, each with a sentence."""
     for key, file in user_files(settings, base):
-        try:
-            there = file.is_file()
-        except (OSError, ValueError):
-            there = False
-        if not there:
+        if not is_file(file):
             yield key, f"there is no file {file}."
