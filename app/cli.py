@@ -115,10 +115,10 @@ def runs(runs: Path | None, everything: bool) -> int:
 
 
 @cli.command()
-@click.argument("run", metavar="RUN", default="latest")
+@click.argument("run", metavar="[RUN]", default="last")
 @_runs
 def show(run: str, runs: Path | None) -> int:
-    """Show what a run did: state, result, cost, homeostasis, events. RUN is a folder, its name, its last letters, or `latest`."""
+    """Show what a run did: state, result, cost, homeostasis, events. RUN is a folder, its name, its last letters, or `last`."""
     from aeqlab.app.looking import show_run
 
     return show_run(run, runs)

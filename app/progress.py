@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aeqlab.app.words import cost_in_words, duration_in_words
 from aeqlab.protocols.progress import Progress
-from aeqlab.protocols.run_state import RunState
+from aeqlab.protocols.run_state import ENDED, RunState
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -59,7 +59,7 @@ class ProgressLine:
             draw(self._bar, progress)
         elif changed or progress.done:
             self._next = now + PLAIN_S
-            if progress.state is not RunState.PREPARING:
+            if progress.stage and progress.state not in ENDED:
                 print(in_words(progress), file=sys.stderr, flush=True)
 
 

@@ -79,9 +79,9 @@ def found_in_words(summary: dict[str, Any]) -> dict[str, str]:
         name_in_words(name): value_in_words(name, value) for name, value in summary.items() if name not in ("stages", "best")
     }
     best = summary.get("best")
-    if isinstance(best, dict) and {"name", "value", "step"} <= best.keys():
-        value = value_in_words(str(best["name"]), best["value"])
-        found[f"best {name_in_words(str(best['name']))}"] = f"{value} at step {best['step']:,}"
+    if isinstance(best, dict) and best.get("step", summary.get("steps")) != summary.get("steps"):
+        name = str(best["name"]).replace(" ", "_")
+        found[f"best {name_in_words(name)}"] = f"{value_in_words(name, best['value'])} at step {best['step']:,}"
     return found
 
 

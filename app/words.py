@@ -19,7 +19,7 @@ NAMES = {
     "test_cost_free": "cost on the test set",
     "train_error_rate": "error rate while training",
     "test_error_rate": "error rate on the test set",
-    "held_rate": "theta held",
+    "held_rate": "holds accepted",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",

@@ -1,0 +1,77 @@
+"""The command `check`: every mistake of an experiment, the range of every knob, time and disk; touches nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from aeqlab.app.exits import ExitCode, say
+from aeqlab.app.words import duration_in_words, size_in_words
+from aeqlab.protocols.check import CheckReport, Envelope, check
+from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
+
+
+def check_experiment(source: str, overrides: Sequence[str]) -> int:
+    """Check an experiment and print what was found; returns the exit code."""
+    loaded = load_experiment(source, overrides)
+    report = check(loaded)
+    for problem in report.problems:
+        say(str(problem))
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    for line in in_words(loaded, report):
+        print(line)
+    return ExitCode.OK if report.ok else ExitCode.BAD_INPUT
+
+
+def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
+    """Say what an experiment would do: stages, the range of every knob, time and disk."""
+    experiment = loaded.experiment
+    verdict = "can run" if report.ok else "cannot run"
+    warnings = f", {len(report.warnings)} warning{'s' * (len(report.warnings) > 1)}" if report.warnings else ""
+    yield f"{experiment.name} {verdict}{warnings}"
+    rows = {
+        "device": f"{experiment.device.kind}",
+        "sequence": ", ".join(entry.kind for entry in experiment.sequence) + f", then {experiment.then}",
+        **{envelope.what: _range(envelope) for envelope in report.envelope},
+        "time": _time(report),
+        "disk": "known only when it runs" if report.estimate is None else f"about {size_in_words(report.estimate.disk_bytes)}",
+        "your code": ", ".join(report.user_code) + " (not run by this check)" if report.user_code else "",
+    }
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        if value:
+            yield f"  {name:{width}}  {value}"
+
+
+def _time(report: CheckReport) -> str:
+    if report.estimate is None:
+        return "known only when it runs"
+    steps = f"{report.estimate.steps:,} training steps"
+    if report.estimate.seconds is None:
+        return steps
+    low, high = report.estimate.seconds
+    return f"{steps}, {duration_in_words(low)} to {duration_in_words(high)} on this computer"
+
+
+def _range(envelope: Envelope) -> str:
+    """Say how many knobs there are, what they may do and what is asked of them."""
+    count = "" if envelope.count in (None, 1) else f"{envelope.count:,} of them, "
+    parts = [f"{count}{_interval(envelope.low, envelope.high, envelope.unit)}"]
+    if envelope.asked is not None:
+        parts.append(f"asked {_interval(*envelope.asked, envelope.unit)}")
+    if envelope.step:
+        parts.append(f"in steps of {envelope.step:.3g} {envelope.unit}")
+    if math.isfinite(envelope.slew_per_s):
+        parts.append(f"at most {envelope.slew_per_s:.3g} {envelope.unit}/s")
+    if envelope.note:
+        parts.append(envelope.note)
+    return "; ".join(parts)
+
+
+def _interval(low: float | None, high: float | None, unit: str) -> str:
+    if low is None or high is None:
+        return "limits known only when it runs"
+    if low == -math.inf and high == math.inf:
+        return "no limits"
+    return f"{low:.4g} to {high:.4g}{'' if unit == '1' else f' {unit}'}"

@@ -1,0 +1,204 @@
+"""The commands `runs` and `show`: what run folders tell, live or ended, whole or damaged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aeqlab.app.exits import ExitCode, say
+from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
+from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, value_in_words
+from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.load import Rows, Run, load_run
+from aeqlab.protocols.run_folder import find_run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LAST_RUNS = 30
+LAST_EVENTS = 12
+LAST_EVALUATIONS = 10
+#: Which result of a summary stands in the table of runs: the first one there is.
+RESULTS = ("test_error_rate", "test_cost_free", "train_error_rate", "train_cost_free")
+
+
+def list_runs(runs: Path | None, *, everything: bool) -> int:
+    """Print a table of the runs in a folder, newest last; returns the exit code."""
+    where = runs or DEFAULT_RUNS
+    folders = sorted((path.parent for path in where.glob("*/experiment.yaml")), key=lambda path: path.name)
+    if not folders:
+        say(f"No runs in {where}. `aeqlab run linear-regression` makes one; --runs names another folder.")
+        return ExitCode.OK
+    shown = folders if everything else folders[-LAST_RUNS:]
+    if len(shown) < len(folders):
+        say(f"The last {len(shown)} of {len(folders)} runs; --all shows every one.")
+    for line in columns([("run", "state", "steps", "time", "result"), *(_row(load_run(path)) for path in shown)]):
+        print(line)
+    return ExitCode.OK
+
+
+def show_run(word: str, runs: Path | None) -> int:
+    """Print what a run did; returns the exit code."""
+    run = load_run(find_run(word, runs or DEFAULT_RUNS))
+    for section in (_head, _stages, _training, _evaluations, _events):
+        for line in section(run):
+            print(line)
+    for sentence in run.missing:
+        say(f"warning: {sentence}")
+    return ExitCode.OK
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Align the cells of rows; the last column is as long as it is."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        yield "  ".join([f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)] + [row[-1]]).rstrip()
+
+
+def _row(run: Run) -> tuple[str, str, str, str, str]:
+    summary = run.summary
+    if not summary and run.alive:
+        return _live_row(run)
+    result = next((f"{name_in_words(key)} {value_in_words(key, summary[key])}" for key in RESULTS if key in summary), "")
+    seconds = summary.get("seconds")
+    time = "" if seconds is None else duration_in_words(float(seconds))
+    return run.path.name, run.state, f"{summary['steps']:,}" if "steps" in summary else "", time, result
+
+
+def _live_row(run: Run) -> tuple[str, str, str, str, str]:
+    """Ask the run itself how far it is."""
+    from aeqlab.protocols.control import send
+
+    try:
+        now = send(run.path, "status", timeout_s=1.0)
+    except ProtocolError:
+        return run.path.name, run.state, "", "", ""
+    of = "" if now["total"] is None else f"/{now['total']:,}"
+    left = "" if now["remaining_s"] is None else f"{duration_in_words(now['remaining_s'])} left"
+    result = "" if now["cost"] is None else f"{cost_in_words(now['cost_name'])} {now['cost']:.4g}"
+    return run.path.name, now["state"], f"{now['done']:,}{of} {now['stage']}", left, result
+
+
+def _head(run: Run) -> Iterator[str]:
+    meta, provenance = run.meta, run.provenance
+    reason = f": {run.reason}" if run.reason else ""
+    yield f"{run.path.name}"
+    yield f"  {run.state}{reason}"
+    attempts = provenance.get("attempts") or [{}]
+    versions = attempts[-1].get("versions", {})
+    size = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
+    rows = {
+        "folder": f"{shortest(run.path)} ({size_in_words(size)})",
+        "device": f"{meta.get('device', 'not opened')}, {meta.get('parameters', 0):,} parameters" if meta else "",
+        "data": (provenance.get("data") or {}).get("name", ""),
+        "seed": str(meta.get("seed", "")),
+        "operator": str(provenance.get("operator") or ""),
+        "begun": f"{attempts[0].get('started', '')} on {attempts[0].get('host', 'an unknown computer')}",
+        "attempts": "" if len(attempts) == 1 else str(len(attempts)),
+        "software": ", ".join(f"{name} {version}" for name, version in versions.items() if name in ("aeqlab", "numpy", "torch")),
+        **found_in_words(run.summary),
+    }
+    yield from _aligned(rows)
+
+
+def _stages(run: Run) -> Iterator[str]:
+    stages = run.stages
+    if not len(stages):
+        return
+    yield "stages"
+    rows = []
+    for i in range(len(stages)):
+        row = stages.row(i)
+        took = "" if math.isnan(row["ended_at"]) else duration_in_words(row["ended_at"] - row["started_at"])
+        found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best")}
+        words = ", ".join(
+            f"{name_in_words(key)} {value_in_words(key, value)}" for key, value in found.items() if value is not None
+        )
+        rows.append((f"  {row['path']}", row["kind"], row["outcome"] or "going on", took, words))
+    yield from columns(rows)
+
+
+def _training(run: Run) -> Iterator[str]:
+    steps = run.steps
+    if not len(steps):
+        return
+    yield "training"
+    verdicts = Counter(word for word in steps["hold_verdict"] if word)
+    yield from _aligned(
+        {
+            "cost": _course(steps, "cost_free"),
+            "cost under beta_1": "" if _known(steps["cost_free"]).size else _course(steps, "cost_1"),
+            "homeostasis ended": ", ".join(f"{word} {count:,}" for word, count in verdicts.most_common()),
+            "hold error at the clamp": _spread(steps["hold_error"], "tolerances"),
+            "moved by a step": _spread(steps["moved"], steps.units["moved"]),
+            "steps not used": f"{int((steps['used'] == 0).sum()):,}" if (steps["used"] == 0).any() else "",
+        }
+    )
+
+
+def _evaluations(run: Run) -> Iterator[str]:
+    evaluations = run.evaluations
+    if not len(evaluations):
+        return
+    yield "evaluations"
+    head = ("  step", "set", "samples", "cost", "error rate")
+    rows = [head]
+    for i in range(max(0, len(evaluations) - LAST_EVALUATIONS), len(evaluations)):
+        row = evaluations.row(i)
+        error = "" if math.isnan(row["error_rate"]) else value_in_words("error_rate", float(row["error_rate"]))
+        rows.append((f"  {row['step']:,}", row["dataset"], f"{row['samples']:,}", f"{row['cost_free']:.4g}", error))
+    yield from columns(rows)
+
+
+def _events(run: Run) -> Iterator[str]:
+    events = run.events
+    if not len(events):
+        return
+    yield "events"
+    rows = []
+    for i in range(max(0, len(events) - LAST_EVENTS), len(events)):
+        row = events.row(i)
+        at = datetime.fromtimestamp(float(row["at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((f"  {at}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if row['text'] else ''}{row['text']}"))
+    yield from columns(rows)
+
+
+def _aligned(rows: dict[str, str]) -> Iterator[str]:
+    rows = {name: value for name, value in rows.items() if value}
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        yield f"  {name:{width}}  {value}"
+
+
+def _known(values: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(values[np.isfinite(values)])
+
+
+def _course(steps: Rows, name: str) -> str:
+    """Say how a cost went: mean over the first and the last twentieth of the steps that read it."""
+    costs = _known(steps[name])
+    part = max(1, len(costs) // 20)
+    return f"{costs[:part].mean():.4g} to {costs[-part:].mean():.4g} over {len(costs):,} readings" if len(costs) else ""
+
+
+def _spread(values: NDArray[Any], unit: str) -> str:
+    known = _known(values)
+    if not known.size:
+        return ""
+    median, high = np.percentile(known, [50, 95])
+    return f"median {median:.3g}, 95 % below {high:.3g}, worst {known.max():.3g}{'' if unit == '1' else f' {unit}'}"
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return tree if isinstance(tree, dict) else {}
