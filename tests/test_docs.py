@@ -25,6 +25,9 @@ def blocks(document: Path, language: str) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> None:
     (tmp_path / "walls.csv").write_text("wall,mass\n" + "".join(f"{i},{2 * i}\n" for i in range(10)), encoding="utf-8")
+    for text in blocks(document, "python"):
+        if text.startswith("# ") and text.splitlines()[0].endswith(".py"):  # the file that an experiment beside it names
+            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
     for number, text in enumerate(blocks(document, "yaml")):
         file = tmp_path / f"{number}.yaml"
         file.write_text(text, encoding="utf-8")
