@@ -236,6 +236,7 @@ class _Work:
             data=data,
             seed=experiment.seed,
             base=base,
+            ideal=experiment.homeostasis.controller in (None, "ideal"),
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )

@@ -53,6 +53,8 @@ class RunSession:
         data: the data set, None if the experiment has none.
         seed: the experiment's seed.
         base: folder from which paths in options resolve.
+        ideal: a device that can hold its parameters itself is let to; otherwise homeostasis holds a target, as everywhere.
+        experiment: SHA-256 of the experiment, for checkpoints.
         checkpoint_every_s: wall time between checkpoints at sample boundaries.
     """
 
@@ -66,6 +68,7 @@ class RunSession:
         data: Data | None,
         seed: int,
         base: Path,
+        ideal: bool = True,
         experiment: str = "",
         checkpoint_every_s: float = 30.0,
     ) -> None:
@@ -78,6 +81,7 @@ class RunSession:
         self.base = base
         self.info: DeviceInfo = operator.info  #: what the device says of itself
         self.abilities: frozenset[str] = operator.abilities  #: names of its capability interfaces
+        self.holds_inside = ideal and "HoldsParameters" in self.abilities  #: theta stays in the device in a training step
         self.target: Array | None = None  #: theta that homeostasis holds, shape (parameters,); None: the device keeps it
         self.steps = 0  #: training steps done
         self.epoch = 0
@@ -187,11 +191,6 @@ class RunSession:
         return self.operator.make_safe(reason)
 
     # theta
-    @property
-    def holds_inside(self) -> bool:
-        """True if the device keeps theta itself, so that no target crosses the border in a training step."""
-        return "HoldsParameters" in self.abilities
-
     def find_target(self, inputs: Array) -> None:
         """Make sure there is a target: where the last stage left it, or else where theta is now.
 
