@@ -27,14 +27,14 @@ class _ImageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Folder with the idx files, plain or .gz. Without it AEQLAB_DATA or the user's data folder.",
     )
-    train_samples: int | None = Field(None, ge=1, description="Only the first so many training images (default: all).")
-    test_samples: int | None = Field(None, ge=1, description="Only the first so many test images (default: all).")
+    train_samples: int | None = Field(default=None, ge=1, description="Only the first so many training images (default: all).")
+    test_samples: int | None = Field(default=None, ge=1, description="Only the first so many test images (default: all).")
     flips: float = Field(
-        0.0, ge=0, le=1, description="Probability to mirror a training image left to right, drawn anew in every epoch."
+        default=0.0, ge=0, le=1, description="Probability to mirror a training image left to right, drawn anew in every epoch."
     )
 
 

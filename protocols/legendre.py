@@ -17,9 +17,9 @@ class LegendreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["legendre"] = "legendre"
-    degree: int = Field(10, ge=0, le=1000, description="Degree d of the polynomial (eq. 19).")
-    samples: int = Field(1000, ge=1, le=100_000_000, description="Number of training points, uniform in [-1, 1].")
-    test_samples: int = Field(1000, ge=2, le=10_000_000, description="Number of evenly spaced test points from -1 to 1.")
+    degree: int = Field(default=10, ge=0, le=1000, description="Degree d of the polynomial (eq. 19).")
+    samples: int = Field(default=1000, ge=1, le=100_000_000, description="Number of training points, uniform in [-1, 1].")
+    test_samples: int = Field(default=1000, ge=2, le=10_000_000, description="Number of evenly spaced test points from -1 to 1.")
 
 
 def load_legendre(settings: LegendreSettings, seed: int) -> Data:

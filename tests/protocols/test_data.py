@@ -1,0 +1,253 @@
+"""Data sets: the polynomial of the paper, tables, functions of the user's, and what is said when one is not right."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import eval_legendre
+
+from aeqlab.backends.errors import UserCodeError
+from aeqlab.protocols.data import Data, data_widths, load_data
+from aeqlab.protocols.errors import DataError
+from aeqlab.protocols.function_data import FunctionSettings
+from aeqlab.protocols.legendre import LegendreSettings
+from aeqlab.protocols.table import TableSettings, expand_columns
+
+# legendre
+
+
+def test_legendre_is_the_sum_of_the_polynomials() -> None:
+    data = load_data(LegendreSettings(degree=10), seed=3, base=Path())
+    assert data.facts is not None
+    weights = data.facts["legendre_weights"]
+    z = data.train.inputs[:, 0]
+    expected = sum(w * eval_legendre(i, z) for i, w in enumerate(weights))
+    np.testing.assert_allclose(data.train.targets[:, 0], expected, atol=1e-12)
+    assert len(weights) == 11
+    assert data.train.inputs.shape == data.train.targets.shape == (1000, 1)
+    assert (z.min() >= -1) & (z.max() <= 1)
+    assert abs(z.mean()) < 0.1
+    assert data.test is not None
+    assert len(data.test) == 1000
+
+
+def test_legendre_depends_on_the_seed_alone() -> None:
+    one, same, other = (load_data(LegendreSettings(), seed=s, base=Path()) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one.train.targets, same.train.targets)
+    assert not np.array_equal(one.train.targets, other.train.targets)
+    longer = load_data(LegendreSettings(samples=2000), seed=1, base=Path())
+    np.testing.assert_array_equal(longer.train.inputs[:1000], one.train.inputs)
+
+
+# table
+
+
+def csv(folder: Path, text: str, name: str = "t.csv") -> TableSettings:
+    (folder / name).write_text(text, encoding="utf-8")
+    return TableSettings(path=name, inputs=["a", "b"], targets=["y"], test_fraction=0.25)
+
+
+def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{10 * i},{i / 10},x\n" for i in range(20))
+    settings = csv(tmp_path, "a,y,b,remark\n" + rows)
+    data = load_data(settings, seed=1, base=tmp_path)
+    assert data.test is not None
+    assert (len(data.train), len(data.test)) == (15, 5)
+    everything = np.vstack([np.hstack([s.inputs, s.targets]) for s in (data.train, data.test)])
+    np.testing.assert_allclose(everything[np.argsort(everything[:, 0])], [[i, i / 10, 10 * i] for i in range(20)])
+    assert data_widths(settings, tmp_path) is not None
+    assert len(data.sources[0].sha256) == 64
+
+
+def test_the_rows_kept_for_the_test_depend_on_the_seed(tmp_path: Path) -> None:
+    settings = csv(tmp_path, "a,b,y\n" + "".join(f"{i},0,0\n" for i in range(40)))
+
+    def test_rows(seed: int) -> list[float]:
+        test = load_data(settings, seed=seed, base=tmp_path).test
+        assert test is not None
+        return [float(v) for v in test.inputs[:, 0]]
+
+    assert test_rows(1) == test_rows(1) != test_rows(2)
+
+
+def test_an_npz_is_read_by_the_names_of_its_arrays(tmp_path: Path) -> None:
+    x, y = np.arange(12.0).reshape(6, 2), np.arange(6)
+    np.savez(tmp_path / "t.npz", x=x, y=y)
+    settings = TableSettings(path="t.npz", inputs=["x"], targets=["y"], test_fraction=0)
+    data = load_data(settings, seed=1, base=tmp_path)
+    np.testing.assert_array_equal(data.train.inputs, x)
+    np.testing.assert_array_equal(data.train.targets[:, 0], y)
+    assert data.test is None
+    widths = data_widths(settings, tmp_path)
+    assert widths is not None
+    assert (widths.inputs, widths.outputs) == (2, 1)
+
+
+def test_ranges_of_columns() -> None:
+    assert expand_columns(["x[8-11]", "y", "z[08-10]_V"]) == ["x8", "x9", "x10", "x11", "y", "z08_V", "z09_V", "z10_V"]
+    for bad in ("x[3-1]", "x[0-999999999]"):
+        with pytest.raises(DataError, match="range"):
+            expand_columns([bad])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "first line must name"),
+        ("a,b,y\n", "no rows"),
+        ("a,b\n1,2\n", "no column 'y'"),
+        ("a,B,y\n1,2,3\n", "Did you mean 'B'"),
+        ("a,a,y\n1,2,3\n", "stands there twice"),
+        ("a,b,y\n1,2,3\n1,2\n", "line 3: 2 values for 3 columns"),
+        ("a,b,y\n1,x,3\n", "line 2, column b: 'x' is not a finite number"),
+        ("a,b,y\n1,=cmd|'/c calc'!A0,3\n", "is not a finite number"),
+        ("a,b,y\n1,nan,3\n", "column b"),
+        ("a,b,y\n1,inf,3\n", "column b"),
+        ("a,b,y\n1,1_0,3\n", "column b"),
+        ("a,b,y\n1,,3\n", "column b"),
+        ('a,b,y\n1,"2,3\n', "damaged"),
+        ("a,b,y\n1,2,3\0\n", "t.csv"),
+        ("a,b,y\n1,2,3\n", None),
+    ],
+)
+def test_what_is_said_of_a_table_that_is_not_right(tmp_path: Path, text: str, words: str | None) -> None:
+    settings = csv(tmp_path, text)
+    if words is None:
+        assert len(load_data(settings, seed=1, base=tmp_path).train) == 1
+        return
+    with pytest.raises(DataError) as caught:
+        load_data(settings, seed=1, base=tmp_path)
+    assert words in str(caught.value)
+    assert "t.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TableSettings(path="missing.csv", inputs=["a"], targets=["y"]),
+        TableSettings(path="t.xlsx", inputs=["a"], targets=["y"]),
+        TableSettings(path="folder.csv", inputs=["a"], targets=["y"]),
+        TableSettings(path="nul\0.csv", inputs=["a"], targets=["y"]),
+        TableSettings(path="x" * 5000 + ".csv", inputs=["a"], targets=["y"]),
+    ],
+)
+def test_tables_that_are_not_there(tmp_path: Path, settings: TableSettings) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "t.xlsx").write_bytes(b"")
+    for look in (lambda: load_data(settings, seed=1, base=tmp_path), lambda: data_widths(settings, tmp_path)):
+        with pytest.raises(DataError):
+            look()
+
+
+def test_text_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("a,b,y\n1,2,µ\n".encode("latin-1"))
+    with pytest.raises(DataError, match="UTF-8"):
+        load_data(TableSettings(path="t.csv", inputs=["a"], targets=["y"]), seed=1, base=tmp_path)
+
+
+class Canary:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = str(folder / "canary")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.file, "w")
+
+
+def test_a_pickle_in_an_npz_is_never_opened(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=np.array([Canary(tmp_path)], dtype=object), y=np.zeros(1))
+    settings = TableSettings(path="t.npz", inputs=["x"], targets=["y"])
+    for look in (lambda: load_data(settings, seed=1, base=tmp_path), lambda: data_widths(settings, tmp_path)):
+        with pytest.raises(DataError, match="not real numbers"):
+            look()
+    (tmp_path / "t.npz").write_bytes(pickle.dumps(Canary(tmp_path)))
+    with pytest.raises(DataError, match="damaged"):
+        load_data(settings, seed=1, base=tmp_path)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_an_npz_that_promises_more_than_it_holds_takes_no_memory(tmp_path: Path) -> None:
+    import zipfile
+
+    header = np.lib.format.magic(1, 0)
+    text = "{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000,), }".ljust(117) + "\n"
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("x.npy", header + len(text).to_bytes(2, "little") + text.encode() + bytes(80))
+    with pytest.raises(DataError, match="bytes by its header"):
+        load_data(TableSettings(path="t.npz", inputs=["x"], targets=["x"]), seed=1, base=tmp_path)
+
+
+# function
+
+
+def function(folder: Path, body: str, **options: Any) -> FunctionSettings:
+    (folder / "mine.py").write_text(body, encoding="utf-8")
+    return FunctionSettings(function="mine.py:make", options=options)
+
+
+def load(settings: FunctionSettings, base: Path) -> Data:
+    return load_data(settings, seed=7, base=base)
+
+
+def test_a_function_makes_samples_from_options_and_seed(tmp_path: Path) -> None:
+    body = "import numpy as np\ndef make(n, seed):\n    x = np.full((n, 2), seed)\n    return x, x[:, :1] * 2\n"
+    data = load(function(tmp_path, body, n=5), tmp_path)
+    assert data.train.inputs.shape == (5, 2)
+    assert data.train.inputs[0, 0] == 7
+    assert data.train.inputs.dtype == np.float64
+    assert data.test is None
+
+
+def test_a_function_may_return_a_mapping_with_test_samples(tmp_path: Path) -> None:
+    body = "def make():\n    return dict(inputs=[[0.], [1.]], targets=[1., 2.], test_inputs=[[3.]], test_targets=[4.],\n"
+    body += "                labels=[0, 1])\n"
+    data = load(function(tmp_path, body), tmp_path)
+    assert data.test is not None
+    assert (len(data.train), len(data.test)) == (2, 1)
+    assert data.train.labels is not None
+
+
+def test_a_function_is_not_run_to_find_widths(tmp_path: Path) -> None:
+    settings = function(tmp_path, "open('canary', 'w')\ndef make(): return [[1.]], [[1.]]\n")
+    assert data_widths(settings, tmp_path) is None
+    assert not (tmp_path / "canary").exists()
+
+
+def test_an_error_in_a_function_names_file_and_line(tmp_path: Path) -> None:
+    settings = function(tmp_path, "def make():\n    x = 1\n    return x / 0\n")
+    with pytest.raises(UserCodeError, match=r"mine\.py:3: ZeroDivisionError"):
+        load(settings, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ("3", "returned int"),
+        ("None", "returned NoneType"),
+        ("([[1.]], [[1.], [2.]])", "1 inputs for 2 targets"),
+        ("([[1.]], [[float('nan')]])", "not finite"),
+        ("([['a']], [[1.]])", "real numbers"),
+        ("([[1.], [1., 2.]], [[1.], [1.]])", "not an array"),
+        ("([], [])", "real numbers"),
+        ("{'inputs': [[1.]]}", "targets was not returned"),
+        ("{'input': [[1.]], 'targets': [[1.]]}", "Did you mean 'inputs'"),
+        ("{'inputs': [[1.]], 'targets': [[1.]], 'test_inputs': [[1.]]}", "only one"),
+        ("([[1.]], [[1.]], [[1., 2.]], [[1.]])", "other widths"),
+        ("{'inputs': [[1.]], 'targets': [[1.]], 'labels': [0.5]}", "labels must be"),
+    ],
+)
+def test_what_a_function_returns_is_checked(tmp_path: Path, returned: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load(function(tmp_path, f"def make():\n    return {returned}\n"), tmp_path)
+
+
+def test_a_function_that_is_not_there(tmp_path: Path) -> None:
+    for spec, words in (("none.py:make", "no file"), ("mine.py:made", "has no made"), ("mine.py:value", "not a function")):
+        (tmp_path / "mine.py").write_text("value = 3\n", encoding="utf-8")
+        with pytest.raises(DataError, match=words):
+            load(FunctionSettings(function=spec), tmp_path)
