@@ -22,6 +22,7 @@ from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.hold_settings import Accept, HomeostasisSettings, SettlingSettings, Ticks
 from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.settling import (
+    LEAST_TICK,
     Freshness,
     Interrupt,
     Trace,
@@ -161,7 +162,7 @@ def _hold_exactly(
     """Let the device hold theta itself (section 5.3), and wait for its state to come to rest."""
     if theta is not None:
         now = device.parameters()  # type: ignore[attr-defined]
-        if not np.array_equal(now, theta):
+        if not np.array_equal(now, np.asarray(theta, dtype=now.dtype)):
             if not isinstance(device, WritableParameters):
                 raise CapabilityError(
                     f"{device.info.name} holds its parameters where they are; they cannot be told to be elsewhere."
@@ -236,7 +237,9 @@ class _Loop:
         lsb_theta = lsb * np.abs(controller.gain)
         near: Array | None = None
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
-        passed = rest_from = last_fresh = railed = 0.0
+        pace = 0.0 if self.timed else LEAST_TICK * lag
+        least_dt = max(pace, 1e-9 * lag)
+        passed = took = rest_from = last_fresh = railed = 0.0
         window, outputs = Window(), Window()
         verdict = Verdict.TIMEOUT
         ticks, error = 0, np.zeros(0)
@@ -248,14 +251,13 @@ class _Loop:
             dt, theta = readout.dt, readout.parameters
             if theta is None:
                 raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
-            passed += dt
+            took += dt
+            passed += max(dt, pace)
             error = target - theta
             if not error.dot(error) < np.inf:
                 raise DivergedError(f"{info.name}: theta reads as not finite, or is beyond all bounds")
             if self.trace is not None:
                 self.trace(readout.t, -error, controller.u)
-            if dt <= 0.0:  # a refused step of theta: nothing moved, nothing new was read
-                continue
             fresh, moving = self._fresh(readout), self._moving(readout)
             if fresh is None or fresh.any():
                 last_fresh = passed
@@ -266,12 +268,15 @@ class _Loop:
             railed = passed if rails is None else railed
             if approaching:
                 if near is None:
-                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, span / dt / READS_PER_N)) + 3.0 * noise
+                    near = (
+                        1.5 * allowed_error(settings, controller, target, max(1.0, span / max(dt, pace, 1e-300) / READS_PER_N))
+                        + 3.0 * noise
+                    )
                 arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
                 seen = fresh is None or bool(fresh.all())
                 if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
                     approaching, rest_from = False, passed
-                else:
+                elif dt > 0.0:  # a refused step of theta moves no knob
                     self.stage(controller.tick(_masked(error, fresh, moving), theta, dt))
                 continue
             if moving is not None:
@@ -279,8 +284,8 @@ class _Loop:
                 window.clear()
                 outputs.clear()
             elif passed - rest_from >= wait:
-                window.add(readout.t, error, fresh)
-                outputs.add(readout.t, readout.outputs.ravel(), None)
+                window.add(passed, error, fresh)
+                outputs.add(passed, readout.outputs.ravel(), None)
                 if not window.full(span, settings.reads):
                     continue
                 figures = window.figures()
@@ -294,7 +299,7 @@ class _Loop:
                 quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
                 if rails is None and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
-                    return self._report(True, Verdict.SETTLED, ticks, passed, mean, -figures.mean, tolerance)
+                    return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance)
                 if rails is not None and railed <= rest_from:
                     verdict = Verdict.SATURATED
                     error = figures.mean
@@ -314,7 +319,7 @@ class _Loop:
         tolerance = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
         if verdict is Verdict.TIMEOUT and self._rails() is not None:
             verdict = Verdict.SATURATED
-        return self._report(False, verdict, ticks, passed, readout, -error, tolerance)
+        return self._report(False, verdict, ticks, took, readout, -error, tolerance)
 
     def _mean(self, readout: Readout, mean_error: Array, outputs: Window, noise: Array) -> Readout:
         both = np.concatenate([self.target - mean_error, outputs.figures().mean])

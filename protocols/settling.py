@@ -25,6 +25,9 @@ Interrupt = Callable[[], None]
 #: Called with time (s), error of theta and u (or None); the arrays are its own to keep.
 Trace = Callable[[float, Array | None, Array | None], None]
 
+#: A device that chooses its ticks (section 5.1) passes no time where its steps are refused, which they are when it has come to
+#: rest to the last bit. So that waiting ends there too, each of its ticks counts for at least this share of a lag.
+LEAST_TICK = 0.1
 #: A slope is noise as long as it is below this many of its own standard deviations.
 SLOPE_SIGMAS = 4.0
 
@@ -37,7 +40,7 @@ class Freshness:
 
     def of(self, t: float, ages: Array | None, flags: Flag) -> Array | None:
         """Get a mask of what is new, shape (n,); None where everything is, as told by flags and ages alike."""
-        if ages is None or (flags is Flag.NONE and not ages.any()):
+        if ages is None or (not ages.any() and (flags is Flag.NONE or not flags & (Flag.STALE | Flag.LOST))):
             return None
         measured = t - ages
         fresh: Array = measured > self._newest + 1e-9 * (1.0 + abs(t))
@@ -232,7 +235,8 @@ def _settled(
     noise: Array | None = None
     first: Array | None = None
     window, newest, newest_out = Window(), Freshness(n), Freshness(len(info.outputs))
-    last_fresh = passed = 0.0
+    pace = LEAST_TICK * lag if info.tick_s is None else 0.0
+    last_fresh = passed = took = 0.0
     verdict = Verdict.TIMEOUT
     ticks = 0
     while ticks < settings.max_ticks:
@@ -240,7 +244,8 @@ def _settled(
             interrupt()
         readout = device.advance()
         ticks += 1
-        passed += readout.dt
+        took += readout.dt
+        passed += max(readout.dt, pace)
         outputs, theta = readout.outputs, readout.parameters
         row = outputs.ravel() if theta is None else np.concatenate([theta, outputs.ravel()])
         if noise is None or first is None:
@@ -251,7 +256,7 @@ def _settled(
             raise DivergedError(f"{info.name}: a reading is not a finite number")
         if trace is not None and theta is not None:
             trace(readout.t, theta - first[:n], None)
-        if readout.dt > 0.0:
+        if readout.dt > 0.0 or pace:
             fresh = _both(newest, newest_out, readout)
             if fresh is None or fresh.all():
                 last_fresh = passed
@@ -261,7 +266,7 @@ def _settled(
                     break
                 continue
             if passed >= wait and ticks > 1:
-                window.add(readout.t, row, fresh)
+                window.add(passed, row, fresh)
                 if window.full(span, reads):
                     figures = window.figures()
                     if dead_reading(figures, noise):
@@ -273,11 +278,11 @@ def _settled(
                     allowed = np.maximum(settings.tolerance * moved, rounding(info, figures.mean))
                     if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all():
                         mean = averaged(readout, figures.mean, noise)
-                        return SettleReport(True, Verdict.SETTLED, ticks, passed, mean)
+                        return SettleReport(True, Verdict.SETTLED, ticks, took, mean)
                     window.drop(max(1, len(window.t) // 3))
         if limit and passed > limit:
             break
-    return SettleReport(False, verdict, ticks, passed, readout)
+    return SettleReport(False, verdict, ticks, took, readout)
 
 
 def averaged(readout: Readout, mean: Array, noise: Array) -> Readout:

@@ -1,0 +1,211 @@
+"""Conformance: does a device keep the promises of the interface? Each line has a verdict and the numbers behind it.
+
+The lines are plain functions in `conformance_lines`; this file opens the device, hands it to them one after the other and
+closes it. They move knobs: `aeqlab accept FILE` asks first on a rig.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends.device import Device, Readout
+from aeqlab.backends.errors import BackendError, DeviceLostError
+from aeqlab.backends.streams import stream
+from aeqlab.protocols.controllers import make_controller
+from aeqlab.protocols.errors import Interrupted, ProtocolError
+from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
+from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.settling import Interrupt, SettlingSettings, averaged, holds_parameters, lag_of, parameter_noise, settle
+
+Array = NDArray[Any]
+
+
+class LineVerdict(StrEnum):
+    """How one line ended."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One promise: its name, whether it was kept, and a sentence with numbers."""
+
+    name: str
+    verdict: LineVerdict
+    text: str
+
+
+class Broken(Exception):
+    """A promise is not kept; the message says which, with numbers."""
+
+
+class NotApplicable(Exception):
+    """A promise does not concern this device; the message says why."""
+
+
+class Bench:
+    """What a line works with: the device, random inputs for it, and ways to bring it to rest.
+
+    Attributes:
+        device, info: the device under test.
+        floats: theta floats against its knobs; False on a one-shot device, whose theta is held throughout.
+        beta: a moderate nudge this device allows on both sides, or on one; see `nudges`.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        homeostasis: HomeostasisSettings,
+        settling: SettlingSettings,
+        seed: int,
+        interrupt: Interrupt | None,
+    ) -> None:
+        self.device, self.info, self.interrupt = device, device.info, interrupt
+        self.homeostasis, self.settling = homeostasis, settling
+        self.rng = stream(seed, "conformance")
+        self.floats = not self.info.one_shot
+        self.exact = holds_parameters(device)
+        self.controller = make_controller(homeostasis, self.info)
+        self.samples = self.info.samples if self.info.samples is not None else 2
+
+    @property
+    def nudges(self) -> tuple[float, float]:
+        """Get a moderate negative and positive nudge within the device's limits; 0 where a side is not allowed."""
+        low, high = self.info.beta
+        return max(-0.05, 0.5 * low), min(0.1, 0.5 * high)
+
+    def inputs(self) -> Array:
+        """Draw one presentation, shape (samples, inputs), uniform within the limits and -1 to 1."""
+        low, high = np.maximum(self.info.inputs.low, -1.0), np.minimum(self.info.inputs.high, 1.0)
+        return np.asarray(self.rng.uniform(low, high, (self.samples, len(low))), dtype=self.info.dtype)
+
+    def read(self) -> Readout:
+        """Read once."""
+        if self.interrupt is not None:
+            self.interrupt()
+        return self.device.advance()
+
+    def rest(self) -> Readout:
+        """Let everything come to rest with the knobs where they are; on a one-shot device with theta held."""
+        if not self.floats:
+            self.device.hold_exactly(True)  # type: ignore[attr-defined]
+            return self.read()
+        report: SettleReport = settle(self.device, self.settling, interrupt=self.interrupt)
+        if not report.accepted:
+            raise Broken(
+                f"the device does not come to rest: {report.verdict} after {report.ticks} ticks, {report.duration_s:g} s"
+            )
+        return report.readout
+
+    def hold(self, theta: Array | None) -> HoldReport:
+        """Run homeostasis by the settings under test."""
+        return hold(self.device, theta, self.homeostasis, self.controller, interrupt=self.interrupt)
+
+    def steady(self, u: Array | None = None) -> tuple[Array, Array]:
+        """Present an input, take the nudge away, come to rest at knobs u; returns (inputs, outputs)."""
+        x = self.inputs()
+        self.device.present(x)
+        self.device.release()
+        if u is not None:
+            self.device.set_controls(u)
+        return x, self.rest().outputs
+
+    def mean(self, n: int) -> Readout:
+        """Read n times and average, where there is noise to average away."""
+        readings = [self.read() for _ in range(n if self.noisy else 1)]
+        last = readings[-1]
+        rows = np.mean([self.row(r) for r in readings], axis=0)
+        noise = np.tile(self.info.outputs.noise, len(last.outputs))
+        if last.parameters is not None:
+            noise = np.concatenate([parameter_noise(self.info), noise])
+        return averaged(last, rows, noise)
+
+    @property
+    def noisy(self) -> bool:
+        """Tell whether any reading is known to be noisy."""
+        return bool(self.info.outputs.noise.any() or parameter_noise(self.info).any())
+
+    @staticmethod
+    def row(readout: Readout) -> Array:
+        """Put theta, where it is read, and the outputs into one row."""
+        out = readout.outputs.ravel()
+        return out if readout.parameters is None else np.concatenate([readout.parameters, out])
+
+    def output_error(self, reads: int) -> float:
+        """Get six standard deviations of an output averaged over some reads, and what the float type does not resolve."""
+        noise = float(np.max(self.info.outputs.noise, initial=0.0))
+        return 6.0 * noise / float(np.sqrt(reads)) + (1e-7 if self.info.dtype == "float64" else 1e-3)
+
+    def patience_s(self) -> float:
+        """Get a time in which theta follows its knob for certain: dead time and ten lags."""
+        lag, dead = lag_of(self.info)
+        return dead + 10.0 * lag + 2.0 * (self.info.tick_s or 0.0)
+
+
+def conform(
+    open_device: Callable[[], Device],
+    *,
+    homeostasis: HomeostasisSettings | None = None,
+    settling: SettlingSettings | None = None,
+    seed: int = 0,
+    interrupt: Interrupt | None = None,
+    on_line: Callable[[Line], None] | None = None,
+) -> list[Line]:
+    """Check a device line by line.
+
+    Args:
+        open_device: opens it; it is closed at the end.
+        homeostasis: the loop it is to be held by; `accept: settled` is used whatever it says.
+        settling: when it counts as at rest, likewise.
+        seed: of the inputs it is shown.
+        interrupt: called at every tick; raises to leave. The device is then frozen and closed.
+        on_line: gets each line as it is done.
+    Returns:
+        All lines in order. A line whose own code is stopped by the device is a failed line, not an exception.
+    """
+    from aeqlab.protocols.conformance_lines import LINES
+
+    held = (homeostasis or HomeostasisSettings()).model_copy(update={"accept": "settled"})
+    calm = (settling or SettlingSettings()).model_copy(update={"accept": "settled", "tolerance": 0.002})
+    device = open_device()
+    lines: list[Line] = []
+    try:
+        bench = Bench(device, held, calm, seed, interrupt)
+        for name, check in LINES:
+            line = _line(name, check, bench)
+            lines.append(line)
+            if on_line is not None:
+                on_line(line)
+    except Interrupted:
+        device.freeze()
+        raise
+    finally:
+        device.close()
+    return lines
+
+
+def _line(name: str, check: Callable[[Bench], str], bench: Bench) -> Line:
+    try:
+        return Line(name, LineVerdict.PASS, check(bench))
+    except NotApplicable as exc:
+        return Line(name, LineVerdict.NOT_APPLICABLE, str(exc))
+    except Broken as exc:
+        return Line(name, LineVerdict.FAIL, str(exc))
+    except DeviceLostError:
+        raise
+    except (BackendError, ProtocolError) as exc:
+        if isinstance(exc, Interrupted):
+            raise
+        return Line(name, LineVerdict.FAIL, f"stopped by {type(exc).__name__}: {exc}")
+    except Exception as exc:  # a device may raise anything; that is a broken promise, with the place it comes from
+        where = traceback.extract_tb(exc.__traceback__)[-1]
+        return Line(name, LineVerdict.FAIL, f"{type(exc).__name__} in {where.filename}, line {where.lineno}: {exc}")
