@@ -148,10 +148,10 @@ _command("safe", "Freeze, ramp knobs to rest, outputs off.", "Says line by line 
 @cli.command(short_help="Serve a device until Ctrl-C; runs attach to it.")
 @_experiment
 def session(experiment: str) -> int:
-    """Serve the device of an experiment or rig file until Ctrl-C; runs attach to it."""
-    from aeqlab.app.serving import serve
+    """Serve the device of an experiment until Ctrl-C or `aeqlab stop`; guard it meanwhile. Runs attach to it."""
+    from aeqlab.app.launch import run_session
 
-    return serve(experiment)
+    return run_session(Path(experiment))
 
 
 @cli.command()

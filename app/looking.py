@@ -130,12 +130,12 @@ def _training(run: Run) -> Iterator[str]:
     if not len(steps):
         return
     yield "training"
-    verdicts = Counter(word for word in steps["hold_verdict"] if word)
     yield from _aligned(
         {
             "cost": _course(steps, "cost_free"),
             "cost under beta_1": "" if _known(steps["cost_free"]).size else _course(steps, "cost_1"),
-            "homeostasis ended": ", ".join(f"{word} {count:,}" for word, count in verdicts.most_common()),
+            "homeostasis ended": _verdicts(steps, "hold_verdict"),
+            "nudged phase ended": _verdicts(steps, "settle_verdict"),
             "hold error at the clamp": _spread(steps["hold_error"], "tolerances"),
             "moved by a step": _spread(steps["moved"], steps.units["moved"]),
             "steps not used": f"{int((steps['used'] == 0).sum()):,}" if (steps["used"] == 0).any() else "",
@@ -194,6 +194,11 @@ def _spread(values: NDArray[Any], unit: str) -> str:
         return ""
     median, high = np.percentile(known, [50, 95])
     return f"median {median:.3g}, 95 % below {high:.3g}, worst {known.max():.3g}{'' if unit == '1' else f' {unit}'}"
+
+
+def _verdicts(steps: Rows, name: str) -> str:
+    counts = Counter(word for word in steps[name] if word)
+    return ", ".join(f"{word} {count:,}" for word, count in counts.most_common())
 
 
 def _json(text: str) -> dict[str, Any]:
