@@ -17,7 +17,7 @@ from aeqlab.backends.errors import DivergedError
 
 Array = NDArray[np.float64]
 
-RTOL = 0.02  #: error of a step, as part of the largest movement in it
+RTOL = 0.005  #: error of a step, as part of the largest movement in it
 ATOL = 1e-10  #: error that counts as none, in the unit of z
 _STAGES = np.array([0.5, 0.75, 1.0])
 _STEP = np.array([2 / 9, 1 / 3, 4 / 9])

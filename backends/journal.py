@@ -58,6 +58,7 @@ class JournalWriter:
         self._keep = max(2, keep)
         self._latest: dict[int, tuple[float, bytes]] = {}
         self.row = 0
+        self.failed = ""  #: why nothing is written any more
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._number = max((int(path.stem[8:]) for path in journal_pieces(folder)), default=0)
@@ -87,10 +88,14 @@ class JournalWriter:
             return
         self.row += 1
         row = _ROW.pack(kind, len(payload), t, time.time_ns(), self.row) + payload
-        os.write(self._fd, row)
-        self._size += len(row)
-        if self._size > self._piece_bytes:
-            self._next_piece()
+        try:
+            os.write(self._fd, row)
+            self._size += len(row)
+            if self._size > self._piece_bytes:
+                self._next_piece()
+        except OSError as exc:  # a full disk stops the journal, not the plant; its status says so
+            self.failed = exc.strerror or type(exc).__name__
+            self.close()
 
     def _next_piece(self) -> None:
         self.close()

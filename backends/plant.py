@@ -218,6 +218,7 @@ class Plant:
             "beta": self.motion.beta,
             "frozen": self.frozen,
             "slewing": self.dac.slewing,
+            "journal": "none" if self._journal is None else f"failed: {self._journal.failed}" if self._journal.failed else "kept",
         }
 
     def monitor(self) -> dict[str, Any]:
@@ -315,12 +316,12 @@ class Plant:
         else:
             self._step_s, ends, points, slopes = integrate(motion.rate, u, self.z, dt, self._step_s, motion.inside)
             times = t0 + ends
+        largest, limit = float(np.abs(points[-1]).max()), self.settings.diverged_beyond
+        if not largest <= limit and not largest < float(np.abs(self.z).max()):  # on its way back it may be that large
+            raise DivergedError(f"{self.description['name']}: the state or a parameter ran away beyond {limit:g} V.")
         self.z = points[-1].copy()
         self._past.add(times, points, slopes)
         self.t = t0 + dt
-        if not float(np.abs(self.z).max()) <= self.settings.diverged_beyond:
-            limit = self.settings.diverged_beyond
-            raise DivergedError(f"{self.description['name']}: the state or a parameter ran away beyond {limit:g} V.")
         if dac.move(dt, path[-1]):
             self._write(rows.APPLIED, dac.output)
 

@@ -225,7 +225,8 @@ def safety_report(info: DeviceInfo, status: dict[str, Any], description: dict[st
             lines.append(SafetyLine(name, Grade.ECHOED if at_rest else Grade.FAILED, rest, applied, controls.unit))
             continue
         volts = float(measured[k])
-        close = abs(volts - rest) <= float(description["offset"]) + 6 * float(description["noise"]) + float(controls.step[k])
+        allowed = float(description["offset"]) + 6 * float(description["noise"]) + float(controls.step[k])
+        close = abs(volts - rest) <= allowed + 1e-5 * float(controls.high[k] - controls.low[k])  # the tail of the filter
         grade = Grade.MEASURED if close and at_rest else Grade.FAILED
         note = "" if grade is Grade.MEASURED else f"the instrument says {applied:g} {controls.unit}"
         lines.append(SafetyLine(name, grade, rest, volts, controls.unit, note))

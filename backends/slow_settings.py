@@ -43,7 +43,7 @@ class SlowSettings(SimulatedSettings):
     dac_bits: int = Field(default=20, ge=0, le=32, description="resolution of the DAC over its range; 0 for none")
     dac_range_V: float = Field(default=10.0, gt=0, le=1e3, description="the DAC goes from minus to plus this, in V")
     rest_V: float = Field(default=0.0, description="where every control knob rests, in V")
-    slew_V_per_s: float = Field(default=10.0, gt=0, description="fastest change of a control knob, in V per s of the device")
+    slew_V_per_s: float = Field(default=10.0, gt=0, le=1e9, description="fastest change of a knob, in V per s of the device")
     drift_V: float = Field(default=0.5e-3, ge=0, le=10, description="standard deviation of the slow offset of every knob, in V")
     drift_time_s: float = Field(default=600.0, gt=0, description="correlation time of that offset, in s")
 
