@@ -1,0 +1,200 @@
+"""Killed at any moment: every acknowledged step is there, and a resumed run is the uninterrupted one, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_helpers import SMALL, WORKER, experiment, only_run, read_steps, same_runs
+
+from aeqlab.protocols import load_run
+from aeqlab.protocols.errors import CheckpointError, RecordError
+from aeqlab.protocols.load import Run
+from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_folder import RunFolder
+from aeqlab.protocols.run_state import Requests, RunState
+
+# three epochs, a decaying coupling, sham steps, evaluations on the way, a sequence within the sequence
+RICH = """
+name: rich
+seed: 11
+device: {kind: simulated, energy: linear, epsilon: 0.2, options: {frequencies: 3}}
+data: {kind: legendre, degree: 4, samples: 40, test_samples: 6}
+homeostasis: {controller: integral, accept: {ticks: 10}}
+settling: {accept: {ticks: 10}}
+sequence:
+  - restore: {theta: random, spread: 0.2}
+  - train: {method: centered, beta: 0.2, epochs: 3, epsilon_decay: 0.8, sham_every: 7, evaluate_every: {epochs: 1}}
+  - repeat:
+      times: 2
+      sequence:
+        - train: {method: optimistic, beta: 0.3, samples: 25, update: difference}
+        - evaluate: {samples: 4}
+  - train: {method: spsa, learning_rate: 0.02, samples: 20}
+  - restore: {theta: best}
+  - evaluate: {}
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the rich experiment once without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = run_experiment(experiment(folder, RICH), runs=folder / "runs")
+    assert result.state is RunState.FINISHED
+    return load_run(result.folder)
+
+
+def _kill_and_resume(folder: Path, whole: Run, moments: list[int], every_s: str) -> None:
+    """Kill a run each time so many steps more are acknowledged, resume, and compare with the whole one."""
+    path = experiment(folder, RICH).path
+    assert path is not None
+    words: list[str | Path] = ["run", path, folder / "runs"]
+    acknowledged = 0
+    for moment in moments:
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**_environment(), "CHECKPOINT_EVERY_S": every_s},
+        )  # fmt: skip
+        acknowledged = max(acknowledged, read_steps(process, moment))
+        process.kill()
+        out, _ = process.communicate()
+        acknowledged = max([acknowledged, *map(int, out.split())])
+        run = only_run(folder / "runs")
+        assert run.state == "interrupted"
+        assert run.missing == []
+        assert set(range(1, acknowledged + 1)) <= set(run.all_steps["step"].tolist())
+        words = ["resume", run.path]
+    before = len(run.all_steps)
+    result = resume_run(run.path)
+    assert result.state is RunState.FINISHED, result.reason
+    same_runs(only_run(folder / "runs"), whole)
+    assert len(run.all_steps) > before  # nothing was deleted
+    assert run.attempts["attempt"].tolist() == list(range(1, len(moments) + 2))
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+@pytest.mark.parametrize(("moments", "every_s"), [([3, 60, 130], "0.05"), ([170, 150, 185], "30"), ([45], "0")])
+def test_killed_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run, moments: list[int], every_s: str) -> None:
+    _kill_and_resume(tmp_path, whole, moments, every_s)
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments(tmp_path: Path, whole: Run) -> None:
+    rng = random.Random(20261123)
+    last = int(whole.steps["step"][-1])
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _kill_and_resume(folder, whole, [rng.randrange(1, last - 1)], rng.choice(["0", "0.02", "0.2", "30"]))
+
+
+def test_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run) -> None:
+    requests = Requests()
+    stops = iter([7, 77, 155])
+    folder: Path | None = None
+    state = None
+    while state is not RunState.FINISHED:
+        requests = Requests()
+        at = next(stops, 10**9)
+
+        def watch(progress: object, requests: Requests = requests, at: int = at) -> None:
+            if folder_of(tmp_path) is not None and len(only_run(tmp_path / "runs").steps) >= at:
+                requests.ask_stop("the test")
+
+        if folder is None:
+            result = run_experiment(experiment(tmp_path, RICH), runs=tmp_path / "runs", requests=requests, on_progress=watch)
+            folder = result.folder
+        else:
+            result = resume_run(folder, requests=requests, on_progress=watch)
+        state = result.state
+        assert state in (RunState.STOPPED, RunState.FINISHED), result.reason
+    same_runs(load_run(folder), whole)
+    assert len(load_run(folder).attempts) >= 2
+
+
+def folder_of(folder: Path) -> Path | None:
+    """Find the run folder in a test's folder, if its record is there."""
+    return next((path.parent for path in (folder / "runs").glob("*/record.sqlite")), None)
+
+
+def _stopped(folder: Path, text: str = SMALL.replace("beta: 0.2", "beta: 0.2, samples: 100000")) -> Path:
+    """Make a run that was stopped after some steps and has two checkpoints."""
+    requests = Requests()
+
+    def watch(progress: object) -> None:
+        run = folder_of(folder)
+        if run is not None and len(load_run(run).steps) >= 10:
+            requests.ask_stop("the test")
+
+    result = run_experiment(experiment(folder, text), runs=folder / "runs", requests=requests, on_progress=watch)
+    assert result.state is RunState.STOPPED
+    assert len(list((result.folder / "checkpoints").glob("checkpoint-*"))) == 2
+    return result.folder
+
+
+def test_a_damaged_newest_checkpoint_is_stepped_over(tmp_path: Path) -> None:
+    folder = _stopped(tmp_path)
+    newest = max((folder / "checkpoints").glob("checkpoint-*"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    requests = Requests()
+    requests.ask_stop("at once")
+    requests.stop = False
+
+    def watch(progress: object) -> None:
+        if len(load_run(folder).steps) >= 3:
+            requests.ask_stop("the test")
+
+    result = resume_run(folder, requests=requests, on_progress=watch)
+    assert result.state is RunState.STOPPED
+    assert any(newest.name in text and "damaged" in text for text in result.warnings)
+    assert load_run(folder).steps["attempt"].tolist() == [2] * len(load_run(folder).steps)
+
+
+def test_two_damaged_checkpoints_are_a_sentence(tmp_path: Path) -> None:
+    folder = _stopped(tmp_path)
+    for path in (folder / "checkpoints").glob("checkpoint-*"):
+        path.write_bytes(b"")
+    before = (folder / "record.sqlite").read_bytes()
+    with pytest.raises(CheckpointError, match="cannot be resumed; its record can"):
+        resume_run(folder)
+    assert (folder / "record.sqlite").read_bytes() == before
+    assert np.isfinite(load_run(folder).theta).all()
+
+
+def test_a_changed_experiment_is_not_resumed(tmp_path: Path) -> None:
+    folder = _stopped(tmp_path)
+    path = folder / "experiment.yaml"
+    path.write_text(path.read_text().replace("beta: 0.2", "beta: 0.3"))
+    with pytest.raises(CheckpointError, match="was changed since the run began"):
+        resume_run(folder)
+
+
+def test_a_run_in_use_is_not_resumed(tmp_path: Path) -> None:
+    folder = _stopped(tmp_path)
+    held = RunFolder.take(folder)
+    with pytest.raises(RecordError, match="is in use by process"):
+        resume_run(folder)
+    held.release()
+
+
+def test_changed_data_are_not_resumed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    table = tmp_path / "points.csv"
+    np.savetxt(table, rng.uniform(-1, 1, (40, 2)), delimiter=",", header="x,y", comments="")
+    text = SMALL.replace("{kind: legendre, degree: 4, samples: 60, test_samples: 12}",
+                         "{kind: table, path: points.csv, inputs: [x], targets: [y]}")  # fmt: skip
+    folder = _stopped(tmp_path, text.replace("beta: 0.2", "beta: 0.2, samples: 100000"))
+    table.write_text(table.read_text() + "0.5,0.5\n")
+    result = resume_run(folder)
+    assert (result.state, result.exit_code) == (RunState.FAILED, 2)
+    assert "not the data this run began with" in result.reason
