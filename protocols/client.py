@@ -1,372 +1,288 @@
-"""A device at a distance: `SessionClient` offers what `Session` offers, over the local socket of the session that owns it.
+"""Finding, starting and attaching to sessions: `open_session` for a run, `open_rig` for a notebook.
 
-One call is one exchange. A small thread lets the session hear that this process lives: every 35 ms while the nudge is on. If
-the session ever froze because this client was late, the next moving call raises `FrozenError`; call `continue_`, and do the
-sample again.
+A session that owns the device's address already is attached to; else one is started by the command
+`python -m aeqlab.app.launch session`, whose process is the guardian, and lives as long as its client.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import secrets
-import selectors
-import threading
+import subprocess
+import sys
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from aeqlab.backends import errors as backend_errors
-from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
-from aeqlab.backends.errors import BackendError, WireError
-from aeqlab.backends.wire import pack, unpack
-from aeqlab.protocols import errors as protocol_errors
-from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
-from aeqlab.protocols.forms import from_tree, to_tree
-from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, connect, proof, receive, same, send
+from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
-from aeqlab.protocols.reports import HoldReport, SettleReport
-from aeqlab.protocols.status import SessionEvent, SessionStatus
+from aeqlab.protocols.lease import holder_of, slug, state_folder
+from aeqlab.protocols.limits import SessionLimits
+from aeqlab.protocols.lost import LostSession, forget, lost_session, lost_sessions, recover
+from aeqlab.protocols.remote import SessionClient
+from aeqlab.protocols.session_file import SessionFile, write_private
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from aeqlab.protocols.session import Session
 
-#: How often the session hears of this client while the nudge is on, and otherwise, in seconds.
-BEAT_NUDGED_S, BEAT_S = 0.035, 0.5
-#: While an answer is awaited: how often `point_interrupt` is called, and after how long a silence the session counts as lost.
-LOOK_S, LOST_S = 0.03, 15.0
-_ERRORS: dict[str, type[Exception]] = {
-    name: value
-    for module in (backend_errors, protocol_errors)
-    for name, value in vars(module).items()
-    if isinstance(value, type) and issubclass(value, (BackendError, ProtocolError))
-}
-_ERRORS["ValueError"] = ValueError
+__all__ = [
+    "FoundSession", "LostSession", "SessionClient", "attach", "find_sessions", "lost_session", "lost_sessions", "make_lost_safe",
+    "open_rig", "open_session", "start_session",
+]  # fmt: skip
+
+#: How long a session may take to become ready, in seconds.
+START_S = 60.0
 
 
-class SessionClient:
-    """An `Operator` at a distance.
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A session that runs now: what one needs to attach to it, and what a person wants to know."""
+
+    address: str
+    device: str
+    name: str
+    pid: int
+    folder: str
+    port: int
+    key: str
+
+    def write(self) -> None:
+        """Write it where `find_sessions` looks, readable for this user only."""
+        write_private(_path(self.address), json.dumps(asdict(self)).encode("utf-8"))
+
+    def remove(self) -> None:
+        """Remove it: the session ends."""
+        _path(self.address).unlink(missing_ok=True)
+
+
+def find_sessions() -> list[FoundSession]:
+    """List the sessions of this user that run now."""
+    found = (_read(path) for path in sorted(state_folder().glob("*.session")))
+    return [session for session in found if session is not None]
+
+
+def attach(session: FoundSession, *, name: str = "a client", control: bool = True) -> SessionClient:
+    """Attach to a session that runs.
+
+    Raises:
+        SessionLostError: it does not answer.
+        NotAllowedError: it refuses.
+    """
+    client = SessionClient(session.port, bytes.fromhex(session.key), name=name, control=control)
+    client.folder = Path(session.folder)
+    return client
+
+
+def open_session(
+    settings: DeviceSettings,
+    *,
+    seed: int,
+    base: Path,
+    folder: Path | None = None,
+    homeostasis: HomeostasisSettings | None = None,
+    settling: SettlingSettings | None = None,
+    limits: SessionLimits | None = None,
+    who: str = "a client",
+    then: str = "freeze",
+) -> SessionClient:
+    """Attach to the session that owns the device, or start one that lives as long as this client.
 
     Args:
-        port, key: where the session listens and the secret that proves who we are (None: only freeze and make safe).
-        name: what we are called in the session's events, such as the run's folder.
-        control: ask for the control token; without it this client only watches. It is given if nobody holds it.
-        on_close: called once after `close`, with this client.
+        settings: of the device.
+        seed, base: as for `open_device`.
+        folder: run folder; the folder of a session that is started is `session` in it. None: in the user's state folder.
+        homeostasis, settling: settings of the loops; None leaves those of a running session as they are.
+        limits: session limits of a session that is started.
+        who: how this client is called in the session's events.
+        then: how a session that is started leaves the device at its end: freeze, safe or hold.
+    Returns:
+        A client that holds the control token. If the last owner of the device died, its `status().state` is UNKNOWN and the
+        reason says what was last commanded. `client.events` begins with other lost sessions of this user.
     Raises:
-        SessionLostError: nobody answers there.
-        NotAllowedError: the session refuses; the message says why.
+        NotAllowedError: another client controls the device; the message says who.
+        SessionError: the session could not be started; the message says why.
     """
-
-    def __init__(
-        self,
-        port: int,
-        key: bytes | None,
-        *,
-        name: str = "a client",
-        control: bool = True,
-        host: str = "127.0.0.1",
-        on_close: Callable[[SessionClient], None] | None = None,
-    ) -> None:
-        self.point_interrupt: Callable[[], None] | None = None  #: called while a loop runs; raises to leave it
-        self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened in the session, oldest first
-        self.folder: Path | None = None  #: the session's folder, where known
-        self.who = f"{name} (process {os.getpid()})"
-        self._port = port
-        self._on_close = on_close
-        self._number = 0
-        self._closed = False
-        self._lost = ""
-        self._beta = 0.0
-        self._calling = threading.Lock()  # one exchange at a time
-        self._sending = threading.Lock()  # one message at a time: calls and beats
-        self._selector = selectors.DefaultSelector()
-        try:
-            self._connection, self._sock = connect(host, port)
-            welcome = self._greet(key, control)
-        except (OSError, EOFError, WireError) as exc:
-            raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
-        self._selector.register(self._sock, selectors.EVENT_READ)
-        self.controls_device = bool(welcome["control"])  #: whether the control token was free and is ours
-        self.control_by = str(welcome["by"])  #: who holds it
-        described = welcome.get("device")
-        self._info: DeviceInfo | None = from_tree(described["info"]) if described else None
-        self._abilities: frozenset[str] = frozenset(described["abilities"]) if described else frozenset()
-        self._faster = threading.Event()
-        if self._info is not None and self._info.clock is Clock.WALL and control:
-            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
-
-    # describe
-    @property
-    def info(self) -> DeviceInfo:
-        """Get what the device says of itself."""
-        if self._info is None:
-            raise NotAllowedError("only clients of the user who started the session may see the device.")
-        return self._info
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """Get the names of the device's capability interfaces."""
-        return self._abilities
-
-    def status(self) -> SessionStatus:
-        """Get where the session stands, also while a loop of another client runs."""
-        status: SessionStatus = self._call("status")
-        return status
-
-    def last(self) -> tuple[Readout | None, Array | None]:
-        """Get the last readout and the control knobs as last commanded, without time passing."""
-        last = self._call("last")
-        return last["readout"], last["setpoints"]
-
-    def log(self, since: int = 0) -> tuple[list[SessionEvent], int]:
-        """Get the session's events from a number on, and the number of the next."""
-        answer = self._call("log", since)
-        return answer["events"], answer["next"]
-
-    def configure(
-        self,
-        *,
-        homeostasis: HomeostasisSettings | None = None,
-        settling: SettlingSettings | None = None,
-        traces: bool | None = None,
-        then: str | None = None,
-    ) -> None:
-        """Change the settings of the loops, whether traces are kept, how the device is left when the session ends."""
-        self._call(
-            "configure",
-            homeostasis.model_dump(mode="json") if homeostasis is not None else None,
-            settling.model_dump(mode="json") if settling is not None else None,
-            traces,
-            then,
-        )
-
-    # the four abilities
-    def present(self, inputs: Array) -> None:
-        """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
-        self._call("present", np.asarray(inputs))
-
-    def set_controls(self, u: Array) -> None:
-        """Set the control knobs by hand, shape (controls,); takes them over from a loop."""
-        self._call("set_controls", np.asarray(u))
-
-    def controls(self) -> Array:
-        """Get the control knobs as the device reports them, shape (controls,)."""
-        return np.asarray(self._call("controls"))
-
-    def nudge(self, targets: Array, beta: float) -> None:
-        """Add beta C(s, y) at the outputs. From here on the session must hear of this process every 0.15 s."""
-        self._beta = float(beta)
-        if self._beta:
-            self._faster.set()
-        self._call("nudge", np.asarray(targets), float(beta))
-
-    def release(self) -> None:
-        """Take the nudge away. Allowed in every state."""
-        self._call("release")
-        self._beta = 0.0
-
-    def advance(self, seconds: float | None = None) -> Readout:
-        """Let time pass, loops standing still, and read."""
-        readout: Readout = self._call("advance", seconds)
-        return readout
-
-    def read(self) -> Readout:
-        """Read, in every state: the shortest tick passes."""
-        readout: Readout = self._call("read")
-        return readout
-
-    # the loops
-    def hold(self, theta: Array | None = None) -> HoldReport:
-        """Run homeostasis in the session until theta, shape (parameters,), stands at its target."""
-        report: HoldReport = self._call("hold", None if theta is None else np.asarray(theta))
-        return report
-
-    def settle(self) -> SettleReport:
-        """Clamp the knobs where they are and let state and parameters come to rest."""
-        report: SettleReport = self._call("settle")
-        return report
-
-    def parameters(self) -> Array:
-        """Read theta, shape (parameters,): the last reading, or from inside a device that holds exactly."""
-        return np.asarray(self._call("parameters"))
-
-    # safety
-    def freeze(self, reason: str) -> None:
-        """Nudge off, knobs frozen, loops stopped; reading goes on. Needs no control token."""
-        self._call("freeze", reason)
-        self._beta = 0.0
-
-    def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line. Needs no control token."""
-        report: SafetyReport = self._call("make_safe", reason)
-        self._beta = 0.0
-        return report
-
-    def continue_(self) -> None:
-        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is."""
-        self._call("continue")
-
-    def abort(self, reason: str = "abort was asked for") -> None:
-        """End the controlling client's running loop at its next tick. From another thread, use another client."""
-        self._call("abort", reason)
-
-    # ownership
-    def take_control(self) -> str:
-        """Take the control token, visibly; returns who held it before."""
-        before = str(self._call("take_control"))
-        self.controls_device, self.control_by = True, self.who
-        return before
-
-    def give_control(self) -> None:
-        """Give the control token back; the session goes on holding."""
-        self._call("give_control")
-        self.controls_device, self.control_by = False, ""
-
-    def end_session(self, reason: str, then: str | None = None) -> SafetyReport | None:
-        """End the session itself, after bringing the device to its declared end (then: freeze, safe or hold)."""
-        report: SafetyReport | None = self._call("end", reason, then)
-        return report
-
-    # abilities by name, and the whole state
-    def device_call(self, name: str, *args: Any) -> Any:
-        """Call a method of a capability interface by name, such as `scale_coupling`."""
-        return self._call("device_call", name, list(args))
-
-    def state(self) -> dict[str, Any]:
-        """Get everything that decides the future, device and loop, as a tree for `wire.pack`."""
-        tree: dict[str, Any] = self._call("state")
-        return tree
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Put a state back that `state` gave."""
-        self._call("restore", state)
-        self._beta = float(state.get("beta", 0.0))
-
-    def last_traces(self) -> list[dict[str, Any]]:
-        """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
-        traces: list[dict[str, Any]] = self._call("last_traces")
-        return traces
-
-    def close(self) -> None:
-        """Say goodbye; the session goes on without us, unless it was started to live only as long. May be called twice."""
-        if self._closed:
-            return
-        if not self._lost:
-            with contextlib.suppress(SessionError, BackendError):
-                self._call("bye")
-        self._closed = True
-        self._faster.set()
-        self._selector.close()
-        self._sock.close()
-        self._connection.close()
-        if self._on_close is not None:
-            self._on_close(self)
-
-    def __enter__(self) -> SessionClient:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    # inside
-    def _greet(self, key: bytes | None, control: bool) -> dict[str, Any]:
-        first = receive(self._connection, LARGE)
-        if first.get("program") != PROGRAM or first.get("protocol") != PROTOCOL:
+    others = lost_sessions()
+    address = device_address(settings, base)
+    running = None if address is None else _read(_path(address))
+    if running is not None:
+        client = attach(running, name=who)
+        if not client.controls_device:
+            by = client.control_by
+            client.close()
             raise NotAllowedError(
-                f"the session speaks {first.get('program')} {first.get('protocol')}, this aeqlab {PROGRAM} {PROTOCOL}. "
-                "Use one version."
+                f"{running.device}: {by} controls it, in the session {running.folder}. Wait, or take control first."
             )
-        mine = secrets.token_hex(16)
-        nonces = f"{first.get('nonce')}:{mine}"
-        said = proof(key, "client", nonces) if key is not None else None
-        hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
-        send(self._connection, hello)
-        welcome = receive(self._connection, LARGE)
-        if "refused" in welcome:
-            raise NotAllowedError(str(welcome["refused"]))
-        if key is not None and not same(str(welcome.get("proof")), proof(key, "session", nonces)):
-            raise NotAllowedError(f"what answers at port {self._port} does not know the session's key: it is another program.")
-        return welcome
+        if homeostasis is not None or settling is not None:
+            client.configure(homeostasis=homeostasis, settling=settling)
+        return client
+    file = SessionFile(
+        device=settings,
+        seed=seed,
+        base=base.resolve(),
+        name=who,
+        homeostasis=homeostasis or HomeostasisSettings(),
+        settling=settling or SettlingSettings(),
+        limits=limits,
+        with_client=True,
+        then=then,  # type: ignore[arg-type]
+    )
+    client = start_session(file, _new_folder(folder), who=who)
+    for lost in others:
+        if lost.folder != client.folder:
+            client.notice("lost", lost.sentence())
+    return client
 
-    def _call(self, name: str, *args: Any) -> Any:
-        message = [to_tree(arg) for arg in args]
-        with self._calling:
-            if self._closed or self._lost:
-                raise SessionLostError(self._lost or "this client is closed.")
-            self._number += 1
-            number = self._number
-            try:
-                self._send({"n": number, "c": name, "a": message})
-                answer = self._await(number)
-            except (OSError, EOFError, ValueError) as exc:
-                raise self._gone(f"the session is gone ({exc or type(exc).__name__})") from exc
-            except WireError as exc:
-                raise self._gone(f"the session's answer cannot be read ({exc})") from exc
-        if "e" in answer:
-            kind, text = answer["e"]
-            raise _ERRORS.get(kind, SessionError)(text)
-        return from_tree(answer["r"])
 
-    def _send(self, tree: dict[str, Any]) -> None:
-        message = pack(tree)
-        with self._sending:
-            self._connection.send_bytes(message)
+def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> SessionClient:
+    """Start the processes of a session, detached from this one, and attach to it.
 
-    def _await(self, number: int) -> dict[str, Any]:
-        """Wait for an answer; meanwhile call `point_interrupt`, and ask the session to abort if it raises."""
-        heard = asked = time.monotonic()
-        leaving: BaseException | None = None
-        while True:
-            try:
-                ready = self._selector.select(LOOK_S)
-                if not ready and self.point_interrupt is not None and leaving is None:
-                    self.point_interrupt()
-            except (OSError, ValueError):
-                raise
-            except BaseException as exc:  # Ctrl-C or a request to leave: the loop in the session must end first
-                ready, leaving = [], exc
-                self._number += 1
-                self._send({"n": self._number, "c": "abort", "a": [str(exc) or type(exc).__name__]})
-            if not ready:
-                now = time.monotonic()
-                if now - heard > LOST_S:
-                    raise leaving or EOFError("it has not answered for 15 s")
-                if now - asked > LOST_S / 3:  # is anybody there? The answer to this needs no device
-                    asked = now
-                    self._number += 1
-                    self._send({"n": self._number, "c": "status"})
-                continue
-            answer = unpack(self._connection.recv_bytes(LARGE))
-            heard = time.monotonic()
-            if not isinstance(answer, dict):
-                raise WireError("an answer is a mapping")
-            for event in answer.get("ev", ()):
-                self.events.append(from_tree(event))
-            if "refused" in answer:
-                raise WireError(str(answer["refused"]))
-            if answer.get("n") == number:
-                if leaving is not None:
-                    raise leaving
-                return answer
+    Raises:
+        SessionError: it could not be started; the message says why.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = folder / "asked.json"
+    write_private(asked, file.model_dump_json(indent=1).encode("utf-8"))
+    failed = folder / "failed.txt"
+    failed.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached())
+    until = time.monotonic() + START_S
+    while True:
+        found = _session_of(folder)
+        if found is not None and found.pid != 0:
+            break
+        code = process.poll()
+        if code is not None:
+            said = (
+                failed.read_text(encoding="utf-8").strip()
+                if failed.exists()
+                else f"it ended with code {code}, see {folder / 'log.txt'}"
+            )
+            raise SessionError(said)
+        if time.monotonic() > until:
+            process.kill()
+            process.wait()
+            raise SessionError(f"{folder}: the session was not ready after {START_S:g} s; see log.txt in it.")
+        time.sleep(0.01)
+    client = attach(found, name=who)
+    client.folder = folder
+    client.on_close = lambda _client: _reap(process)
+    return client
 
-    def _gone(self, why: str) -> SessionLostError:
-        self._lost = f"{why}; the state of the device is unknown to us. Its guardian, if it has one, makes it safe."
-        self._faster.set()
-        return SessionLostError(self._lost)
 
-    def _beat(self) -> None:
-        """Let the session hear that this process lives."""
-        while not self._closed and not self._lost:
-            try:
-                self._send({"beat": 1})
-            except (OSError, ValueError):
-                return
-            self._faster.clear()
-            if self._beta:
-                time.sleep(BEAT_NUDGED_S)
-            else:
-                self._faster.wait(BEAT_S)
+@contextmanager
+def open_rig(path: str | Path) -> Iterator[SessionClient | Session]:
+    """Open the device of an experiment file, for a notebook or a script, and let it go at the end.
+
+    Args:
+        path: an experiment file, or the name of a preset.
+    Yields:
+        A `SessionClient` for a device that is owned by a session, else a `Session` in this process.
+    Raises:
+        FileErrors: the file has mistakes, all of them listed.
+        SessionError: the session refuses.
+    """
+    from aeqlab.backends.kinds import open_device
+    from aeqlab.protocols.experiment import load_experiment
+    from aeqlab.protocols.session import Session
+
+    loaded = load_experiment(path)
+    experiment = loaded.experiment
+    if experiment.device.served:
+        client = open_session(
+            experiment.device,
+            seed=experiment.seed,
+            base=loaded.base,
+            homeostasis=experiment.homeostasis,
+            settling=experiment.settling,
+            who="open_rig",
+        )
+        with client:
+            yield client
+    else:
+        device = open_device(experiment.device, seed=experiment.seed, base=loaded.base)
+        with Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling) as session:
+            yield session
+
+
+def make_lost_safe(lost: LostSession) -> Any:
+    """Bring the device of a lost session to SAFE by its session file; emulated hardware is switched off then.
+
+    Returns:
+        The safety report, line by line.
+    Raises:
+        SessionError: the session file is gone, or a session owns the device again.
+        BackendError: the device does not answer; its state stays unknown.
+    """
+    file = SessionFile.read(lost.folder)
+    if file.plant is not None:
+        from aeqlab.backends.errors import DeviceLostError
+        from aeqlab.backends.plant_link import end_plant
+
+        try:
+            report = recover(lost.address, file.open)
+        except DeviceLostError as exc:
+            forget(lost.address)
+            raise SessionLostError(
+                f"{lost.device}: the emulated hardware is gone too, nothing is left to make safe. ({exc})"
+            ) from exc
+        if report.safe:
+            end_plant(file.plant)
+        return report
+    return recover(lost.address, file.open)
+
+
+def device_address(settings: DeviceSettings, base: Path) -> str | None:
+    """Get what the lease of a device is taken on; None for emulated hardware that is made new for each session."""
+    if isinstance(settings, SlowSettings) and settings.address is not None:
+        return str((base / settings.address).resolve())
+    return None
+
+
+def detached() -> dict[str, Any]:
+    """Get the options by which a process outlives this one and hears no Ctrl-C meant for it."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
+    return {"start_new_session": True}
+
+
+def _new_folder(folder: Path | None) -> Path:
+    if folder is not None:
+        return folder / "session"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return state_folder() / "sessions" / f"{stamp}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}"
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the session we started has ended, so that nothing is left behind."""
+    try:
+        process.wait(20.0)
+    except subprocess.TimeoutExpired:  # it has other clients now, or makes safe; it ends by itself
+        return
+
+
+def _session_of(folder: Path) -> FoundSession | None:
+    for session in find_sessions():
+        if Path(session.folder) == folder:
+            return session
+    return None
+
+
+def _path(address: str) -> Path:
+    return state_folder() / f"{slug(address)}.session"
+
+
+def _read(path: Path) -> FoundSession | None:
+    try:
+        session = FoundSession(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return session if holder_of(session.address) is not None else None

@@ -40,6 +40,7 @@ class Command:
         run: what is done, with the arguments.
         urgent: goes before everything else and interrupts a loop at its next tick.
         direct: answered at once, also while the device is busy: it touches no device.
+        quick: only stages, or tells what was read, so it need not wait for the owner's thread if the device is free.
     """
 
     arguments: tuple[tuple[str, str], ...]
@@ -49,6 +50,7 @@ class Command:
     run: Callable[..., Any]
     urgent: bool = False
     direct: bool = False
+    quick: bool = False
 
 
 def checked(name: str, command: Command, values: Any) -> list[Any]:
@@ -99,17 +101,17 @@ COMMANDS: dict[str, Command] = {
     "log": Command((("since", "number?"),), "key", False, "events from a number on, and the next number", _V("log"), direct=True),
     "last_traces": Command((), "control", False, "traces of the phases since the last call", _S("last_traces")),
     # the four abilities
-    "present": Command((("inputs", "array"),), "control", True, "nothing", _S("present")),
-    "set_controls": Command((("u", "array"),), "control", True, "nothing; the knobs are then that client's", _S("set_controls")),
-    "controls": Command((), "control", False, "control knobs as the device reports them", _S("controls")),
-    "nudge": Command((("targets", "array"), ("beta", "number")), "control", True, "nothing", _S("nudge")),
-    "release": Command((), "control", False, "nothing", _S("release")),
+    "present": Command((("inputs", "array"),), "control", True, "nothing", _S("present"), quick=True),
+    "set_controls": Command((("u", "array"),), "control", True, "nothing; takes the knobs over", _S("set_controls"), quick=True),
+    "controls": Command((), "control", False, "control knobs as the device reports them", _S("controls"), quick=True),
+    "nudge": Command((("targets", "array"), ("beta", "number")), "control", True, "nothing", _S("nudge"), quick=True),
+    "release": Command((), "control", False, "nothing", _S("release"), quick=True),
     "advance": Command((("seconds", "number?"),), "control", True, "a readout", _S("advance")),
     "read": Command((), "control", False, "a readout after the shortest tick", _S("read")),
     # loops
     "hold": Command((("theta", "array?"),), "control", True, "a hold report; then the loop goes on holding", _S("hold")),
     "settle": Command((), "control", True, "a settle report", _S("settle")),
-    "parameters": Command((), "control", False, "theta", _S("parameters")),
+    "parameters": Command((), "control", False, "theta", _S("parameters"), quick=True),
     "configure": Command(
         (("homeostasis", "mapping?"), ("settling", "mapping?"), ("traces", "switch?"), ("then", "text?")),
         "control", False, "nothing", _V("configure"),

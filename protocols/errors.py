@@ -8,6 +8,7 @@ ProtocolError
 ├── SessionError           the owner of the device refuses or is gone
 │   ├── NotAllowedError    the command is not allowed in this state, or without the control token
 │   ├── FrozenError        the session froze the device; says why
+│   │   └── LateError      because this client was late: continue, and do the sample again
 │   └── SessionLostError   the session no longer answers; the state of the rig is unknown
 ├── CapabilityError        a protocol asks for an ability this device does not have
 ├── HoldError              homeostasis could not hold theta and the experiment says not to go on without
@@ -80,6 +81,10 @@ class NotAllowedError(SessionError):
 
 class FrozenError(SessionError):
     """The session froze the device; the message says why. May be retried after `continue`."""
+
+
+class LateError(FrozenError):
+    """The session froze the device because this client was not heard in time. Continue, and do the sample again."""
 
 
 class SessionLostError(SessionError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +27,16 @@ from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
 Array = NDArray[Any]
 #: Shortest time between two writes of the file: while a loop moves the knobs, and when the state or the nudge changed.
 EVERY_S, CHANGED_S = 0.2, 0.02
+#: So many knobs are told by name.
+SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class LostSession:
     """A session that ended without anyone bringing its device to a stated end.
 
-    `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`.
+    `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`;
+    `names` are those of the first few.
     """
 
     address: str
@@ -58,17 +61,22 @@ class LostSession:
     def _knobs(self) -> str:
         if self.u is None:
             return "no control knob"
-        shown = ", ".join(f"{name} = {value:.6g} {self.unit}" for name, value in zip(self.names[:4], self.u[:4], strict=False))
-        return shown if len(self.u) <= 4 else f"{shown} and {len(self.u) - 4} more ({self.u.min():.4g} to {self.u.max():.4g})"
+        shown = ", ".join(f"{name} = {value:.6g} {self.unit}" for name, value in zip(self.names, self.u[:SHOWN], strict=False))
+        return (
+            shown
+            if len(self.u) <= SHOWN
+            else f"{shown} and {len(self.u) - SHOWN} more ({self.u.min():.4g} to {self.u.max():.4g})"
+        )
 
 
 class LastCommands:
     """The file of one address, kept up to date by the session that owns it."""
 
-    def __init__(self, address: str, device: str, names: tuple[str, ...], unit: str, folder: Path) -> None:
+    def __init__(self, address: str, device: str, names: Sequence[str], unit: str, folder: Path) -> None:
         self._path = _path(address)
         self._fixed: dict[str, Any] = {
-            "address": address, "device": device, "names": list(names), "unit": unit, "folder": str(folder), "pid": os.getpid(),
+            "address": address, "device": device, "names": list(names[:SHOWN]), "unit": unit, "folder": str(folder),
+            "pid": os.getpid(),
         }  # fmt: skip
         self._written = -np.inf
         self._said: tuple[Any, ...] = ()
@@ -92,9 +100,14 @@ class LastCommands:
         new.replace(self._path)
 
 
-def lost_session(address: str) -> LostSession | None:
-    """Get what the last session of an address left behind, if it was lost and nobody has seen to it since."""
-    return _lost(_path(address))
+def lost_session(address: str, held: bool = False) -> LostSession | None:
+    """Get what the last session of an address left behind, if it was lost and nobody has seen to it since.
+
+    Args:
+        address: the device's.
+        held: we hold the lease ourselves, so it does not tell of a living session.
+    """
+    return _lost(_path(address), held)
 
 
 def lost_sessions() -> list[LostSession]:
@@ -157,7 +170,7 @@ def _tree(path: Path) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def _lost(path: Path) -> LostSession | None:
+def _lost(path: Path, held: bool = False) -> LostSession | None:
     tree = _tree(path)
     if tree is None or tree.get("ended", True):
         return None
@@ -168,4 +181,4 @@ def _lost(path: Path) -> LostSession | None:
         )  # fmt: skip
     except (KeyError, TypeError):
         return None
-    return None if holder_of(lost.address) is not None else lost
+    return lost if held or holder_of(lost.address) is None else None

@@ -17,7 +17,7 @@ from aeqlab.backends.wire import pack
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, below, proof, receive, same
 
 if TYPE_CHECKING:
-    from aeqlab.protocols.server import SessionServer
+    from aeqlab.protocols.clients import Clients, Host
 
 #: An answer larger than this is sent by a thread of its own, so that a client that does not read never holds up the device.
 INLINE = 48 * 1024
@@ -36,8 +36,8 @@ class Peer:
         seen: number of the next event it was not told yet.
     """
 
-    def __init__(self, server: SessionServer, connection: Connection[Any, Any]) -> None:
-        self.server = server
+    def __init__(self, clients: Clients, host: Host, connection: Connection[Any, Any]) -> None:
+        self._clients, self._host = clients, host
         self.name = "a stranger"
         self.keyed = False
         self.greeted = False
@@ -81,7 +81,7 @@ class Peer:
                 message = receive(self._connection, LARGE if self.keyed else SMALL)
                 self.heard = time.monotonic()
                 if "beat" not in message:
-                    self.server.asked(self, message)
+                    self._host.asked(self, message)
         except WireError as exc:
             why = str(exc)
             with contextlib.suppress(WireError):
@@ -89,7 +89,7 @@ class Peer:
         except (OSError, EOFError) as exc:
             why = str(exc)
         finally:
-            self.server.left(self, why)
+            self._clients.left(self, why)
             self.drop()
             self._sock.close()
             self._connection.close()
@@ -108,13 +108,13 @@ class Peer:
             raise WireError("a greeting tells a name and a nonce")
         nonces = f"{mine}:{theirs}"
         if said is not None:
-            if not isinstance(said, str) or not same(said, proof(self.server.key, "client", nonces)):
+            if not isinstance(said, str) or not same(said, proof(self._host.key, "client", nonces)):
                 raise WireError("the key is not that of this session. It lies in the state folder of the user who started it.")
             self.keyed = True
         self.name = "".join(c if c.isprintable() else "?" for c in name) or "a client"
         self.wants_control = self.keyed and hello.get("control") is True
         self.greeted = True
         self.heard = time.monotonic()
-        welcome = self.server.joined(self)
-        welcome["proof"] = proof(self.server.key, "session", nonces) if self.keyed else None
+        welcome = self._clients.joined(self)
+        welcome["proof"] = proof(self._host.key, "session", nonces) if self.keyed else None
         self.send(welcome)

@@ -3,27 +3,25 @@
 Every client has a thread that listens. What it asks goes to the owner thread, which alone calls the device; urgent
 commands (freeze, make safe) go first and end a running loop at its next tick. While nothing is asked, the owner goes on holding
 and reading if the device runs on the wall clock; in virtual time nothing moves between commands.
-
-The client with the token must be heard. If its connection ends without a word, or if it is silent for longer than 0.15 s while
-the nudge is on (2 s otherwise; on the wall clock only), the nudge is dropped at once and the device frozen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 import time
 from collections import deque
-from multiprocessing.connection import Listener
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from numpy.typing import NDArray
+
 from aeqlab.backends.device import Clock, Device, SafetyReport
 from aeqlab.backends.errors import BackendError, WireError
+from aeqlab.protocols.clients import Clients
 from aeqlab.protocols.commands import COMMANDS, Command, checked
-from aeqlab.protocols.errors import AbortRequested, FrozenError, NotAllowedError, ProtocolError, SessionError
+from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, ProtocolError, SessionError
 from aeqlab.protocols.forms import to_tree
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.limits import SessionLimits, limited
@@ -33,14 +31,11 @@ from aeqlab.protocols.session import Session
 from aeqlab.protocols.session_record import SessionRecord
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
 
+Array = NDArray[Any]
 log = logging.getLogger(__name__)
 
-#: How long the controlling client may be silent while the nudge is on, and otherwise, in seconds.
-SILENCE_NUDGED_S, SILENCE_S = 0.15, 2.0
 #: How often the owner ticks while nothing is asked, and how soon after the last command it begins, in seconds.
 IDLE_S = 0.02
-#: A client that has not greeted within this time is dropped; and at most so many are connected.
-GREETING_S, MOST_CLIENTS = 5.0, 64
 ENDS = ("freeze", "safe", "hold")
 
 
@@ -79,7 +74,6 @@ class SessionServer:
         self.device = limited(device, limits)
         self.session = Session(self.device, homeostasis=homeostasis, settling=settling, who="session")
         self.session.point_interrupt = self._point
-        self.with_client = with_client
         self.then = then
         self.alive = time.monotonic()  # when the owner thread last showed that it is not hung
         self.patience_s = 0.0  # how much longer than usual it may be busy now
@@ -88,28 +82,19 @@ class SessionServer:
         self._wall = self.session.info.clock is Clock.WALL
         self._jobs: SimpleQueue[tuple[Peer, int, str, list[Any]] | None] = SimpleQueue()
         self._urgent: deque[tuple[Peer | None, int, str, list[Any]]] = deque()
-        self._peers: list[Peer] = []
-        self._peers_lock = threading.Lock()
-        self._control: Peer | None = None
         self._current: tuple[Peer | None, int] = (None, 0)  # who asked what the owner does now
         self._abort: tuple[Peer | None, int, str] | None = None
         self._noted = 0.0
-        self._silent = False  # the present silence was acted upon
         self._ending = threading.Event()
         self._events: deque[tuple[int, SessionEvent]] = deque(maxlen=2000)
         self._next_event = 0
-        self._listener = Listener(("127.0.0.1", port), family="AF_INET", backlog=16)
-        self.port: int = self._listener.address[1]
+        self.clients = Clients(self, with_client=with_client, port=port)
+        self.port = self.clients.port
 
     # life
     def serve(self) -> None:
         """Serve until the end: the thread that calls this owns the device. Leaves it as declared and lets it go."""
-        threads = [
-            threading.Thread(target=self._accept, name="accept", daemon=True),
-            threading.Thread(target=self._watch, name="watch", daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        self.clients.start()
         try:
             while not self._ending.is_set():
                 self.alive = time.monotonic()
@@ -126,16 +111,36 @@ class SessionServer:
 
     def request_end(self, reason: str) -> None:
         """Ask for the end, from any thread or a signal handler: a running loop leaves at its next tick."""
-        self._put_urgent(None, "end", [reason, None])
+        self._put_urgent("end", [reason, None])
+
+    def freeze_soon(self, reason: str, late: bool) -> None:
+        """Freeze at the next tick, from any thread; `late`: because the controlling client was not heard in time."""
+        self._put_urgent("freeze", [reason, late])
 
     def say(self, kind: str, text: str, who: str = "session") -> None:
         """Note an event, from any thread."""
         self.session.events.append(SessionEvent(time.time(), kind, text, who))
         self._jobs.put(None)
 
-    def stand_unknown(self, reason: str) -> None:
+    def stand_unknown(self, reason: str, setpoints: Array | None) -> None:
         """Begin in UNKNOWN, because the last owner died: nothing moves before someone makes safe or continues."""
+        self.device.setpoints = setpoints
         self.session.stand_unknown(reason)
+
+    @property
+    def standing(self) -> tuple[SessionState, float]:
+        """Get the state and the nudge, quickly."""
+        return self.session.standing
+
+    @property
+    def next_event(self) -> int:
+        """Get the number of the next event."""
+        return self._next_event
+
+    @property
+    def on_wall_clock(self) -> bool:
+        """Whether the device runs on the wall clock."""
+        return self._wall
 
     # what the clients' threads call
     def asked(self, peer: Peer, message: dict[str, Any]) -> None:
@@ -158,49 +163,31 @@ class SessionServer:
         if command.urgent:
             self._urgent.append((peer, number, name, values))
             self._jobs.put(None)
-        else:
+        elif not (command.quick and self._quickly(peer, number, command, values)):
             peer.number = number
             self._jobs.put((peer, number, name, values))
 
-    def joined(self, peer: Peer) -> dict[str, Any]:
-        """Welcome a client; the first that wants the control token and finds it free gets it."""
-        with self._peers_lock:
-            if len(self._peers) > MOST_CLIENTS:
-                raise WireError(f"{MOST_CLIENTS} clients are connected; no more are taken")
-            if peer.wants_control and self._control is None:
-                self._control, self._silent = peer, False
-            control = self._control
-        peer.seen = self._next_event
-        if peer.keyed:
-            self.say("client", f"{peer.name} connected" + (" and controls" if control is peer else ""), peer.name)
-        welcome: dict[str, Any] = {"welcome": peer.name, "control": control is peer, "by": control.name if control else ""}
-        if peer.keyed:
-            welcome["device"] = self.describe(peer)
-        return welcome
-
-    def left(self, peer: Peer, why: str) -> None:
-        """Note that a connection ended; if it was the controlling client's and it did not say goodbye, freeze."""
-        with self._peers_lock:
-            if peer in self._peers:
-                self._peers.remove(peer)
-            controlled = self._control is peer
-            if controlled:
-                self._control = None
-            last = self.with_client and peer.keyed and not any(p.keyed for p in self._peers)
-        if controlled and not peer.gone:
-            self._put_urgent(None, "freeze", [f"its client {peer.name} is gone without a word" + (f" ({why})" if why else "")])
-        elif peer.greeted and peer.keyed:
-            self.say("client", f"{peer.name} left", peer.name)
-        if last and not self._ending.is_set():
-            self._put_urgent(None, "end", ["its client left, and it was to live only as long", None])
+    def _quickly(self, peer: Peer, number: int, command: Command, values: list[Any]) -> bool:
+        """Do what only stages in the client's own thread, if the device is free and nothing urgent waits."""
+        session = self.session
+        if self._urgent or not session.lock.acquire(blocking=False):
+            return False
+        try:
+            session.who = peer.name
+            result = command.run(self, peer, *values)
+        except (BackendError, ProtocolError) as exc:
+            self._refuse(peer, number, exc)
+        else:
+            self._answer(peer, number, result)
+        finally:
+            session.lock.release()
+        return True
 
     # commands that concern more than the device
     def status(self, peer: Peer | None = None) -> SessionStatus:
         """Get where the session stands; never waits."""
-        with self._peers_lock:
-            names = tuple(p.name for p in self._peers if p.greeted)
-            control = self._control.name if self._control else ""
-        return self.session.status(control=control, clients=names)
+        control = self.clients.control
+        return self.session.status(control=control.name if control else "", clients=self.clients.names())
 
     def describe(self, peer: Peer) -> dict[str, Any]:
         """Get the device's description and abilities."""
@@ -239,9 +226,9 @@ class SessionServer:
             self.session.traces = traces
         self.then = then or self.then
 
-    def freeze(self, peer: Peer | None, reason: str) -> None:
+    def freeze(self, peer: Peer | None, reason: str, late: bool = False) -> None:
         """Freeze the device."""
-        self.session.freeze(reason)
+        self.session.freeze(reason, late)
 
     def make_safe(self, peer: Peer | None, reason: str) -> SafetyReport:
         """Make the device safe. A ramp takes its time, and nobody may take it for a hang."""
@@ -255,38 +242,33 @@ class SessionServer:
 
     def abort(self, peer: Peer, reason: str) -> None:
         """End the controlling client's running command at its next tick; one that ended already is left alone."""
-        target = self._control
+        target = self.clients.control
         if target is not None:
             self._abort = (target, target.number, f"{peer.name}: {reason}")
 
     def take_control(self, peer: Peer) -> str:
         """Give the token to a client; whoever held it is told so, and a nudge that is on is taken away."""
-        with self._peers_lock:
-            before, self._control, self._silent = self._control, peer, False
-        if before is peer:
-            return peer.name
-        if before is not None:
-            if self.session.status().beta:
-                self.session.freeze(f"{peer.name} took control from {before.name} while the nudge was on")
-            self.say("control", f"{peer.name} took control from {before.name}", peer.name)
-        return before.name if before is not None else ""
+        before = self.clients.take(peer)
+        if before is None or before is peer:
+            return peer.name if before is peer else ""
+        if self.session.standing[1]:
+            self.session.freeze(f"{peer.name} took control from {before.name} while the nudge was on")
+        self.say("control", f"{peer.name} took control from {before.name}", peer.name)
+        return before.name
 
     def give_control(self, peer: Peer) -> None:
         """Give the token back; a nudge that is on is taken away."""
-        if self.session.status().beta:
+        if self.session.standing[1]:
             self.session.freeze(f"{peer.name} gave control back while the nudge was on")
-        with self._peers_lock:
-            if self._control is peer:
-                self._control = None
+        self.clients.give(peer)
         self.say("control", f"{peer.name} gave control back", peer.name)
 
     def bye(self, peer: Peer) -> None:
         """Let a client go that says goodbye."""
-        if self._control is peer:
-            if self.session.status().beta:
+        if self.clients.control is peer:
+            if self.session.standing[1]:
                 self.session.freeze(f"{peer.name} left while the nudge was on")
-            with self._peers_lock:
-                self._control = None
+            self.clients.give(peer)
         peer.gone = True
 
     def end(self, peer: Peer | None, reason: str, then: str | None = None) -> SafetyReport | None:
@@ -337,7 +319,8 @@ class SessionServer:
             name, values = self._urgent[0][2:]
             if name == "take_control":
                 raise NotAllowedError(f"{self.session.info.name}: the loop was left because control was taken by another client")
-            raise FrozenError(f"{self.session.info.name} is frozen: {values[0]}. Continue to go on.")
+            kind = LateError if values[1:] == [True] else FrozenError
+            raise kind(f"{self.session.info.name} is frozen: {values[0]}. Continue to go on.")
         if self._abort is not None and self._abort[:2] == self._current:
             raise AbortRequested(self._abort[2])
 
@@ -415,28 +398,18 @@ class SessionServer:
         if self._last is not None and state is not SessionState.UNKNOWN:
             with contextlib.suppress(OSError):
                 self._last.end(str(state), self.device.setpoints)
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1.0).close()  # wakes the thread that accepts
-        self._listener.close()
-        with self._peers_lock:
-            peers = list(self._peers)
-        for peer in peers:
-            peer.drop()
-        for peer in peers:
-            peer.thread.join(2.0)
+        self.clients.stop()
         self.session.close()
 
     # inside
     def _may(self, peer: Peer, command: Command, name: str) -> None:
         if command.who != "anyone" and not peer.keyed:
             raise NotAllowedError(f"{name}: only clients of the user who started the session may ask for it")
-        if command.who == "control" and self._control is not peer:
-            control = self._control
-            held = f"{control.name} holds it" if control is not None else "nobody holds it"
-            raise NotAllowedError(f"{name}: the control token is needed, and {held}. Take control first.")
+        if command.who == "control":
+            self.clients.check_control(peer, name)
 
-    def _put_urgent(self, peer: Peer | None, name: str, values: list[Any]) -> None:
-        self._urgent.append((peer, 0, name, values))
+    def _put_urgent(self, name: str, values: list[Any]) -> None:
+        self._urgent.append((None, 0, name, values))
         self._jobs.put(None)
 
     def _answer(self, peer: Peer, number: int, result: Any) -> None:
@@ -458,47 +431,3 @@ class SessionServer:
     def _unseen(self, peer: Peer) -> list[Any]:
         since, peer.seen = peer.seen, self._next_event
         return [to_tree(event) for number, event in list(self._events) if number >= since]
-
-    def _accept(self) -> None:
-        while not self._ending.is_set():
-            try:
-                connection = self._listener.accept()
-            except OSError:
-                if self._ending.is_set():
-                    return
-                time.sleep(0.05)  # out of file handles: others will be closed
-                continue
-            if len(self._peers) >= 2 * MOST_CLIENTS:
-                connection.close()
-                continue
-            try:
-                peer = Peer(self, connection)
-            except OSError:
-                connection.close()
-                continue
-            with self._peers_lock:
-                self._peers.append(peer)
-            peer.thread.start()
-
-    def _watch(self) -> None:
-        """Watch the clients: the controlling one must be heard, and each must greet in time."""
-        while not self._ending.is_set():
-            nudged = self.session.status().beta != 0.0
-            limit = SILENCE_NUDGED_S if nudged else SILENCE_S
-            control = self._control
-            pause = 0.25
-            if self._wall and control is not None:
-                before = time.monotonic()
-                silent = before - control.heard
-                if silent < limit:
-                    self._silent = False
-                    pause = min(pause, 0.02, limit - silent + 0.001)
-                elif not self._silent and self.session.status().state not in STANDING:
-                    self._silent = True
-                    what = "while the nudge was on" if nudged else "though it controls"
-                    self._put_urgent(None, "freeze", [f"its client {control.name} was silent for {silent:.2f} s {what}"])
-            with self._peers_lock:
-                late = [p for p in self._peers if not p.greeted and time.monotonic() - p.heard > GREETING_S]
-            for peer in late:
-                peer.drop()
-            self._ending.wait(pause if control is not None and self._wall else 0.25)

@@ -30,7 +30,7 @@ from aeqlab.backends.device import (
 )
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.protocols.controllers import make_controller
-from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, NotAllowedError, SessionLostError
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, settle
@@ -62,14 +62,14 @@ class _Command:
         self.session = session
 
     def __enter__(self) -> None:
-        self.session._lock.acquire()
+        self.session.lock.acquire()
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         try:
             if isinstance(exc, DeviceLostError):
                 self.session._lost(exc)
         finally:
-            self.session._lock.release()
+            self.session.lock.release()
 
 
 class Session:
@@ -99,10 +99,11 @@ class Session:
         self._homeostasis = homeostasis if homeostasis is not None else HomeostasisSettings()
         self._settling = settling if settling is not None else SettlingSettings()
         self._controller = make_controller(self._homeostasis, self._info)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  #: held by whoever calls the device
         self._command = _Command(self)
         self._state = SessionState.IDLE
         self._reason = ""
+        self._late = False
         self._knobs = "nobody"
         self._target: Array | None = None
         self._beta = 0.0
@@ -135,9 +136,9 @@ class Session:
         )
 
     @property
-    def standing(self) -> tuple[str, float]:
+    def standing(self) -> tuple[SessionState, float]:
         """Get the state and the nudge, quickly."""
-        return self._state.value, self._beta
+        return self._state, self._beta
 
     @property
     def last_readout(self) -> Readout | None:
@@ -252,7 +253,7 @@ class Session:
 
     def stand_unknown(self, reason: str) -> None:
         """Begin in UNKNOWN, because the last owner died: nothing moves before someone makes safe or continues."""
-        with self._lock:
+        with self.lock:
             self._stand(SessionState.UNKNOWN, reason)
 
     def settle(self) -> SettleReport:
@@ -282,8 +283,12 @@ class Session:
             raise NotAllowedError(f"{self._info.name}: theta was not read yet. Present an input and let time pass first.")
 
     # safety
-    def freeze(self, reason: str) -> None:
+    def freeze(self, reason: str, late: bool = False) -> None:
         """Take the nudge off, freeze the knobs, stop the loops, from any thread; every moving call is refused until `continue_`.
+
+        Args:
+            reason: told in every refusal.
+            late: the client was not heard in time; it is refused with `LateError`, so that it knows that it may go on.
 
         Raises:
             SessionLostError: the device does not answer; the message says what was last commanded.
@@ -296,6 +301,7 @@ class Session:
                 raise SessionLostError(self._reason) from exc
             if self._state is not SessionState.SAFE:
                 self._stand(SessionState.FROZEN, reason)
+                self._late = late
 
     def make_safe(self, reason: str) -> SafetyReport:
         """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread."""
@@ -320,7 +326,7 @@ class Session:
         with self._command:
             if self._state in STANDING:
                 self._say("continue", f"{self.who} goes on after {self._state}: {self._reason}")
-                self._state, self._reason = SessionState.IDLE, ""
+                self._state, self._reason, self._late = SessionState.IDLE, "", False
 
     def abort(self, reason: str = "abort was asked for") -> None:
         """Ask a running loop, from another thread, to leave at its next tick with `AbortRequested`; nothing where none runs."""
@@ -375,7 +381,7 @@ class Session:
 
     def close(self) -> None:
         """Let the device go, as it is. May be called twice."""
-        with self._lock:
+        with self.lock:
             self.device.close()
 
     def __enter__(self) -> Session:
@@ -389,7 +395,7 @@ class Session:
     def _stopped(self, reason: str) -> Iterator[None]:
         """Wait for the lock with every loop told to leave for it; what was driven is driven no more."""
         self._freezing.append(reason)
-        with self._lock:
+        with self.lock:
             self._freezing.remove(reason)
             self._abort = None
             self._beta = 0.0
@@ -398,7 +404,9 @@ class Session:
 
     def _check(self, what: str) -> None:
         if self._state in STANDING:
-            raise FrozenError(f"{self._info.name} is {self._state}, so it may not {what}: {self._reason}. Continue to go on.")
+            raise (LateError if self._late else FrozenError)(
+                f"{self._info.name} is {self._state}, so it may not {what}: {self._reason}. Continue to go on."
+            )
 
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request."""
@@ -448,7 +456,7 @@ class Session:
             self._state = SessionState.IDLE
 
     def _stand(self, state: SessionState, reason: str) -> None:
-        self._state, self._reason = state, reason
+        self._state, self._reason, self._late = state, reason, False
         self._say(str(state), reason)
 
     def _lost(self, exc: BaseException) -> None:

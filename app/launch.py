@@ -1,0 +1,145 @@
+"""Start the processes of a session: the emulated hardware if there is any, the guardian (this process), the session.
+
+    python -m aeqlab.app.launch session --file FILE [--folder FOLDER]
+
+FILE is a session file (JSON, see `protocols/session_file.py`) or an experiment (YAML), whose device is served. The other two
+words, `serve` and `guard`, are what these processes start each other with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from aeqlab.app.guardian import Guardian, guard_other, switch_off
+from aeqlab.backends.errors import BackendError, DeviceLostError
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.errors import ProtocolError, SessionError
+from aeqlab.protocols.lease import holder_of, slug, state_folder
+from aeqlab.protocols.lost import forget
+from aeqlab.protocols.session_file import SessionFile
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start a session, or one of its processes; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m aeqlab.app.launch", description="Start the processes of a session.")
+    words = parser.add_subparsers(dest="word", required=True)
+    session = words.add_parser("session", help="start a session and guard it")
+    session.add_argument("--file", type=Path, required=True, help="session file (JSON) or experiment (YAML)")
+    session.add_argument("--folder", type=Path, help="session folder; left out: a new one in the user's state folder")
+    for word, help_ in (("serve", "be the session"), ("guard", "guard a session that lost its guardian")):
+        part = words.add_parser(word, help=help_)
+        part.add_argument("--folder", type=Path, required=True)
+        part.add_argument("--pid", type=int, required=True)
+    options = parser.parse_args(argv)
+    if options.word == "serve":
+        from aeqlab.app.serving import serve
+
+        return serve(options.folder, options.pid)
+    if options.word == "guard":
+        return guard_other(options.folder, options.pid)
+    return run_session(options.file, options.folder)
+
+
+def run_session(path: Path, folder: Path | None = None) -> int:
+    """Start a session and guard it until it ends.
+
+    Args:
+        path: session file or experiment file.
+        folder: session folder; None for a new one in the user's state folder.
+    Returns:
+        0 after a clean end, 1 after a death that was made safe, 2 if it could not start, 3 if the state is unknown.
+    """
+    if folder is None:
+        folder = state_folder() / "sessions" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        prepare(read(path), path, folder)
+    except (ProtocolError, BackendError, OSError) as exc:
+        print(exc, file=sys.stderr)
+        (folder / "failed.txt").write_text(f"{exc}\n", encoding="utf-8")
+        return 2
+    command = [sys.executable, "-m", "aeqlab.app.launch", "serve", "--folder", str(folder), "--pid", str(os.getpid())]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    assert child.stdin is not None
+    assert child.stdout is not None
+
+    def kill() -> None:
+        child.kill()
+        child.wait()
+
+    guardian = Guardian(folder, child.stdout, child.stdin, kill)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(guardian, "ending", True))
+    if guardian.watch():
+        code = child.wait()
+        switch_off(folder)
+        return code
+    return 1 if guardian.make_safe() else 3
+
+
+def read(path: Path) -> SessionFile:
+    """Read a session file, or the device and loops of an experiment.
+
+    Raises:
+        FileErrors, SessionError: it has mistakes, all of them listed.
+    """
+    if path.suffix == ".json" or path.is_dir():
+        return SessionFile.read(path)
+    from aeqlab.protocols.experiment import load_experiment
+
+    loaded = load_experiment(path)
+    asked = loaded.experiment
+    return SessionFile(
+        device=asked.device,
+        seed=asked.seed,
+        base=loaded.base.resolve(),
+        name=asked.name,
+        homeostasis=asked.homeostasis,
+        settling=asked.settling,
+    )
+
+
+def prepare(file: SessionFile, path: Path, folder: Path) -> None:
+    """Find or start the hardware, and write the session file into the folder.
+
+    Raises:
+        SessionError: another session owns the address; the message names its holder.
+    """
+    ours, plant = False, file.plant
+    if isinstance(file.device, SlowSettings):
+        if file.device.address is not None:
+            plant = (file.base / file.device.address).resolve()
+        elif plant is None:
+            plant = folder / "device" if file.with_client else state_folder() / "devices" / slug(str(path.resolve()))
+    address = file.address or (str(plant) if plant is not None else f"session:{folder}")
+    held = holder_of(address)
+    if held is not None:
+        raise SessionError(f"{address} belongs to another: {held.sentence()}. Attach to that session, or end it first.")
+    if isinstance(file.device, SlowSettings) and file.device.address is None and plant is not None:
+        _switch_on(file, file.device, plant, address)
+        ours = True
+    file.changed(plant=plant, address=address, switch_off=ours).write(folder)
+
+
+def _switch_on(file: SessionFile, settings: SlowSettings, plant: Path, address: str) -> None:
+    """Start the emulated hardware, if it does not run already. What was last commanded to hardware that is gone means nothing."""
+    from aeqlab.backends.plant_link import plant_status, start_plant
+
+    try:
+        if plant_status(plant)["answers"]:
+            return
+    except DeviceLostError:
+        pass
+    forget(address)
+    start_plant(settings, seed=file.seed, base=file.base, folder=plant)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

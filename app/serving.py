@@ -1,0 +1,85 @@
+"""The session process: takes the lease, opens the device, serves it, and leaves it as declared. Imports no torch and no Qt."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import IO
+
+from aeqlab.app.guardian_link import GuardianLink
+from aeqlab.backends.errors import BackendError
+from aeqlab.protocols.client import FoundSession
+from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.lease import acquire
+from aeqlab.protocols.lost import LastCommands, lost_session
+from aeqlab.protocols.server import SessionServer
+from aeqlab.protocols.session_file import SessionFile
+from aeqlab.protocols.session_record import SessionRecord
+
+
+def serve(folder: Path, guardian_pid: int) -> int:
+    """Serve the session of a folder until it ends; returns the exit code. Standard input and output are the guardian's pipes."""
+    from_guardian, to_guardian = _pipes()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    failed = folder / "failed.txt"
+    try:
+        file = SessionFile.read(folder)
+        lease = acquire(file.address, str(folder))
+    except (ProtocolError, OSError) as exc:
+        return _give_up(failed, str(exc), to_guardian)
+    with lease:
+        try:
+            lost = lost_session(file.address, held=True)
+            device = file.open()
+        except (BackendError, ProtocolError, OSError) as exc:
+            return _give_up(failed, str(exc), to_guardian)
+        controls = device.info.controls
+        key = secrets.token_bytes(32)
+        server = SessionServer(
+            device,
+            key=key,
+            homeostasis=file.homeostasis,
+            settling=file.settling,
+            limits=file.limits,
+            record=SessionRecord(folder),
+            last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),
+            with_client=file.with_client,
+            then=file.then,
+        )
+        if lost is not None:
+            server.stand_unknown(lost.sentence(), lost.u)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: server.request_end("a signal asked for it"))
+        link = GuardianLink(server, folder, guardian_pid, from_guardian, to_guardian)
+        link.start()
+        found = FoundSession(file.address, device.info.name, file.name, os.getpid(), str(folder), server.port, key.hex())
+        found.write()
+        try:
+            server.serve()
+        finally:
+            found.remove()
+            link.bye()
+    return 0
+
+
+def _pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Get the guardian's pipes away from standard input and output, where a stray print would speak to it."""
+    reader, writer = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    return reader, writer
+
+
+def _give_up(failed: Path, why: str, to_guardian: IO[bytes]) -> int:
+    try:
+        failed.write_text(why + "\n", encoding="utf-8")
+    except OSError:
+        print(why, file=sys.stderr)
+    to_guardian.write(b"q")
+    return 2

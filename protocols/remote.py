@@ -1,0 +1,374 @@
+"""A device at a distance: `SessionClient` offers what `Session` offers, over the local socket of the session that owns it.
+
+One call is one exchange. A small thread lets the session hear that this process lives: every 35 ms while the nudge is on. If
+the session ever froze because this client was late, the next moving call raises `FrozenError`; call `continue_`, and do the
+sample again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.backends import errors as backend_errors
+from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
+from aeqlab.backends.errors import BackendError, WireError
+from aeqlab.backends.wire import pack, unpack
+from aeqlab.protocols import errors as protocol_errors
+from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
+from aeqlab.protocols.forms import from_tree, to_tree
+from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, connect, proof, receive, same, send
+from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
+from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.status import SessionEvent, SessionStatus
+
+Array = NDArray[Any]
+
+#: How often the session hears of this client while the nudge is on, and otherwise, in seconds.
+BEAT_NUDGED_S, BEAT_S = 0.035, 0.5
+#: While an answer is awaited: how often `point_interrupt` is called, and after how long a silence the session counts as lost.
+LOOK_S, LOST_S = 0.03, 15.0
+_ERRORS: dict[str, type[Exception]] = {
+    name: value
+    for module in (backend_errors, protocol_errors)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, (BackendError, ProtocolError))
+}
+_ERRORS["ValueError"] = ValueError
+
+
+class SessionClient:
+    """An `Operator` at a distance.
+
+    Args:
+        port, key: where the session listens and the secret that proves who we are (None: only freeze and make safe).
+        name: what we are called in the session's events, such as the run's folder.
+        control: ask for the control token; without it this client only watches. It is given if nobody holds it.
+    Raises:
+        SessionLostError: nobody answers there.
+        NotAllowedError: the session refuses; the message says why.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        key: bytes | None,
+        *,
+        name: str = "a client",
+        control: bool = True,
+        host: str = "127.0.0.1",
+    ) -> None:
+        self.point_interrupt: Callable[[], None] | None = None  #: called while a loop runs; raises to leave it
+        self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened in the session, oldest first
+        self.folder: Path | None = None  #: the session's folder, where known
+        self.on_close: Callable[[SessionClient], None] | None = None  #: called once after `close`
+        self.who = f"{name} (process {os.getpid()})"
+        self._port = port
+        self._number = 0
+        self._closed = False
+        self._lost = ""
+        self._beta = 0.0
+        self._calling = threading.Lock()  # one exchange at a time
+        self._sending = threading.Lock()  # one message at a time: calls and beats
+        self._selector = selectors.DefaultSelector()
+        try:
+            self._connection, self._sock = connect(host, port)
+            welcome = self._greet(key, control)
+        except (OSError, EOFError, WireError) as exc:
+            raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
+        self._selector.register(self._sock, selectors.EVENT_READ)
+        self.controls_device = bool(welcome["control"])  #: whether the control token was free and is ours
+        self.control_by = str(welcome["by"])  #: who holds it
+        described = welcome.get("device")
+        self._info: DeviceInfo | None = from_tree(described["info"]) if described else None
+        self._abilities: frozenset[str] = frozenset(described["abilities"]) if described else frozenset()
+        self._faster = threading.Event()
+        if self._info is not None and self._info.clock is Clock.WALL and control:
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    # describe
+    @property
+    def info(self) -> DeviceInfo:
+        """Get what the device says of itself."""
+        if self._info is None:
+            raise NotAllowedError("only clients of the user who started the session may see the device.")
+        return self._info
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """Get the names of the device's capability interfaces."""
+        return self._abilities
+
+    def status(self) -> SessionStatus:
+        """Get where the session stands, also while a loop of another client runs."""
+        status: SessionStatus = self._call("status")
+        return status
+
+    def last(self) -> tuple[Readout | None, Array | None]:
+        """Get the last readout and the control knobs as last commanded, without time passing."""
+        last = self._call("last")
+        return last["readout"], last["setpoints"]
+
+    def log(self, since: int = 0) -> tuple[list[SessionEvent], int]:
+        """Get the session's events from a number on, and the number of the next."""
+        answer = self._call("log", since)
+        return answer["events"], answer["next"]
+
+    def configure(
+        self,
+        *,
+        homeostasis: HomeostasisSettings | None = None,
+        settling: SettlingSettings | None = None,
+        traces: bool | None = None,
+        then: str | None = None,
+    ) -> None:
+        """Change the settings of the loops, whether traces are kept, how the device is left when the session ends."""
+        self._call(
+            "configure",
+            homeostasis.model_dump(mode="json") if homeostasis is not None else None,
+            settling.model_dump(mode="json") if settling is not None else None,
+            traces,
+            then,
+        )
+
+    # the four abilities
+    def present(self, inputs: Array) -> None:
+        """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
+        self._call("present", np.asarray(inputs))
+
+    def set_controls(self, u: Array) -> None:
+        """Set the control knobs by hand, shape (controls,); takes them over from a loop."""
+        self._call("set_controls", np.asarray(u))
+
+    def controls(self) -> Array:
+        """Get the control knobs as the device reports them, shape (controls,)."""
+        return np.asarray(self._call("controls"))
+
+    def nudge(self, targets: Array, beta: float) -> None:
+        """Add beta C(s, y) at the outputs. From here on the session must hear of this process every 0.15 s."""
+        self._beta = float(beta)
+        if self._beta:
+            self._faster.set()
+        self._call("nudge", np.asarray(targets), float(beta))
+
+    def release(self) -> None:
+        """Take the nudge away. Allowed in every state."""
+        self._call("release")
+        self._beta = 0.0
+
+    def advance(self, seconds: float | None = None) -> Readout:
+        """Let time pass, loops standing still, and read."""
+        readout: Readout = self._call("advance", seconds)
+        return readout
+
+    def read(self) -> Readout:
+        """Read, in every state: the shortest tick passes."""
+        readout: Readout = self._call("read")
+        return readout
+
+    # the loops
+    def hold(self, theta: Array | None = None) -> HoldReport:
+        """Run homeostasis in the session until theta, shape (parameters,), stands at its target."""
+        report: HoldReport = self._call("hold", None if theta is None else np.asarray(theta))
+        return report
+
+    def settle(self) -> SettleReport:
+        """Clamp the knobs where they are and let state and parameters come to rest."""
+        report: SettleReport = self._call("settle")
+        return report
+
+    def parameters(self) -> Array:
+        """Read theta, shape (parameters,): the last reading, or from inside a device that holds exactly."""
+        return np.asarray(self._call("parameters"))
+
+    # safety
+    def freeze(self, reason: str) -> None:
+        """Nudge off, knobs frozen, loops stopped; reading goes on. Needs no control token."""
+        self._call("freeze", reason)
+        self._beta = 0.0
+
+    def make_safe(self, reason: str) -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. Needs no control token."""
+        report: SafetyReport = self._call("make_safe", reason)
+        self._beta = 0.0
+        return report
+
+    def continue_(self) -> None:
+        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is."""
+        self._call("continue")
+
+    def abort(self, reason: str = "abort was asked for") -> None:
+        """End the controlling client's running loop at its next tick. From another thread, use another client."""
+        self._call("abort", reason)
+
+    # ownership
+    def take_control(self) -> str:
+        """Take the control token, visibly; returns who held it before."""
+        before = str(self._call("take_control"))
+        self.controls_device, self.control_by = True, self.who
+        return before
+
+    def give_control(self) -> None:
+        """Give the control token back; the session goes on holding."""
+        self._call("give_control")
+        self.controls_device, self.control_by = False, ""
+
+    def end_session(self, reason: str, then: str | None = None) -> SafetyReport | None:
+        """End the session itself, after bringing the device to its declared end (then: freeze, safe or hold)."""
+        report: SafetyReport | None = self._call("end", reason, then)
+        return report
+
+    # abilities by name, and the whole state
+    def device_call(self, name: str, *args: Any) -> Any:
+        """Call a method of a capability interface by name, such as `scale_coupling`."""
+        return self._call("device_call", name, list(args))
+
+    def state(self) -> dict[str, Any]:
+        """Get everything that decides the future, device and loop, as a tree for `wire.pack`."""
+        tree: dict[str, Any] = self._call("state")
+        return tree
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back that `state` gave."""
+        self._call("restore", state)
+        self._beta = float(state.get("beta", 0.0))
+
+    def last_traces(self) -> list[dict[str, Any]]:
+        """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
+        traces: list[dict[str, Any]] = self._call("last_traces")
+        return traces
+
+    def notice(self, kind: str, text: str) -> None:
+        """Add an event of our own, for whoever records them."""
+        self.events.append(SessionEvent(time.time(), kind, text, self.who))
+
+    def close(self) -> None:
+        """Say goodbye; the session goes on without us, unless it was started to live only as long. May be called twice."""
+        if self._closed:
+            return
+        if not self._lost:
+            with contextlib.suppress(SessionError, BackendError):
+                self._call("bye")
+        self._closed = True
+        self._faster.set()
+        self._selector.close()
+        self._sock.close()
+        self._connection.close()
+        if self.on_close is not None:
+            self.on_close(self)
+
+    def __enter__(self) -> SessionClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # inside
+    def _greet(self, key: bytes | None, control: bool) -> dict[str, Any]:
+        first = receive(self._connection, LARGE)
+        if first.get("program") != PROGRAM or first.get("protocol") != PROTOCOL:
+            raise NotAllowedError(
+                f"the session speaks {first.get('program')} {first.get('protocol')}, this aeqlab {PROGRAM} {PROTOCOL}. "
+                "Use one version."
+            )
+        mine = secrets.token_hex(16)
+        nonces = f"{first.get('nonce')}:{mine}"
+        said = proof(key, "client", nonces) if key is not None else None
+        hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
+        send(self._connection, hello)
+        welcome = receive(self._connection, LARGE)
+        if "refused" in welcome:
+            raise NotAllowedError(str(welcome["refused"]))
+        if key is not None and not same(str(welcome.get("proof")), proof(key, "session", nonces)):
+            raise NotAllowedError(f"what answers at port {self._port} does not know the session's key: it is another program.")
+        return welcome
+
+    def _call(self, name: str, *args: Any) -> Any:
+        message = [to_tree(arg) for arg in args]
+        with self._calling:
+            if self._closed or self._lost:
+                raise SessionLostError(self._lost or "this client is closed.")
+            self._number += 1
+            number = self._number
+            try:
+                self._send({"n": number, "c": name, "a": message})
+                answer = self._await(number)
+            except (OSError, EOFError, ValueError) as exc:
+                raise self._gone(f"the session is gone ({exc or type(exc).__name__})") from exc
+            except WireError as exc:
+                raise self._gone(f"the session's answer cannot be read ({exc})") from exc
+        if "e" in answer:
+            kind, text = answer["e"]
+            raise _ERRORS.get(kind, SessionError)(text)
+        return from_tree(answer["r"])
+
+    def _send(self, tree: dict[str, Any]) -> None:
+        message = pack(tree)
+        with self._sending:
+            self._connection.send_bytes(message)
+
+    def _await(self, number: int) -> dict[str, Any]:
+        """Wait for an answer; meanwhile call `point_interrupt`, and ask the session to abort if it raises."""
+        heard = asked = time.monotonic()
+        leaving: BaseException | None = None
+        while True:
+            try:
+                ready = self._selector.select(LOOK_S)
+                if not ready and self.point_interrupt is not None and leaving is None:
+                    self.point_interrupt()
+            except (OSError, ValueError):
+                raise
+            except BaseException as exc:  # Ctrl-C or a request to leave: the loop in the session must end first
+                ready, leaving = [], exc
+                self._number += 1
+                self._send({"n": self._number, "c": "abort", "a": [str(exc) or type(exc).__name__]})
+            if not ready:
+                now = time.monotonic()
+                if now - heard > LOST_S:
+                    raise leaving or EOFError("it has not answered for 15 s")
+                if now - asked > LOST_S / 3:  # is anybody there? The answer to this needs no device
+                    asked = now
+                    self._number += 1
+                    self._send({"n": self._number, "c": "status"})
+                continue
+            answer = unpack(self._connection.recv_bytes(LARGE))
+            heard = time.monotonic()
+            if not isinstance(answer, dict):
+                raise WireError("an answer is a mapping")
+            for event in answer.get("ev", ()):
+                self.events.append(from_tree(event))
+            if "refused" in answer:
+                raise WireError(str(answer["refused"]))
+            if answer.get("n") == number:
+                if leaving is not None:
+                    raise leaving
+                return answer
+
+    def _gone(self, why: str) -> SessionLostError:
+        self._lost = f"{why}; the state of the device is unknown to us. Its guardian, if it has one, makes it safe."
+        self._faster.set()
+        return SessionLostError(self._lost)
+
+    def _beat(self) -> None:
+        """Let the session hear that this process lives."""
+        while not self._closed and not self._lost:
+            try:
+                self._send({"beat": 1})
+            except (OSError, ValueError):
+                return
+            self._faster.clear()
+            if self._beta:
+                time.sleep(BEAT_NUDGED_S)
+            else:
+                self._faster.wait(BEAT_S)
