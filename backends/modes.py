@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 CELLS = 8  #: pieces of one span; u is straight within each
+#: Which power of the decay carries the force at the left and the right end of a cell, the columns, to the end of each, the rows.
+_GAP = np.arange(CELLS + 1)[:, None] - np.arange(CELLS + 1)
+_FROM_LEFT = np.where(_GAP >= 1, _GAP - 1, CELLS + 1)
+_FROM_RIGHT = np.where((_GAP >= 0) & (np.arange(CELLS + 1) >= 1), _GAP, CELLS + 1)
 LARGEST = 64  #: variables up to which solving for the modes at every new input pays
 
 
@@ -67,12 +71,10 @@ class Modes:
         safe = np.where(small, 1.0, a)
         first = np.where(small, 1 - a / 2 + a * a / 6, -np.expm1(-a) / safe)
         second = np.where(small, 0.5 - a / 6 + a * a / 24, (1 - first) / safe)
-        weights = np.zeros((CELLS + 1, CELLS + 1, len(a)))
-        for i in range(CELLS):
-            weights[i + 1] = keep * weights[i]
-            weights[i + 1, i] += h * (first - second)
-            weights[i + 1, i + 1] += h * second
-        self._decay = keep ** np.arange(CELLS + 1)[:, None]
+        powers = np.zeros((CELLS + 2, len(a)))  # of `keep`, and a row of zeros for what lies ahead
+        powers[:-1] = keep ** np.arange(CELLS + 1)[:, None]
+        weights = h * (first - second) * powers[_FROM_LEFT] + h * second * powers[_FROM_RIGHT]
+        self._decay = powers[:-1]
         self._weights = weights
         self._steady = weights.sum(axis=1)
         self._span_s = span_s

@@ -97,6 +97,7 @@ class Plant:
         self._cells = np.linspace(0, 1, CELLS + 1)
         self.t = 0.0
         self.frozen = False
+        self._homing = False  # on the way to rest
         self.z = self.motion.start(self.dac.rest.copy())
         self._past.add(np.zeros(1), self.z[None], np.zeros_like(self.z)[None])
         self._wall = settings.clock is Clock.WALL
@@ -120,7 +121,7 @@ class Plant:
             self.motion.present(self._rounded_inputs(order.inputs))
             self._write(rows.INPUT, self.motion.x[0])
         if order.controls is not None:
-            self.frozen = False
+            self.frozen = self._homing = False
             was_slewing = self.dac.slewing
             if self.dac.set(order.controls):
                 self._write(rows.SETPOINT, self.dac.setpoint)
@@ -185,7 +186,7 @@ class Plant:
             pass
         self._nudge(0.0, None)
         self.dac.hold()
-        self.frozen = True
+        self.frozen, self._homing = True, False
         self._write(rows.SETPOINT, self.dac.setpoint)
         self._write(rows.APPLIED, self.dac.output)
         self.note(why)
@@ -196,8 +197,10 @@ class Plant:
         self.motion.present(self._rounded_inputs(self.motion.energy.inputs.rest))
         self._write(rows.INPUT, self.motion.x[0])
         self.note("make_safe")
+        self._homing = True
         if self.dac.set(self.dac.rest):
             self._write(rows.SETPOINT, self.dac.setpoint)
+        self._arrive()
         return self.t + self.dac.time_to_arrive_s + 12 * self.settings.filter_s
 
     def drop_nudge(self, why: str) -> None:
@@ -255,6 +258,7 @@ class Plant:
             "z": self.z.copy(),
             "step_s": self._step_s,
             "frozen": self.frozen,
+            "homing": self._homing,
             "drift": self._drift.copy(),
             "drifts": stream_state(self._drifts),
             "motion": self.motion.state(),
@@ -292,7 +296,7 @@ class Plant:
         restore_stream(self._drifts, state["drifts"])
         self.z, self._drift = z, drift
         self.t, self._step_s = float(state["t"]), float(state["step_s"])
-        self.frozen = bool(state["frozen"])
+        self.frozen, self._homing = bool(state["frozen"]), bool(state["homing"])
         self._anchor = time.monotonic() - self.t / self.settings.speed
 
     # inside
@@ -324,6 +328,13 @@ class Plant:
         self.t = t0 + dt
         if dac.move(dt, path[-1]):
             self._write(rows.APPLIED, dac.output)
+            self._arrive()
+
+    def _arrive(self) -> None:
+        """Note the end of a ramp to rest, once."""
+        if self._homing and not self.dac.slewing:
+            self._homing = False
+            self.note("at_rest")
 
     def _drift_on(self, dt: float) -> None:
         """Move the offsets of the control outputs: Ornstein-Uhlenbeck, exact for any dt."""

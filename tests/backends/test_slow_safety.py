@@ -90,7 +90,8 @@ def test_make_safe_ramps_to_rest_and_measures_it(tmp_path: Path) -> None:
     assert device.status()["inputs"].tolist() == [0.0]
     journal = read_journal(tmp_path / "journal")
     assert journal.fastest().max() <= 10 * (1 + 1e-9)
-    assert journal.happened("make_safe")
+    (begun,), (ended,) = journal.happened("make_safe"), journal.happened("at_rest")
+    assert ended.t - begun.t == pytest.approx(0.325, abs=0.021)  # 3.25 V at 10 V/s
     assert journal.last_beta() == 0.0
 
 
