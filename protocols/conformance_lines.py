@@ -189,7 +189,7 @@ def release_restores(bench: Bench) -> str:
     room = 0.02 * moved + 2.0 * bench.output_error(4)
     _demand(moved > 2.0 * bench.output_error(4), f"a nudge of {beta:g} moved the outputs by no more than {moved:.3g}")
     _demand(left <= room, f"after the release the outputs are {left:.3g} off, {moved:.3g} were moved, {room:.3g} allowed")
-    return f"nudge {beta:g} moved the outputs by {moved:.3g}, after the release {left:.2g} were left"
+    return f"nudge {beta:g} moved the outputs by {moved:.3g}, after the release {left:.2g} were left{_held_word(bench)}"
 
 
 def more_nudge_lowers_cost(bench: Bench) -> str:
@@ -214,7 +214,7 @@ def more_nudge_lowers_cost(bench: Bench) -> str:
     worst = max(b - a for a, b in pairwise(costs))
     _demand(worst <= spread, f"the cost rises by {worst:.3g} with the nudge: {text}")
     _demand(costs[0] - costs[-1] > spread, f"the nudge does not act on the cost: {text}")
-    return text
+    return text + _held_word(bench)
 
 
 def homeostasis_holds(bench: Bench) -> str:
@@ -489,6 +489,11 @@ def _follows(bench: Bench, u: Array, step: Array) -> tuple[float, float]:
     device.set_controls(u)
     bench.rest()
     return float(np.sqrt(np.mean(quick**2))), float(np.sqrt(np.mean(slow**2)))
+
+
+def _held_word(bench: Bench) -> str:
+    """Say that a one-shot device was judged with its parameters held, as it declares."""
+    return "" if bench.floats else " (one-shot device: with theta held)"
 
 
 def _theta(bench: Bench, readout: Readout) -> Array:

@@ -7,6 +7,7 @@ taking over from a hand is without a bump.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import DeviceInfo
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.settling import parameter_noise
 
 Array = NDArray[Any]
 
@@ -50,6 +52,12 @@ class Controller:
         self.gain: Array = np.ones(n) if response is None else _per_knob(response.gain, n)
         self.lag_s: float | None = None if response is None else float(np.max(response.lag_s, initial=0.0))
         self.dead_s = 0.0 if response is None else float(np.max(response.dead_time_s, initial=0.0))
+        self.blocks = [block.slice for block in self.info.parameters]
+        self.noise = parameter_noise(self.info)
+        self.noisy = bool(self.noise.any())
+        #: the smallest change of theta a knob can make, and 0.6 of it
+        self.lsb = self.info.controls.step * np.abs(self.gain)
+        self.least = 0.6 * self.lsb
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
         self.share: Array = np.full(n, min(1.0, self.settings.gain))
         self.prepared = True
@@ -80,13 +88,14 @@ class Controller:
             np.minimum(u, self.high, out=u)
         return u
 
-    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick.
 
         Args:
             error: theta* - theta, shape (parameters,); 0 for knobs that must stand still (stale reading, slewing).
             theta: what was read, same shape.
             dt: device time that passed, in seconds, above 0.
+            size: sum of squares of the error, or more; it bounds how far the knobs can move.
         Returns:
             The next setpoints, a new array of shape (controls,).
         """
@@ -118,6 +127,19 @@ class Integral(Controller):
 
     ki: Array
     _ki: Any
+    _fastest = 0.0
+    _room = 0.0  # the way to the nearest limit is at least this
+    _near = 0  # ticks so near a limit; the way is measured anew at every eighth of them
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over."""
+        self._room = 0.0
+        return super().start(readback)
+
+    def correct(self, error: Array, room: Array) -> Array:
+        """Move once by a mean error."""
+        self._room = 0.0
+        return super().correct(error, room)
 
     def prepare(self) -> None:
         """Work out the gains. Raises HoldError where there are none."""
@@ -136,18 +158,24 @@ class Integral(Controller):
             )
         same = self.n > 0 and bool((self.ki == self.ki[0]).all())
         self._ki = float(self.ki[0]) if same else self.ki
+        self._fastest = float(np.max(np.abs(self.ki), initial=0.0))
 
     @property
     def rate(self) -> Array:
         """Get the integral gain, per second, shape (controls,)."""
         return self.ki
 
-    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
-        u: Array = self.u + error * (self._ki * dt)
-        if self.bounded:
-            np.maximum(u, self.low, out=u)
-            np.minimum(u, self.high, out=u)
+        u: Array = error * (self._ki * dt)
+        u += self.u
+        if self.bounded:  # far from the limits a bound on the way gone spares looking at every knob
+            self._room -= self._fastest * dt * sqrt(size)
+            if not self._room > 0.0:
+                self.cut(u)
+                self._near += 1
+                if self._near & 7 == 1:
+                    self._room = float(np.minimum(self.high - u, u - self.low).min(initial=np.inf))
         self.u = u
         return u
 
@@ -203,7 +231,7 @@ class PID(Controller):
         self._theta = self._slope = None
         return super().start(readback)
 
-    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
         move = self.ki * dt * error
         if self._theta is not None:
@@ -255,7 +283,7 @@ class QuasiStatic(Controller):
         self._waited_s = 0.0
         return super().start(readback)
 
-    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick, if it is time to."""
         self._waited_s += dt
         if self._waited_s >= self.dead_s + 5.0 * (self.lag_s or 0.0):
@@ -269,7 +297,7 @@ class Ideal(Controller):
 
     continuous = False
 
-    def tick(self, error: Array, theta: Array, dt: float) -> Array:
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
         raise HoldError(
             f"{self.info.name} does not hold its parameters itself. Choose the integral, pid or quasi-static controller."

@@ -31,7 +31,6 @@ from aeqlab.protocols.settling import (
     block_rms,
     dead_reading,
     holds_parameters,
-    parameter_noise,
     rest,
     rounding,
     still,
@@ -118,15 +117,13 @@ def allowed_error(settings: HomeostasisSettings, controller: Controller, target:
     if settings.tolerance != "auto":
         return np.array(np.broadcast_to(np.asarray(settings.tolerance, dtype=np.float64), target.shape))
     step: Any = settings.step if settings.step is not None else controller.step
-    known = step is not None
-    tolerance = 3.0 * parameter_noise(info) / np.sqrt(n)
-    lsb = 0.6 * info.controls.step * np.abs(controller.gain)
-    np.maximum(tolerance, lsb, out=tolerance)
-    if known:
-        np.maximum(tolerance, 0.1 * step, out=tolerance)
-    else:
-        tolerance = np.where(tolerance > 0, tolerance, 1e-4 * np.maximum(1.0, block_rms(info, target)))
-    return np.maximum(tolerance, rounding(info, target))
+    floor = rounding(info, target)
+    tolerance = np.maximum(controller.least, floor)
+    if controller.noisy:
+        np.maximum(tolerance, 3.0 * controller.noise / np.sqrt(n), out=tolerance)
+    if step is not None:
+        return np.asarray(np.maximum(tolerance, 0.1 * step))
+    return np.where(tolerance > floor, tolerance, 1e-4 * np.maximum(1.0, block_rms(controller.blocks, target)))
 
 
 def _target(device: Device, theta: Array | None, controller: Controller, interrupt: Interrupt | None) -> Array:
@@ -141,10 +138,13 @@ def _target(device: Device, theta: Array | None, controller: Controller, interru
                 raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
             controller.target = np.array(now, dtype=np.float64)
         return controller.target
-    target = checked_vector("target of theta", theta, info.n_parameters)
-    if controller.target is not None and controller.target.shape == target.shape:
-        step = block_rms(info, target - controller.target)
-        if step.any():
+    target = np.array(theta, dtype=np.float64)
+    if target.shape != (controller.n,) or not target.dot(target) < np.inf:
+        target = checked_vector("target of theta", theta, info.n_parameters)  # says what is wrong with it
+    if controller.target is not None:
+        change = target - controller.target
+        if change.any():
+            step = block_rms(controller.blocks, change)
             controller.step = step if controller.step is None else np.maximum(step, 0.3 * controller.step)
     controller.target = target
     return target
@@ -197,7 +197,7 @@ class _Loop:
         self.device, self.info, self.settings, self.controller = device, info, settings, controller
         self.target, self.stage, self.interrupt, self.trace = target, stage, interrupt, trace
         self.timed = info.tick_s is not None  # a device with ticks of its own may deliver late; section 5.1 never does
-        self.newest = Freshness(info.n_parameters)
+        self.newest: Freshness | None = None
         self.stale_ticks = 0
         self.before: Array | None = None  # knobs at the tick before, while they slew
 
@@ -214,14 +214,15 @@ class _Loop:
             dt = readout.dt
             theta = readout.parameters
             error = target - theta
-            if not error.dot(error) < infinite:
+            size = error.dot(error)
+            if not size < infinite:
                 raise DivergedError(f"{self.info.name}: theta reads as not finite, or is beyond all bounds")
             if dt > 0.0:  # a refused step of theta moves no knob
                 passed += dt
                 if careful or readout.flags is not none:
-                    stage(tick(self._usable(readout, error), theta, dt))
+                    stage(tick(self._usable(readout, error), theta, dt, size))
                 else:
-                    stage(tick(error, theta, dt))
+                    stage(tick(error, theta, dt, size))
             if trace is not None:
                 trace(readout.t, -error, self.controller.u)
         tolerance = allowed_error(self.settings, self.controller, target, 1.0)
@@ -233,12 +234,10 @@ class _Loop:
         lag = controller.lag_s if controller.lag_s is not None else 1.0 / (4.0 * float(np.min(np.abs(controller.rate))))
         dead = controller.dead_s
         span, wait = settings.window * lag, dead + 3.0 * lag
-        noise, lsb = parameter_noise(info), info.controls.step
-        lsb_theta = lsb * np.abs(controller.gain)
+        noise, lsb = controller.noise, info.controls.step
         near: Array | None = None
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
         pace = 0.0 if self.timed else LEAST_TICK * lag
-        least_dt = max(pace, 1e-9 * lag)
         passed = took = rest_from = last_fresh = railed = 0.0
         window, outputs = Window(), Window()
         verdict = Verdict.TIMEOUT
@@ -254,7 +253,8 @@ class _Loop:
             took += dt
             passed += max(dt, pace)
             error = target - theta
-            if not error.dot(error) < np.inf:
+            size = error.dot(error)
+            if not size < np.inf:
                 raise DivergedError(f"{info.name}: theta reads as not finite, or is beyond all bounds")
             if self.trace is not None:
                 self.trace(readout.t, -error, controller.u)
@@ -268,16 +268,14 @@ class _Loop:
             railed = passed if rails is None else railed
             if approaching:
                 if near is None:
-                    near = (
-                        1.5 * allowed_error(settings, controller, target, max(1.0, span / max(dt, pace, 1e-300) / READS_PER_N))
-                        + 3.0 * noise
-                    )
+                    reads = span / max(dt, pace, 1e-9 * lag)
+                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, reads / READS_PER_N)) + 3.0 * noise
                 arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
                 seen = fresh is None or bool(fresh.all())
                 if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
                     approaching, rest_from = False, passed
                 elif dt > 0.0:  # a refused step of theta moves no knob
-                    self.stage(controller.tick(_masked(error, fresh, moving), theta, dt))
+                    self.stage(controller.tick(_masked(error, fresh, moving), theta, dt, size))
                 continue
             if moving is not None:
                 rest_from = passed
@@ -295,7 +293,7 @@ class _Loop:
                 tolerance = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
                 off = np.abs(figures.mean)
                 guard = np.maximum(GUARD_SIGMAS * noise / np.sqrt(figures.reads), GUARD_SHARE * tolerance)
-                inside = off <= np.where(small, np.maximum(CONFIRMED_SHARE * tolerance, 0.55 * lsb_theta), tolerance - guard)
+                inside = off <= np.where(small, np.maximum(CONFIRMED_SHARE * tolerance, 0.55 * controller.lsb), tolerance - guard)
                 quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
                 if rails is None and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
@@ -338,6 +336,8 @@ class _Loop:
 
     def _fresh(self, readout: Readout) -> Array | None:
         """Get which parameters were read anew; None where all were."""
+        if self.newest is None:
+            self.newest = Freshness(self.info.n_parameters)
         fresh = self.newest.of(readout.t, readout.parameter_ages_s, readout.flags)
         if fresh is not None and not fresh.any():
             self.stale_ticks += 1

@@ -7,7 +7,7 @@ spread are judged against what is asked for and against the read noise that is k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,12 +136,12 @@ def parameter_noise(info: DeviceInfo) -> Array:
     return noise
 
 
-def block_rms(info: DeviceInfo, values: Array) -> Array:
+def block_rms(blocks: Sequence[slice], values: Array) -> Array:
     """Compute the root mean square of each block of parameters, repeated for each of them, shape (parameters,)."""
     out = np.empty(len(values))
-    for block in info.parameters:
-        part = values[block.slice]
-        out[block.slice] = math.sqrt(float(part @ part) / max(len(part), 1))
+    for block in blocks:
+        part = values[block]
+        out[block] = math.sqrt(float(part @ part) / max(len(part), 1))
     return out
 
 
@@ -274,7 +274,7 @@ def _settled(
                         break
                     moved = np.abs(figures.mean - first)
                     if theta is not None:
-                        moved[:n] = block_rms(info, moved[:n])
+                        moved[:n] = block_rms([block.slice for block in info.parameters], moved[:n])
                     allowed = np.maximum(settings.tolerance * moved, rounding(info, figures.mean))
                     if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all():
                         mean = averaged(readout, figures.mean, noise)
