@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from aeqlab.protocols.errors import Problem
 from aeqlab.protocols.known_keys import Loc, known_keys, models_at
-from aeqlab.protocols.nearest import did_you_mean
+from aeqlab.protocols.nearest import did_you_mean, nearest
 from aeqlab.protocols.yaml import Node
 
 #: Kinds of pydantic errors that say only that something else was expected, and what.
@@ -63,6 +63,11 @@ class _Found:
         return str(self.error["type"])
 
     @property
+    def loc(self) -> Loc:
+        """Where pydantic found it, with the labels of union members."""
+        return tuple(self.error["loc"])
+
+    @property
     def shape_only(self) -> bool:
         return self.kind in _EXPECTED or self.kind in _ONE_OF
 
@@ -76,10 +81,11 @@ def explain(exc: ValidationError, tree: Node, model: type[BaseModel]) -> list[Pr
         model: the model it was validated against.
     """
     found = [_walk(tree, dict(error)) for error in exc.errors(include_url=False, include_input=False)]
-    problems: list[Problem] = []
-    for group in _grouped(found):
-        problems.append(_problem(group, model))
-    return list(dict.fromkeys(problems))
+    misspelt = {
+        (f.path[:-1], nearest(str(f.path[-1]), known_keys(model, f.loc[:-1]))) for f in found if f.kind == "extra_forbidden"
+    }
+    groups = [g for g in _grouped(found) if g[0].kind != "missing" or (g[0].path[:-1], g[0].loc[-1]) not in misspelt]
+    return list(dict.fromkeys(_problem(group, model) for group in groups))
 
 
 def place_of(tree: Node, path: Iterable[int | str]) -> Node:
@@ -151,7 +157,7 @@ def _problem(group: list[_Found], model: type[BaseModel]) -> Problem:
     first = group[0]
     node, path, error = first.node, first.path, first.error
     key = ".".join(map(str, path))
-    loc: Loc = tuple(error["loc"])
+    loc = first.loc
     if first.kind == "extra_forbidden":
         return _unknown_key(first, key, known_keys(model, loc[:-1]))
     if first.kind == "missing":
@@ -176,7 +182,7 @@ def _unknown_key(found: _Found, key: str, names: list[str]) -> Problem:
     word = str(found.path[-1]) if found.path else ""
     hint = did_you_mean(word, names).strip() or f"Known here: {', '.join(names)}."
     if word.isdecimal():
-        hint = "If a decimal number is meant, write it with a point: 0.1."
+        hint = "Numbers are written without a comma: 0.1, 1000."
     return found.node.problem(f"there is no key {_cut(word)!r} here.", hint, key=key)
 
 
@@ -196,8 +202,8 @@ def _union_tag(found: _Found, key: str) -> Problem:
 def _other_expected(group: list[_Found], key: str, model: type[BaseModel]) -> Problem:
     node = group[0].node
     words = [word for f in group if f.kind in _ONE_OF for word in _QUOTED.findall(str(f.error["ctx"]["expected"]))]
-    if any(m.__name__ == "StageEntry" for m in models_at(model, tuple(group[0].error["loc"]))):
-        stages = known_keys(model, tuple(group[0].error["loc"]))
+    if any(m.__name__ == "StageEntry" for m in models_at(model, group[0].loc)):
+        stages = known_keys(model, group[0].loc)
         hint = did_you_mean(str(node.value), stages).strip() or f"There are {_listed(stages)}."
         return node.problem(f"a stage is expected here, such as - evaluate: {{}}, not {_shown(node)}.", hint, key=key)
     phrases = [_phrase(f, model) for f in group if f.kind in _EXPECTED]
@@ -211,7 +217,7 @@ def _phrase(found: _Found, model: type[BaseModel]) -> str:
     """Say what was expected; of a mapping, which keys it has."""
     if found.kind.startswith("model"):
         name = found.error.get("ctx", {}).get("class_name")
-        for candidate in models_at(model, tuple(found.error["loc"])):
+        for candidate in models_at(model, found.loc):
             if candidate.__name__ == name and candidate.model_fields:
                 return f"a mapping {{{', '.join(f'{key}: ...' for key in list(candidate.model_fields)[:4])}}}"
     return _EXPECTED[found.kind]

@@ -25,7 +25,7 @@ class FunctionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["function"] = "function"
+    kind: Literal["function"] = Field(default="function", description="arrays that a Python function returns")
     function: str = Field(
         description="file.py:function or module:function. It returns (inputs, targets), both (samples, n), or these and the same "
         "for the test, or a mapping with inputs, targets, test_inputs, test_targets, labels, test_labels."

@@ -41,13 +41,13 @@ class _ImageSettings(BaseModel):
 class MnistSettings(_ImageSettings):
     """Handwritten digits: 60,000 training and 10,000 test images of 28 x 28."""
 
-    kind: Literal["mnist"] = "mnist"
+    kind: Literal["mnist"] = Field(default="mnist", description="handwritten digits")
 
 
 class FashionMnistSettings(_ImageSettings):
     """Pieces of clothing, in the form of MNIST."""
 
-    kind: Literal["fashion-mnist"] = "fashion-mnist"
+    kind: Literal["fashion-mnist"] = Field(default="fashion-mnist", description="pieces of clothing")
 
 
 ImageSettings = MnistSettings | FashionMnistSettings

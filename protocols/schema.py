@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.stages.registry import stage_kinds
 
@@ -15,7 +17,7 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Experiment.model_json_schema()
     kinds = stage_kinds()
-    bare = [name for name, kind in kinds.items() if not any(field.is_required() for field in kind.options.model_fields.values())]
+    bare = [name for name, kind in kinds.items() if _needs_nothing(kind.options)]
     entry = schema["$defs"]["StageEntry"]
     for name, kind in kinds.items():
         entry["properties"][name]["description"] = kind.summary
@@ -23,4 +25,13 @@ def json_schema() -> dict[str, Any]:
         sequence = place.get("properties", {}).get("sequence")
         if sequence is not None:
             sequence["items"] = {"anyOf": [sequence["items"], {"enum": bare}]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "aeqlab experiment", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "aeqlab experiment"}
+
+
+def _needs_nothing(options: type[BaseModel]) -> bool:
+    """Tell whether a stage can be a bare word."""
+    try:
+        options()
+    except ValidationError:
+        return False
+    return True

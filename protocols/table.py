@@ -36,13 +36,11 @@ class TableSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["table"] = "table"
+    kind: Literal["table"] = Field(default="table", description="columns of a CSV or NPZ file")
     path: str = Field(min_length=1, description="The file, .csv or .npz; relative to the experiment file.")
     inputs: list[str] = Field(min_length=1, description="Columns of the inputs, in order; x[0-9] stands for x0 to x9.")
     targets: list[str] = Field(min_length=1, description="Columns of the targets, in order; likewise.")
-    test_fraction: float = Field(
-        default=0.2, ge=0, lt=1, description="Share of the rows kept for evaluation, drawn from the seed."
-    )
+    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="Share of the rows kept for evaluation, by the seed.")
     delimiter: Literal[",", ";", "\t"] = Field(default=",", description="What stands between the columns of a CSV file.")
 
 
