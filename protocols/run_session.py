@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
-from aeqlab.backends.streams import restore_stream, stream, stream_state
+from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
-from aeqlab.protocols.data import Data
+from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, Interrupted, NotAllowedError, StopRequested
 from aeqlab.protocols.operator import Operator
 from aeqlab.protocols.provenance import threads
@@ -95,6 +95,7 @@ class RunSession:
         self._data = data
         self._experiment = experiment
         self._streams: dict[str, np.random.Generator] = {}
+        self._batches: dict[str, Batches] = {}
         self._path: tuple[int, ...] = ()
         self._provider: Callable[[], dict[str, Any]] | None = None
         self._coherent = True  # whether the state between two samples is one that can be resumed
@@ -129,6 +130,13 @@ class RunSession:
         if name not in self._streams:
             self._streams[name] = stream(self.seed, name)
         return self._streams[name]
+
+    def batches(self, batch: int, *, shuffle: bool = True) -> Batches:
+        """Get the training data in batches; each stage goes on where the one before left them, checkpoints included."""
+        key = f"{batch} {'shuffled' if shuffle else 'in order'}"
+        if key not in self._batches:
+            self._batches[key] = self.data.batches(stream(self.seed, DATA_ORDER), batch, shuffle=shuffle)
+        return self._batches[key]
 
     def report(self, **values: Any) -> None:
         """Show and record values by name."""
@@ -318,16 +326,14 @@ class RunSession:
     def _pause(self) -> None:
         """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held."""
         requests, status = self.requests, self.status
+        frozen = self._freeze_if_asked(False)
+        if not frozen:
+            self.release()
         status.change(self.record, self.steps, "pausing", requests.why)
-        self.release()
         self.checkpoint()
-        frozen = False
         status.change(self.record, self.steps, "paused", requests.why)
         while requests.pause and not (requests.stop or requests.abort):
-            if requests.freeze and not frozen:
-                self.freeze(requests.why)
-                frozen = True
-                self.say("device", "frozen", f"Device frozen: {requests.why}.")
+            frozen = self._freeze_if_asked(frozen)
             self._look(time.monotonic())
             if self.info.clock is Clock.WALL and self.presented and not frozen:
                 try:
@@ -341,6 +347,13 @@ class RunSession:
             self.operator.continue_()  # type: ignore[attr-defined]
         if not (requests.stop or requests.abort):
             status.change(self.record, self.steps, "running", requests.why)
+
+    def _freeze_if_asked(self, frozen: bool) -> bool:
+        if self.requests.freeze and not frozen:
+            self.freeze(self.requests.why)
+            self.say("device", "frozen", f"Device frozen: {self.requests.why}.")
+            return True
+        return frozen
 
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request, look at the clock."""
@@ -459,6 +472,7 @@ class RunSession:
             "device": self._device_state(),
             "presented": self.presented,
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
+            "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
             "best": self.best,
             "results": self.results,
@@ -475,6 +489,9 @@ class RunSession:
         self.results = tree["results"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)
+        for key, state in tree["batches"].items():
+            batch, _, order = key.partition(" ")
+            self.batches(int(batch), shuffle=order == "shuffled").restore(state)
         if tree["device"] is not None and self._restores_device():
             self.operator.restore(tree["device"])  # type: ignore[attr-defined]
             self.presented = bool(tree["presented"])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import BackendError, DivergedError
-from aeqlab.backends.streams import DATA_ORDER
 from aeqlab.protocols.aeqprop import StepReport, nudging_pair, train_step
 from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
@@ -41,7 +40,8 @@ class Training:
             raise CapabilityError(
                 f"train: a batch of {batch} was asked for, and {info.name} takes {info.samples} at once. Leave `batch` out."
             )
-        self.batches = session.data.batches(session.streams(DATA_ORDER), batch, shuffle=options.shuffle)
+        self.batches = session.batches(batch, shuffle=options.shuffle)
+        self.first_epoch = self.batches.epoch + (self.batches.position == self.batches.per_epoch)
         per_epoch = self.batches.per_epoch
         if options.samples is not None:
             self.total = math.ceil(options.samples / batch)
@@ -60,7 +60,7 @@ class Training:
         session = self.session
         state = session.resumed_state()
         if state is None:
-            self._begin_epoch(0)
+            self._begin_epoch(self.first_epoch)
         else:
             self._restore(state)
         session.keep_in_checkpoints(self._state)
@@ -91,7 +91,7 @@ class Training:
         decay = self.options.epsilon_decay
         if decay == 1.0:
             return
-        factor = decay**epoch
+        factor = decay ** (epoch - self.first_epoch)
         if "AdjustableCoupling" in self.session.abilities:
             self.session.device_call("scale_coupling", factor)
         else:
@@ -268,7 +268,9 @@ class Training:
         if wish is None:
             return
         if wish.epochs is not None:
-            due = self.batches.position == self.batches.per_epoch and (self.batches.epoch + 1) % wish.epochs == 0
+            due = (
+                self.batches.position == self.batches.per_epoch and (self.batches.epoch - self.first_epoch + 1) % wish.epochs == 0
+            )
         else:
             every = max(1, (wish.samples or 1) // self.batches.batch)
             due = self.done % every == 0
@@ -292,13 +294,13 @@ class Training:
 
     # checkpoints
     def _state(self) -> dict[str, Any]:
-        return {"done": self.done, "order": self.batches.state(), "sums": self.sums, "factor": self._factor}
+        return {"done": self.done, "first_epoch": self.first_epoch, "sums": self.sums, "factor": self._factor}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.done = int(state["done"])
         self.sums = dict(state["sums"])
         self._factor = float(state["factor"])
-        self.batches.restore(state["order"])
+        self.first_epoch = int(state["first_epoch"])
 
 
 def _distance(before: Array | None, after: Array | None) -> float | None:
