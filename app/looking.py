@@ -63,9 +63,9 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _row(run: Run) -> tuple[str, str, str, str, str]:
-    summary = run.summary
-    if not summary and run.alive:
+    if run.alive:
         return _live_row(run)
+    summary = run.summary
     result = next((f"{name_in_words(key)} {value_in_words(key, summary[key])}" for key in RESULTS if key in summary), "")
     seconds = summary.get("seconds")
     time = "" if seconds is None else duration_in_words(float(seconds))

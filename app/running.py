@@ -24,11 +24,12 @@ def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: 
     from aeqlab.protocols.run import run_experiment
 
     loaded = load_experiment(source, overrides)
-    for warning in loaded.warnings:
+    told = [str(warning) for warning in loaded.warnings]
+    for warning in told:
         say(f"warning: {warning}")
     with ProgressLine(quiet=quiet) as show:
         result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show)
-    return conclude(result, quiet=quiet)
+    return conclude(result, quiet=quiet, told=told)
 
 
 def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
@@ -51,10 +52,14 @@ def runs_folder(chosen: Path | None, loaded: LoadedExperiment) -> Path:
     return DEFAULT_RUNS if named is None else loaded.base / named
 
 
-def conclude(result: RunResult, *, quiet: bool) -> int:
-    """Print how a run ended, where its record is and what it found; returns its exit code."""
+def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int:
+    """Print how a run ended, where its record is and what it found; returns its exit code.
+
+    Warnings that were `told` before it began are not said again.
+    """
     for warning in result.warnings:
-        say(f"warning: {warning}")
+        if warning not in told:
+            say(f"warning: {warning}")
     folder = shortest(result.folder)
     headline = f"{result.state}: {result.reason}" if result.reason else str(result.state)
     if result.exit_code:

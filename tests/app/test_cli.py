@@ -1,0 +1,244 @@
+"""The command line as a person uses it: real processes, real runs, every ending with its exit code and no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aeqlab.app import checking
+from aeqlab.app.cli import cli, main
+from aeqlab.app.exits import ExitCode
+
+AEQLAB = [sys.executable, "-m", "aeqlab.app.cli"]
+SHORT = ["--set", "data.samples=20", "--set", "data.test_samples=4"]
+LONG = ["--set", "data.samples=100000"]
+#: From the file of a control socket on, a run hears commands and signals.
+PATIENCE_S = 30.0
+
+
+def aeqlab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end; whatever happens, no traceback and no colours in what it prints."""
+    done = subprocess.run([*AEQLAB, *arguments], capture_output=True, text=True, timeout=120, encoding="utf-8")
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    return done
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[str], Path]:
+    """Start a run and wait until it trains; returns its process and its folder."""
+    process = subprocess.Popen(
+        [*AEQLAB, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until and process.poll() is None:
+        for folder in Path("runs").glob("*/control.json"):
+            if " train" in aeqlab("runs").stdout:
+                return process, folder.parent
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"the run did not begin: {process.communicate()}")
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for a run to end by itself and get what it printed."""
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+
+def test_help_lists_every_command_and_the_version_is_said() -> None:
+    shown = aeqlab("--help")
+    assert shown.returncode == 0
+    assert all(f"  {name} " in shown.stdout for name in cli.commands)
+    assert aeqlab("--version").stdout.startswith("aeqlab 0.")
+
+
+@pytest.mark.parametrize("arguments", [["runn"], ["run"], ["run", "x.yaml", "--nonsense"], ["pause", "a", "b"]], ids=" ".join)
+def test_a_wrong_command_line_is_bad_input(arguments: list[str]) -> None:
+    done = aeqlab(*arguments)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "Usage" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run", "accept"])
+def test_all_mistakes_of_a_file_come_at_once_with_their_lines(command: str) -> None:
+    Path("bad.yaml").write_text(
+        "name: x\nseed: one\ndevice: {kind: simulated, energy: liner}\nsequence:\n  - train: {beta: 0.1, method: centred}\n",
+        encoding="utf-8",
+    )
+    done = aeqlab(command, "bad.yaml")
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert [line.split(",")[1] for line in done.stderr.splitlines()] == [" line 2", " line 3", " line 5"]
+    assert "linear" in done.stderr
+    assert "centered" in done.stderr
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run", "session"])
+def test_a_missing_file_is_bad_input(command: str) -> None:
+    done = aeqlab(command, "nothing.yaml")
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "nothing.yaml" in done.stderr
+
+
+def test_check_says_ranges_time_and_disk_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = aeqlab("check", "linear-regression")
+    assert done.returncode == 0
+    assert done.stdout.startswith("linear-regression can run")
+    for word in ("control knobs", "nudge beta", "time", "disk"):
+        assert f"\n  {word}" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_says_where_its_record_is_and_what_it_found() -> None:
+    done = aeqlab("run", "linear-regression", *SHORT)
+    assert done.returncode == 0, done.stderr
+    (folder,) = Path("runs").iterdir()
+    assert done.stdout.startswith("finished")
+    assert str(folder) in done.stdout
+    assert "training steps" in done.stdout
+    assert "cost on the test set" in done.stdout
+
+    listed = aeqlab("runs")
+    assert folder.name in listed.stdout
+    assert "finished" in listed.stdout
+
+    shown = aeqlab("show")
+    for word in ("stages", "training", "hold error at the clamp", "evaluations", "events", "seed"):
+        assert word in shown.stdout
+    assert shown.stdout == aeqlab("show", folder.name[-4:]).stdout
+
+    again = aeqlab("resume", folder.name)
+    assert again.returncode == ExitCode.FAILED
+    assert "finished" in again.stderr
+
+    from_copy = aeqlab("run", str(folder / "experiment.yaml"), "--quiet")
+    assert from_copy.returncode == 0, from_copy.stderr
+    assert from_copy.stderr == ""
+    assert from_copy.stdout.startswith("finished runs")
+
+
+def test_the_runs_folder_is_the_one_asked_for() -> None:
+    assert aeqlab("run", "linear-regression", *SHORT, "-q", "--runs", "elsewhere").returncode == 0
+    assert len(list(Path("elsewhere").iterdir())) == 1
+    assert "No runs in runs" in aeqlab("runs").stderr
+    assert len(aeqlab("runs", "--runs", "elsewhere").stdout.splitlines()) == 2
+
+
+def test_stop_from_another_process_then_resume_to_the_end() -> None:
+    process, folder = start("linear-regression", *LONG)
+    assert "Pauses" in aeqlab("pause").stdout
+    assert "Goes on" in aeqlab("continue", folder.name).stdout
+    assert "Stops" in aeqlab("stop").stdout
+    out, err = end(process)
+    assert process.returncode == ExitCode.STOPPED
+    assert "stopped" in err
+    assert str(folder) in out
+    assert "stopped" in aeqlab("runs").stdout
+    assert aeqlab("stop").returncode == ExitCode.FAILED
+
+    # the rest of 100,000 samples would take minutes: resume, see it train, abort
+    resumed = subprocess.Popen([*AEQLAB, "resume", folder.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + PATIENCE_S
+    while " train" not in aeqlab("runs").stdout and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "Aborts" in aeqlab("abort").stdout
+    end(resumed)
+    assert resumed.returncode == ExitCode.ABORTED
+    assert "attempts  " in aeqlab("show").stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process on Windows")
+def test_ctrl_c_stops_and_says_what_the_next_one_does() -> None:
+    process, _ = start("linear-regression", *LONG)
+    process.send_signal(signal.SIGINT)
+    _, err = end(process)
+    assert process.returncode == ExitCode.STOPPED
+    assert "Press Ctrl-C again to abort" in err
+    assert "Traceback" not in err
+
+
+def test_a_divergence_has_its_own_exit_code_and_its_warning_comes_once() -> None:
+    wild = ["--set", "device.epsilon=0.5", "--set", "train.beta=0.9", "--set", "train.method=pessimistic"]
+    done = aeqlab("run", "linear-regression", *wild)
+    assert done.returncode == ExitCode.DIVERGED
+    assert "diverged" in done.stderr
+    assert done.stderr.count("warning:") == 1
+
+
+def test_user_code_that_raises_is_named_with_its_line() -> None:
+    Path("mine.py").write_text(
+        "class Mine:\n    def __init__(self):\n        raise RuntimeError('the cable is out')\n", encoding="utf-8"
+    )
+    Path("mine.yaml").write_text(
+        "name: mine\ndevice: {kind: simulated, energy: 'mine.py:Mine'}\ndata: {kind: legendre, samples: 4}\n"
+        "sequence:\n  - train: {beta: 0.1}\n",
+        encoding="utf-8",
+    )
+    assert aeqlab("check", "mine.yaml").returncode == 0  # a check runs no code of theirs
+    done = aeqlab("run", "mine.yaml")
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert "mine.py:3: RuntimeError: the cable is out" in done.stderr
+
+
+def test_accept_prints_verdicts_and_fails_for_a_wrong_device() -> None:
+    good = aeqlab("accept", "linear-regression")
+    assert good.returncode == 0
+    assert good.stdout.splitlines()[-1].startswith("accepted")
+    Path("wrong.py").write_text(
+        "class Wrong:\n    inputs, states, parameters = 1, 1, 1\n"
+        "    def energy(self, theta, x, s):\n        return 0.5 * (s[:, 0] - theta[0] - x[:, 0]) ** 2\n"
+        "    def state_gradient(self, theta, x, s):\n        return -(s - theta - x)\n",
+        encoding="utf-8",
+    )
+    Path("wrong.yaml").write_text(
+        "name: wrong\ndevice: {kind: simulated, energy: 'wrong.py:Wrong'}\ndata: {kind: legendre, samples: 4}\n"
+        "sequence:\n  - train: {beta: 0.1}\n",
+        encoding="utf-8",
+    )
+    bad = aeqlab("accept", "wrong.yaml")
+    assert bad.returncode == ExitCode.FAILED
+    assert "fail " in bad.stdout
+    assert bad.stdout.splitlines()[-1].startswith("NOT ACCEPTED")
+
+
+@pytest.mark.parametrize("command", ["pause", "continue", "stop", "abort", "freeze", "safe"])
+def test_a_command_without_a_run_says_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command])
+    assert exit_.value.code == ExitCode.FAILED
+    assert "No run is going on in runs" in capsys.readouterr().err
+
+
+def test_an_error_inside_the_program_becomes_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise RuntimeError("two wires touched")
+
+    monkeypatch.setattr(checking, "check_experiment", broken)
+    with pytest.raises(SystemExit) as exit_:
+        main(["check", "linear-regression"])
+    assert exit_.value.code == ExitCode.FAILED
+    _, err = capsys.readouterr()
+    assert "RuntimeError: two wires touched" in err
+    assert "Traceback" not in err
+    details = Path(err.rsplit("Details for a report: ", 1)[1].strip())
+    assert "Traceback" in details.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = subprocess.Popen([*AEQLAB, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.wait(60)
