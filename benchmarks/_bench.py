@@ -106,7 +106,8 @@ def machine() -> str:
     """Say what the numbers are true of: processor count, system, Python and numpy."""
     import os
 
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}"
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}, numpy {version('numpy')}"
 
 
 def repeats_from(arguments: Sequence[str], default: int) -> int:
