@@ -34,17 +34,17 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     samples, name = _choose(session, options)
     mode = options.parameters or "homeostasis"
     predict = _Prediction(session, mode)
-    batch = options.batch or session.info.samples or min(BATCH, len(samples))
-    if session.info.samples not in (None, batch):
+    at_once = None if predict.by_equations else session.info.samples
+    batch = options.batch or at_once or min(BATCH, len(samples))
+    if at_once not in (None, batch):
         raise CapabilityError(
-            f"evaluate: a batch of {batch} was asked for, and {session.info.name} takes {session.info.samples} at once. "
-            "Leave `batch` out."
+            f"evaluate: a batch of {batch} was asked for, and {session.info.name} takes {at_once} at once. Leave `batch` out."
         )
     began = time.monotonic()
     costs, wrong, done = 0.0, 0, 0
     before = session.status.done, session.status.total
     session.status.count(0, len(samples))
-    for chunk, n in samples.chunks(batch, fill=session.info.samples is not None):
+    for chunk, n in samples.chunks(batch, fill=at_once is not None):
         session.point()
         outputs = session.sample(lambda chunk=chunk: predict(chunk.inputs))  # type: ignore[misc]
         while outputs is None:  # the device was frozen meanwhile: this sample again

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aeqlab.backends.kinds import open_device
+from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import SessionState
@@ -22,16 +23,28 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
         `Session` or `SessionClient`, ready to move: a device left frozen or safe by the run before is continued.
     Raises:
         BackendError: the device cannot be built, or user code raised.
-        SessionError: its session refuses, or its state is unknown.
+        SessionError: its session refuses, or the state of the device is unknown; the message says what was last commanded.
     """
     if experiment.device.served:
         from aeqlab.protocols.client import open_session
 
-        operator: Any = open_session(experiment.device, seed=experiment.seed, base=base, folder=folder, who=f"run {folder.name}")
-        operator.configure(homeostasis=experiment.homeostasis, settling=experiment.settling)
+        operator: Any = open_session(
+            experiment.device,
+            seed=experiment.seed,
+            base=base,
+            folder=folder,
+            homeostasis=experiment.homeostasis,
+            settling=experiment.settling,
+            who=f"run {folder.name}",
+            then=experiment.then,
+        )
     else:
         device = open_device(experiment.device, seed=experiment.seed, base=base)
         operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"run {folder.name}")
-    if operator.status().state in (SessionState.FROZEN, SessionState.SAFE):
+    status = operator.status()
+    if status.state is SessionState.UNKNOWN:
+        operator.close()
+        raise NotAllowedError(status.reason)
+    if status.state in (SessionState.FROZEN, SessionState.SAFE):
         operator.continue_()
     return operator
