@@ -29,6 +29,7 @@ class Dac:
 
     def __init__(self, low: Array, high: Array, rest: Array, *, step: float, slew_per_s: float, filter_s: float) -> None:
         self.step, self.slew_per_s, self.filter_s = step, slew_per_s, filter_s
+        self._low, self._high = low, high
         with np.errstate(invalid="ignore"):
             self._codes = (np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)) if step else (low, high)
         self._snap = 1e-3 * step if step else 1e-12  # below this the filter has arrived
@@ -112,6 +113,9 @@ class Dac:
         parts = [np.array(state[name], dtype=np.float64) for name in ("setpoint", "output", "filtered")]
         if any(part.shape != self.rest.shape for part in parts):
             raise DeviceConfigError("the state is of a row of other knobs")
+        room = 1e-9 + self.step
+        if any(not ((part >= self._low - room) & (part <= self._high + room)).all() for part in parts):
+            raise DeviceConfigError("a knob in the state is outside its limits")
         self.setpoint, self.output, self.filtered = parts
         self._aim()
 

@@ -62,9 +62,10 @@ class Past:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back."""
+        n = self._spans[-1][1].shape[1]
         spans = [(np.array(t), np.array(z), np.array(slope)) for t, z, slope in state["spans"]]
-        if not spans:
-            raise DeviceConfigError("the state has no past")
+        if not spans or any(len(t) < 1 or not z.shape == slope.shape == (len(t), n) for t, z, slope in spans):
+            raise DeviceConfigError("the past in the state is that of another device, or none")
         self._spans = deque(spans)
 
 

@@ -10,7 +10,6 @@ pushed outward.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from numpy.typing import NDArray
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.energies import Energy
+from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.linear import LinearEnergy
 from aeqlab.backends.modes import LARGEST, Modes
 
 Array = NDArray[np.float64]
-Forces = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Motion:
@@ -52,12 +51,12 @@ class Motion:
         self.x = np.zeros((1, len(energy.inputs)))
         self.y = np.zeros((1, len(energy.outputs)))
         self.beta = 0.0
-        self._forces = forces_at(energy, self.x)
+        self._landscape = energy.at(self.x)
 
     def present(self, x: Array) -> None:
         """Set the inputs, shape (1, X)."""
         self.x = x
-        self._forces = forces_at(self.energy, x)
+        self._landscape = self.energy.at(x)
         self._modes = None
 
     def nudge(self, y: Array, beta: float) -> None:
@@ -78,13 +77,13 @@ class Motion:
         box = self.energy.box
         if box is not None:
             s = np.minimum(np.maximum(s, box[0]), box[1])
-        pull_s, pull_theta = self._forces(theta, s[None])
+        states = s[None]
         rate = np.empty_like(z)
-        rate[:n] = pull_s[0]
+        rate[:n] = self._landscape.state_gradient(theta, states)[0]
         if self.beta:
-            rate[self._out] += self.beta * self.cost.gradient(s[None, self._out], self.y)[0]
+            rate[self._out] += self.beta * self.cost.gradient(states[:, self._out], self.y)[0]
         rate[:n] /= -self._tau_s
-        rate[n:] = (self.coupling.gradient(u, theta) + pull_theta) * -self._speed
+        rate[n:] = (self.coupling.gradient(u, theta) + self._landscape.parameter_gradient(theta, states)) * -self._speed
         if box is not None:
             outward = ((z[:n] <= box[0]) & (rate[:n] < 0)) | ((z[:n] >= box[1]) & (rate[:n] > 0))
             rate[:n][outward] = 0.0
@@ -105,6 +104,29 @@ class Motion:
             self._modes = Modes(hessian, np.concatenate([[1 / self._tau_s], self._speed]), 1 / self._tau_theta)
         return self._modes, pull
 
+    def response(self, z: Array, u: Array) -> tuple[Array, Array]:
+        """Work out how each theta answers its own knob near z: d(theta)/du, and the mean time it takes, each of shape (K,).
+
+        The others stand still at their knobs. As an identification would find it, here from the motion's derivatives.
+        """
+        n, k = len(z), len(u)
+        step = 1e-5
+        flow = np.empty((n, n))
+        for i in range(n):
+            aside = np.zeros(n)
+            aside[i] = step
+            flow[:, i] = (self.rate(z + aside, u) - self.rate(z - aside, u)) / (2 * step)
+        drive = np.zeros((n, k))
+        for i in range(k):
+            aside = np.zeros(k)
+            aside[i] = step
+            drive[:, i] = (self.rate(z, u + aside) - self.rate(z, u - aside)) / (2 * step)
+        reach = -np.linalg.solve(flow, drive)  # where a knob moved by one leads
+        time = -np.linalg.solve(flow, reach)  # the integral of what is left of the way
+        at = np.arange(k)
+        gain = reach[n - k + at, at]  # the diagonal of the lower part
+        return np.asarray(gain), np.asarray(time[n - k + at, at] / gain)
+
     def inside(self, z: Array) -> Array:
         """Put a state that a step carried through a wall back onto it, in place."""
         if self.energy.box is not None:
@@ -117,23 +139,8 @@ class Motion:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back."""
-        self.present(np.array(state["x"], dtype=np.float64))
-        self.nudge(np.array(state["y"], dtype=np.float64), float(state["beta"]))
-
-
-def forces_at(energy: Energy, x: Array) -> Forces:
-    """Make the two partial gradients of E at one input: (theta, s) -> dE/ds, shape (1, N), and dE/dtheta, shape (K,)."""
-    if type(energy) is LinearEnergy:  # the features are worked out once per input; a slow device asks some ten times a tick
-        phi = energy.features(x)[0]
-        twice = 2 * energy.s_squared
-
-        def linear(theta: Array, s: Array) -> tuple[Array, Array]:
-            r = s[0, 0] - phi.dot(theta)
-            return np.array([[r + twice * s[0, 0]]]), phi * -r
-
-        return linear
-
-    def forces(theta: Array, s: Array) -> tuple[Array, Array]:
-        return energy.state_gradient(theta, x, s), energy.parameter_gradient(theta, x, s)
-
-    return forces
+        x, y = np.array(state["x"], dtype=np.float64), np.array(state["y"], dtype=np.float64)
+        if x.shape != self.x.shape or y.shape != self.y.shape:
+            raise DeviceConfigError("the inputs or the targets in the state are those of another device")
+        self.present(x)
+        self.nudge(y, float(state["beta"]))

@@ -279,7 +279,7 @@ class Plant:
         before = self.state()
         try:
             self._put(state)
-        except (KeyError, TypeError, ValueError, AttributeError, DeviceConfigError) as exc:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, DeviceConfigError) as exc:
             self._put(before)
             raise DeviceConfigError(f"slow device: the state is damaged or of another device: {exc}") from exc
         self.note("restored", row=int(state["journal_row"]))

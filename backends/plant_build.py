@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from aeqlab.backends.costs import make_cost
 from aeqlab.backends.dac import Dac
 from aeqlab.backends.device import Clock, ControlResponse, DeviceInfo, Knobs, ParameterBlock, channels, knobs
+from aeqlab.backends.errors import DivergedError
 from aeqlab.backends.frames import Reader
+from aeqlab.backends.integration import integrate
 from aeqlab.backends.motion import Motion
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.streams import stream
 
 Array = NDArray[np.float64]
+
+
+IDENTIFIED = 300  #: variables up to which the response is worked out; beyond, every knob is taken as by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Built:
     high: Array
     beta: tuple[float, float]
     tau_theta: Array
+    gain: Array
     lag_s: Array
     dead_time_s: Array
 
@@ -49,9 +55,11 @@ def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
     spread = stream(seed, "device spread").uniform(-settings.tau_theta_spread, settings.tau_theta_spread, n)
     tau_theta = settings.tau_theta_s * (1 + spread)
     low, high = (np.full(n, limit) for limit in settings.control_limits)
+    motion = Motion(energy, coupling, make_cost(settings.cost, base), tau_s=settings.tau_state_s, tau_theta=tau_theta)
+    gain, lag_s = _response(motion, np.full(n, settings.rest_V), tau_theta)
     bounds = energy.beta_bounds(coupling)
     return Built(
-        motion=Motion(energy, coupling, make_cost(settings.cost, base), tau_s=settings.tau_state_s, tau_theta=tau_theta),
+        motion=motion,
         dac=Dac(
             low, high, np.full(n, settings.rest_V),
             step=settings.dac_step_V, slew_per_s=settings.slew_V_per_s, filter_s=settings.filter_s,
@@ -66,9 +74,36 @@ def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
         beta=(max(float(np.nextafter(bounds.held, 0.0)), -settings.beta_limit), settings.beta_limit),
         tau_theta=tau_theta,
         # two lags in a row look like one of the larger plus half the smaller, behind half the smaller of dead time (SIMC)
-        lag_s=tau_theta + settings.filter_s / 2,
+        gain=gain,
+        lag_s=lag_s + settings.filter_s / 2,
         dead_time_s=np.full(n, settings.dead_time_s + settings.filter_s / 2),
     )  # fmt: skip
+
+
+def _response(motion: Motion, u: Array, tau_theta: Array) -> tuple[Array, Array]:
+    """Identify gain and lag of each knob at rest, for an input in the middle of its limits."""
+    gain, lag_s = np.ones_like(tau_theta), tau_theta
+    inputs = motion.energy.inputs
+    x = motion.x
+    if len(u) + motion.n_states > IDENTIFIED:
+        return gain, lag_s
+    bounded = np.isfinite(inputs.low) & np.isfinite(inputs.high)
+    middle = np.array([np.where(bounded, 0.5 * inputs.low.clip(-1e9) + 0.5 * inputs.high.clip(None, 1e9), inputs.rest)])
+    motion.present(middle)
+    try:
+        z, h = motion.start(u), 1e-3
+        for _ in range(20):
+            h, _, path, _ = integrate(motion.rate, u[None], z, float(tau_theta.max()), h, motion.inside)
+            z = path[-1]
+        found = motion.response(z, u)
+        sound = [(part > 0.05 * usual) & (part < 20 * usual) for part, usual in zip(found, (gain, lag_s), strict=True)]
+        if np.all(sound):
+            gain, lag_s = found
+    except (np.linalg.LinAlgError, DivergedError):
+        pass  # nothing to say of a system that does not come to rest: as if uncoupled
+    finally:
+        motion.present(x)
+    return gain, lag_s
 
 
 def describe(settings: SlowSettings, built: Built, seed: int) -> dict[str, Any]:
@@ -108,7 +143,7 @@ def describe(settings: SlowSettings, built: Built, seed: int) -> dict[str, Any]:
         "speed": settings.speed,
         "tick_s": settings.tick_s,
         "response": {
-            "gain": np.maximum(known[0], 0.05),
+            "gain": built.gain * np.maximum(known[0], 0.05),
             "lag_s": built.lag_s * np.maximum(known[1], 0.05),
             "dead_time_s": built.dead_time_s,
         },

@@ -158,6 +158,7 @@ class PlantServer:
                 connection.send_bytes(wire.pack([0, "ok", {**about, "status": self._plant.status()}]))
                 connection.close()
                 return
+            pid = int(hello.get("pid", 0))
             if self._client is not None and not hello.get("take_over"):
                 sentence = f"the device is in use by process {self._client_pid}. End that session first, or take over from it."
                 connection.send_bytes(wire.pack([0, "error", [DeviceStateError.__name__, sentence]]))
@@ -165,12 +166,12 @@ class PlantServer:
                 return
             if self._client is not None:
                 self._drop("taken over")
-            self._client, self._client_pid = connection, int(hello.get("pid", 0))
+            self._client = connection
             self._selector.register(connection, selectors.EVENT_READ)
-            self._heard = time.monotonic()
+            self._heard, self._client_pid = time.monotonic(), pid
             self._plant.note("connect", pid=self._client_pid)
             connection.send_bytes(wire.pack([0, "ok", about]))
-        except (OSError, ValueError, BackendError):
+        except (OSError, ValueError, TypeError, BackendError):
             connection.close()
 
     def _drop(self, why: str) -> None:

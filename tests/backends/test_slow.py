@@ -84,6 +84,27 @@ def test_step_response_has_the_gain_lag_and_dead_time_it_says(tmp_path: Path) ->
         assert -offset / slope == pytest.approx(response.dead_time_s[k], abs=0.001)
 
 
+@pytest.mark.parametrize("energy", ["spring", "linear"])
+def test_says_the_gain_and_lag_that_the_energy_leaves_it(tmp_path: Path, energy: str) -> None:
+    device = opened(tmp_path, **CLEAN, energy=energy, epsilon=0.3, slew_V_per_s=1e6, filter_s=0.0, dead_time_s=0.0, tick_s=0.005)
+    info = device.info
+    assert info.response is not None
+    device.present(np.zeros((1, len(info.inputs))))
+    start = run(device, 3.0, tick_s=0.02)
+    assert start.parameters is not None
+    u = device.controls()
+    for k in range(0, info.n_parameters, 3):
+        u[k] += 1e-3
+        device.set_controls(u)
+        way = np.array([device.advance().parameters[k] for _ in range(200)]) - start.parameters[k]  # type: ignore[index]
+        assert way[-1] / 1e-3 == pytest.approx(info.response.gain[k], rel=0.01)
+        left = 1 - np.concatenate([[0.0], way]) / way[-1]
+        assert (left.sum() - 0.5) * 0.005 == pytest.approx(info.response.lag_s[k], rel=0.03)
+        u[k] -= 1e-3
+        start = run(device, 3.0, u, tick_s=0.02)
+        assert start.parameters is not None
+
+
 def test_state_relaxes_in_its_own_time(tmp_path: Path) -> None:
     device = opened(tmp_path, **CLEAN, epsilon=1e-6, tick_s=0.0005, dead_time_s=0.0)
     device.present(np.array([[0.0]]))
