@@ -266,6 +266,47 @@ def test_strangers_are_turned_away_and_do_not_disturb(start: Start) -> None:
         assert (Path(handle.address) / "plant.key").stat().st_mode & 0o077 == 0
 
 
+def test_nonsense_from_a_client_ends_the_client_and_not_the_plant(start: Start) -> None:
+    handle, device = start()
+    device.present(np.array([[0.3]]))
+    device.nudge(np.array([[1.0]]), 0.1)
+    device.advance()
+    device.close()
+    rng = np.random.default_rng(4)
+    answered = 0
+    for message in (
+        b"",
+        rng.bytes(200),
+        wire.pack(None),
+        wire.pack([1, 2]),
+        wire.pack([1, "exchange", None]),
+        wire.pack([1, "exchange", np.array([1.0, 0.0, 99.0])]),
+        wire.pack([1, "exchange", np.array([np.inf, 0.0, 0.0])]),
+        wire.pack([1, "exchange", np.array([0.02, 0.0, 1.0])]),
+        wire.pack([1, "exchange", np.array([0.02, 5.0, 0.0])]),
+        wire.pack([{"a": [1]}, ["b"], {"c": np.zeros(3)}]),
+        wire.pack([1, "restore", {"format": "aeqlab-plant-1", "dac": 3}]),
+        wire.pack([1, "note", {"event": [1]}]),
+        wire.pack([1, "__init__", None]),
+    ):
+        until(lambda: plant_status(Path(handle.address))["answers"])
+        link = PlantLink.connect(Path(handle.address), take_over=True)
+        assert link._connection is not None
+        link._connection.send_bytes(message)
+        try:
+            answer = wire.unpack(link._connection.recv_bytes())
+            assert answer[1] in ("ok", "error")
+            answered += 1
+        except EOFError:
+            pass  # turned out
+        link.close()
+    assert answered >= 8
+    status = plant_status(Path(handle.address))
+    assert status["beta"] == 0.1
+    assert status["t"] == pytest.approx(0.02)
+    assert "Traceback" not in (Path(handle.address) / "plant.log").read_text()
+
+
 @posix
 def test_ctrl_c_does_not_reach_the_plant(start: Start) -> None:
     handle, device = start()
