@@ -24,7 +24,7 @@ from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
 TICK_IN_ADDITIONS = 30.0  #: one tick of section 5.1, and the session around it, in additions of 21 numbers
-SLOW_TICK_IN_ADDITIONS = 250.0  #: one exchange with a slow device through its session
+SLOW_TICK_IN_ADDITIONS = 500.0  #: one exchange with a slow device through its session
 PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
 SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
 SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own

@@ -1,0 +1,100 @@
+"""Whether an experiment, its data and the open device fit one another: what only the user's code and the device itself can say.
+
+Called while a run is `preparing`, when the data are loaded and the device is open, and nothing has moved yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from aeqlab.backends.device import DeviceInfo
+from aeqlab.protocols.aeqprop import nudging_pair
+from aeqlab.protocols.crosscheck import Path_, all_stages
+from aeqlab.protocols.errors import FileErrors, Problem
+from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.samples import Data
+from aeqlab.protocols.stages.evaluate import EvaluateOptions
+from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+
+
+def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abilities: Collection[str]) -> None:
+    """Check that everything fits before anything moves.
+
+    Args:
+        experiment: what is asked.
+        data: as loaded; None if the experiment has none.
+        info: of the open device.
+        abilities: names of its capability interfaces.
+    Raises:
+        FileErrors: everything that does not fit, at once, each with its key in the experiment.
+    """
+    found = [*_data(data, info), *_homeostasis(experiment, info, abilities)]
+    for path, entry in all_stages(experiment.sequence):
+        at = (*path, entry.kind)
+        match entry.options:
+            case TrainOptions() as options:
+                found += [*_batch(at, options.batch, info, data), *_train(at, options, info, abilities)]
+            case EvaluateOptions() as options:
+                found += _batch(at, options.batch, info, None)
+                if options.on == "test" and data is not None and data.test is None:
+                    found.append(((*at, "on"), "these data have no test samples. Evaluate on train."))
+            case HoldOptions() as options if data is not None and options.sample >= len(data.train):
+                found.append(((*at, "sample"), f"there are {len(data.train)} training samples, counted from 0."))
+    if found:
+        raise FileErrors(Problem(experiment.name, None, None, ".".join(map(str, path)), message) for path, message in found)
+
+
+def _data(data: Data | None, info: DeviceInfo) -> Iterator[tuple[Path_, str]]:
+    if data is None:
+        return
+    for what, have, need, name in (
+        ("inputs", data.inputs, len(info.inputs), "input knobs"),
+        ("targets", data.outputs, len(info.outputs), "outputs"),
+    ):
+        if have != need:
+            yield ("data",), f"{data.name} has {have} {what} per sample, {info.name} has {need} {name}. Choose others that fit."
+    if data.inputs != len(info.inputs):
+        return
+    for part, samples in (("training", data.train), ("test", data.test)):
+        if samples is None:
+            continue
+        low, high = np.min(samples.inputs, axis=0), np.max(samples.inputs, axis=0)
+        outside = (low < info.inputs.lowest) | (high > info.inputs.highest)
+        if outside.any():
+            k = int(np.argmax(outside))
+            yield (
+                ("data",),
+                f"{part} inputs of knob {info.inputs.names[k]} go from {low[k]:g} to {high[k]:g} {info.inputs.unit}, it takes "
+                f"{info.inputs.low[k]:g} to {info.inputs.high[k]:g} {info.inputs.unit} ({int(outside.sum())} knobs in all). "
+                "Scale the data.",
+            )
+
+
+def _homeostasis(experiment: Experiment, info: DeviceInfo, abilities: Collection[str]) -> Iterator[tuple[Path_, str]]:
+    settings = experiment.homeostasis
+    if settings.controller == "ideal" and "HoldsParameters" not in abilities:
+        yield ("homeostasis", "controller"), f"{info.name} does not hold its parameters by itself. Use integral."
+    for name in ("ki", "kp", "kd", "tolerance"):
+        values = getattr(settings, name)
+        if isinstance(values, list) and len(values) != info.n_parameters:
+            yield ("homeostasis", name), f"{len(values)} values for {info.n_parameters} knobs. Give one for all, or one per knob."
+
+
+def _batch(at: Path_, batch: int | None, info: DeviceInfo, data: Data | None) -> Iterator[tuple[Path_, str]]:
+    if batch is not None and info.samples is not None and batch != info.samples:
+        yield (*at, "batch"), f"{info.name} takes {info.samples} at once, not {batch}. Leave it out."
+    if data is not None and (batch or info.samples or 1) > len(data.train):
+        yield (*at, "batch"), f"a batch of {batch or info.samples} cannot be taken from {len(data.train)} training samples."
+
+
+def _train(at: Path_, options: TrainOptions, info: DeviceInfo, abilities: Collection[str]) -> Iterator[tuple[Path_, str]]:
+    if options.method == "sgd" and "KnowsEnergy" not in abilities:
+        yield (*at, "method"), f"sgd needs a device that knows its energy; {info.name} does not. Use centered, spsa or others."
+    if options.method in AEQPROP_METHODS and options.beta is not None:
+        pair = nudging_pair(options.method, options.beta)
+        if min(pair) < info.beta[0] or max(pair) > info.beta[1]:
+            said = f"{options.method} with beta {options.beta:g} nudges from {min(pair):g} to {max(pair):g}"
+            yield (*at, "beta"), f"{said}, {info.name} takes {info.beta[0]:g} to {info.beta[1]:g}. Choose less."
