@@ -145,10 +145,14 @@ class Bench:
         noise = float(np.max(self.info.outputs.noise, initial=0.0))
         return 6.0 * noise / float(np.sqrt(reads)) + (1e-7 if self.info.dtype == "float64" else 1e-3)
 
-    def patience_s(self) -> float:
-        """Get a time in which theta follows its knob for certain: dead time and ten lags."""
+    def wait(self, lags: float) -> None:
+        """Let a number of lags and dead times pass, or at most twenty ticks for each of them."""
         lag, dead = lag_of(self.info)
-        return dead + 10.0 * lag + 2.0 * (self.info.tick_s or 0.0)
+        passed = 0.0
+        for _ in range(int(20 * lags)):
+            passed += self.read().dt
+            if passed >= lags * (lag + dead):
+                break
 
 
 def conform(
@@ -175,7 +179,7 @@ def conform(
     from aeqlab.protocols.conformance_lines import LINES
 
     held = (homeostasis or HomeostasisSettings()).model_copy(update={"accept": "settled"})
-    calm = (settling or SettlingSettings()).model_copy(update={"accept": "settled", "tolerance": 0.002})
+    calm = (settling or SettlingSettings()).model_copy(update={"accept": "settled", "tolerance": 0.002, "timeout": 2000.0})
     device = open_device()
     lines: list[Line] = []
     try:

@@ -90,13 +90,25 @@ def bad_arrays_refused(bench: Bench) -> str:
 
 def limits_refused(bench: Bench) -> str:
     """A value outside a limit is refused, never clamped in silence, and nothing moves."""
-    device, info = bench.device, bench.info
-    device.present(bench.inputs())
+    device = bench.device
+    x = bench.inputs()
+    device.present(x)
     bench.read()
-    u, tried = device.controls(), 0
-    before = _snapshot(bench)
+    u = device.controls()
+    try:
+        return _limits_refused(bench, x, u)
+    finally:  # a value that was taken must not stay
+        device.present(x)
+        device.set_controls(u)
+        device.release()
+        bench.read()
+
+
+def _limits_refused(bench: Bench, x: Array, u: Array) -> str:
+    device, info = bench.device, bench.info
+    before, tried = _snapshot(bench), 0
     rows: list[tuple[str, Knobs, Array, Callable[[Array], None]]] = [
-        ("input knob", info.inputs, bench.inputs(), device.present),
+        ("input knob", info.inputs, x, device.present),
         ("control knob", info.controls, u, device.set_controls),
     ]
     for what, knobs, good, call in rows:
@@ -221,12 +233,13 @@ def homeostasis_holds(bench: Bench) -> str:
     """Theta is held at its target while the knobs have to move: by ten tolerances at least, between two situations."""
     device, info = bench.device, bench.info
     _start(bench)
+    target: Array | None = None  # a device that holds theta itself is told to hold it where it is
     if bench.exact and bench.homeostasis.controller in (None, "ideal"):
         theta = np.array(device.parameters())  # type: ignore[attr-defined]
     else:
         readout = bench.mean(16)
         assert readout.parameters is not None
-        theta = np.asarray(readout.parameters, dtype=np.float64)
+        target = theta = np.asarray(readout.parameters, dtype=np.float64)
     best, text = 0.0, ""
     for side in (1.0, -1.0, 1.0, -1.0):
         knobs: list[Array] = []
@@ -234,11 +247,11 @@ def homeostasis_holds(bench: Bench) -> str:
         for sign in (side, -side):
             device.present(bench.inputs())
             device.release()
-            free = bench.hold(theta)
+            free = bench.hold(target)
             if not free.accepted:
                 raise Broken(f"theta was not held: {_why(free)}")
             device.nudge(free.readout.outputs + np.asarray(sign, dtype=info.dtype), bench.nudges[1])
-            report = bench.hold(theta)
+            report = bench.hold(target)
             if not report.accepted:
                 raise Broken(f"theta was not held: {_why(report)}")
             tolerance = tolerance if report.tolerance is None else report.tolerance
@@ -333,8 +346,8 @@ def freeze_freezes(bench: Bench) -> str:
     device.nudge(y, beta)
     if not bench.floats:
         device.hold_exactly(True)  # type: ignore[attr-defined]
-    for _ in range(3):
-        bench.read()
+    pushed = (bench.rest() if bench.floats else bench.read()).outputs
+    moved_by_nudge = float(np.max(np.abs(pushed - free.outputs)))
     u = device.controls()
     device.freeze()
     readout = bench.read()
@@ -347,7 +360,7 @@ def freeze_freezes(bench: Bench) -> str:
     if bench.floats:
         settled = bench.rest().outputs
         left = float(np.max(np.abs(settled - free.outputs)))
-        room = 0.1 * float(np.max(np.abs(y - free.outputs))) * abs(beta) + 4.0 * bench.output_error(4)
+        room = 0.3 * moved_by_nudge + 2.0 * bench.output_error(4)
         _demand(left <= room, f"after the freeze the outputs stay {left:.3g} off their free values: the nudge is on")
     later = np.abs(device.controls() - frozen_at) - 0.51 * info.controls.step - rounding(info, u)
     _demand(bool((later <= 0).all()), f"a frozen knob went on moving by {np.max(later):.3g}")
@@ -482,12 +495,10 @@ def _follows(bench: Bench, u: Array, step: Array) -> tuple[float, float]:
             break
         readout = bench.read()
     quick = _theta(bench, readout) - before
-    bench.rest()
-    for _ in range(10):  # late readings come to rest before they arrive; wait longer than they can be late
-        bench.rest()
+    bench.wait(60.0)  # late readings come to rest before they arrive, so this waits much longer than they should take
     slow = _theta(bench, bench.mean(4)) - before
     device.set_controls(u)
-    bench.rest()
+    bench.wait(10.0)
     return float(np.sqrt(np.mean(quick**2))), float(np.sqrt(np.mean(slow**2)))
 
 
