@@ -26,7 +26,7 @@ from aeqlab.backends.device import Device, DeviceInfo, Flag, Grade, Readout, Saf
 from aeqlab.backends.errors import DeviceConfigError, DivergedError
 from aeqlab.backends.hopfield.blocks import describe
 from aeqlab.backends.hopfield.equations import Equations
-from aeqlab.backends.hopfield.joint import coupling_loads, following_parameters, weak_coupling
+from aeqlab.backends.hopfield.joint import following_parameters
 from aeqlab.backends.hopfield.knobs import ControlKnobs
 from aeqlab.backends.hopfield.moment import Presented, Staged, as_array
 from aeqlab.backends.hopfield.network import Couplings, Parameters, State, block_shapes, initial_parameters, parameters_in
@@ -44,10 +44,14 @@ from aeqlab.backends.hopfield.solver import (
     surroundings_of,
     sweep,
 )  # fmt: skip
+from aeqlab.backends.hopfield.stability import Load, advise, coupling_load
 from aeqlab.backends.hopfield.thresholds import Thresholds
 from aeqlab.backends.streams import INITIAL_PARAMETERS, stream
 
 Array = NDArray[Any]
+
+#: Load of a joint relaxation from which its result is looked at again.
+NEAR = 0.8
 
 
 class HopfieldEngine(Device):
@@ -163,30 +167,46 @@ class HopfieldEngine(Device):
 
     def _float(self, x: Tensor, start: State) -> State:
         """Phase at clamped knobs: relax layers and parameters, once or jointly."""
-        now, order = self._now, backward(len(self._box))
-        if self.settings.parameter_relaxation == "joint":
-            self._refuse_weak_coupling()
-            held = self._knobs.rests_at(x)
-            theta = self._theta
-            if held is None:
-                theta = parameters_in(self._knobs.form(self._theta, self._couplings), self.settings.widths)
-                self._drive = None
-            around = self._surroundings(x, theta)
-            follow = following_parameters(self._couplings, x, held, around)
-            state = self._settle("nudged", around, start, order, follow)
-        else:
-            around = self._surroundings(x)
-            if not self._staged.changed:  # the one step at these knobs is done
-                return self._settle("nudged", around, start, order)
-            start = next((s for s in (now.free, now.held) if s is not None), start)
-            state = sweep(around, self._settle("nudged", around, start, order), order)
-        self._knobs.follow_(self._theta, self._couplings, x, state)
-        self._drive = None
-        if self._staged.changed and now.held is not None:
+        now, staged = self._now, self._staged
+        state = self._relax_jointly(x, start) if self.settings.parameter_relaxation == "joint" else self._relax_once(x, start)
+        if staged.changed and now.held is not None:
             now.trained = True
-            if self._staged.beta != now.held_beta:
+            if staged.beta != now.held_beta:
                 self._thresholds.count_step([float((a - b).abs().sum()) for a, b in zip(state, now.held, strict=True)])
         return state
+
+    def _relax_once(self, x: Tensor, start: State) -> State:
+        """Relax the layers with theta fixed, then one sweep and one step of the parameters, once for what was staged."""
+        order, around = backward(len(self._box)), self._surroundings(x)
+        if not self._staged.changed:
+            return self._settle("nudged", around, start, order)
+        start = next((s for s in (self._now.free, self._now.held) if s is not None), start)
+        state = sweep(around, self._settle("nudged", around, start, order), order)
+        self._follow(x, state)
+        return state
+
+    def _relax_jointly(self, x: Tensor, start: State) -> State:
+        """Relax layers and parameters to their common equilibrium; refuse where it has run away, theta being put back."""
+        load = self.coupling_load()
+        self._refuse_weak_coupling(load, x, start)
+        theta, held = self._theta, self._knobs.rests_at(x)
+        if held is None:
+            theta = parameters_in(self._knobs.form(theta, self._couplings), self.settings.widths)
+            self._drive = None
+        around = self._surroundings(x, theta)
+        follow = following_parameters(self._couplings, x, held, around)
+        state = self._settle("nudged", around, start, backward(len(self._box)), follow)
+        self._follow(x, state)
+        if load.whole > NEAR and held is not None:  # a finite nudge may leave the region in which the equilibrium is a minimum
+            load = self.coupling_load()
+            if load.whole >= 1.0:
+                self._follow(x, held)
+                self._refuse_weak_coupling(load, x, held)
+        return state
+
+    def _follow(self, x: Tensor, state: State) -> None:
+        self._knobs.follow_(self._theta, self._couplings, x, state)
+        self._drive = None
 
     def _surroundings(self, x: Tensor, theta: Parameters | None = None) -> Surroundings:
         staged = self._staged
@@ -211,21 +231,27 @@ class HopfieldEngine(Device):
         self.settled = settled
         return settled.state
 
-    def coupling_loads(self) -> tuple[float, ...]:
-        """Compute for each layer the largest eigenvalue of epsilon S S^T / B, S the layer below, for the samples now presented.
+    def coupling_load(self) -> Load:
+        """Compute how near the couplings are to too weak for a joint equilibrium, at the state held last (1: too weak).
 
-        Below 1 everywhere the joint equilibrium of layers and parameters is a minimum (`joint.coupling_loads`).
+        Of the nudge it was held under and the present one, the one that leaves the outputs less curvature counts.
         """
         now = self._now
         state = now.state if now.held is None else now.held
         if now.x is None or state is None:
-            return (0.0,) * len(self._box)
-        return coupling_loads(self._couplings, now.x, state, self._staged.beta)
+            return Load(0.0, 0.0)
+        return coupling_load(self._theta, self._couplings, now.x, state, self._box, min(self._staged.beta, now.held_beta))
 
-    def _refuse_weak_coupling(self) -> None:
-        loads = self.coupling_loads()
-        if max(loads) >= 1.0:
-            raise DeviceConfigError(f"{self._info.name}: {weak_coupling(self._couplings, loads)}")
+    def _refuse_weak_coupling(self, load: Load, x: Tensor, state: State) -> None:
+        if max(load.first, load.whole) >= 1.0:
+            beta = min(self._staged.beta, self._now.held_beta)
+            advice = advise(self._theta, self._couplings, x, state, self._box, beta)
+            raise DeviceConfigError(
+                f"{self._info.name}: the coupling is too weak for parameter_relaxation: joint. The largest eigenvalue of "
+                f"epsilon X X^T / B is {load.first:.3g} at the first layer, and {load.whole:.3g} with all connections and "
+                "couplings; both must stay below 1, else layers and parameters run away together to the corners of the state "
+                f"space. For these samples {advice} parameter_relaxation: once."
+            )
 
     # HoldsParameters, WritableParameters, StartsAfresh
     def hold_exactly(self, on: bool) -> None:

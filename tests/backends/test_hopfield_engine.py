@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from aeqlab.backends import wire
 from aeqlab.backends.device import Flag, capabilities
 from aeqlab.backends.errors import ArrayRefusedError, DeviceConfigError, DeviceStateError, DivergedError, LimitError
-from aeqlab.backends.hopfield.engine import HopfieldEngine
+from aeqlab.backends.hopfield.engine import NEAR, HopfieldEngine
 from aeqlab.backends.hopfield.settings import HopfieldSettings
 
 Array = NDArray[Any]
@@ -85,7 +85,7 @@ def test_a_small_nudge_steps_down_the_gradient_of_every_tensor(method: str, rela
 @pytest.mark.parametrize("method", list(PAIRS))
 def test_the_joint_step_is_the_minimum_of_the_global_energy(method: str) -> None:
     """Against scipy, over states in their box and parameters at once: U(u, theta) + mean E + beta_2 mean C (section 5.3)."""
-    engine = opened(parameter_relaxation="joint", widths=(4, 5, 3), weight_couplings=(0.4, 0.2), bias_couplings=(0.1, 0.1))
+    engine = opened(parameter_relaxation="joint", widths=(4, 5, 3), gains=(1.0, 1.0), weight_couplings=(0.2, 0.1))
     x, y = samples(engine, 3, seed=2)
     n = len(x)
     beta_1, beta_2 = (0.5 * b for b in PAIRS[method])
@@ -93,7 +93,7 @@ def test_the_joint_step_is_the_minimum_of_the_global_energy(method: str) -> None
     if beta_1:
         engine.nudge(y, beta_1)
         engine.advance()
-    assert max(engine.coupling_loads()) > 0.1  # far from the limit of fixed parameters
+    assert engine.coupling_load().first > 0.1  # far from the limit of fixed parameters
     u, held, resting = engine.controls(), engine.parameters(), np.hstack(list(engine.layers().values()))
     engine.hold_exactly(False)
     engine.nudge(y, beta_2)
@@ -188,16 +188,37 @@ def test_too_weak_a_coupling_is_refused_in_joint_before_anything_moves_and_told_
     free(engine, x)  # inference is no matter
     theta = engine.parameters()
     load = np.linalg.eigvalsh((2.0 * x @ x.T + 0.02) / len(x))[-1]
-    assert engine.coupling_loads()[0] == pytest.approx(load)
+    assert engine.coupling_load().first == pytest.approx(load)
     engine.hold_exactly(False)
     engine.nudge(y, 0.5)
-    with pytest.raises(DeviceConfigError, match=r"layer 1 is too weak.*or parameter_relaxation: once") as refused:
+    with pytest.raises(DeviceConfigError, match=r"coupling is too weak.*or parameter_relaxation: once") as refused:
         engine.advance()
-    assert f"is {load:.3g} for these samples" in str(refused.value)
+    assert f"epsilon X X^T / B is {load:.3g} at the first layer" in str(refused.value)
     assert np.array_equal(engine.parameters(), theta)
-    told = str(refused.value).split("weight_couplings: [")[1].split("]")[0]
-    better = opened(parameter_relaxation="joint", weight_couplings=tuple(float(v) for v in told.split(",")))
-    assert np.abs(step(better, x, y, 0.0, 0.5)).max() > 0
+
+    def told(name: str) -> tuple[float, ...]:
+        return tuple(float(v) for v in str(refused.value).split(f"{name}: [")[1].split("]")[0].split(","))
+
+    better = opened(
+        parameter_relaxation="joint", weight_couplings=told("weight_couplings"), bias_couplings=told("bias_couplings")
+    )
+    assert 0 < np.abs(step(better, x, y, 0.0, 0.5)).max() < 1
+    assert better.coupling_load().whole < 1
+
+
+def test_a_joint_relaxation_that_runs_away_is_refused_and_theta_put_back() -> None:
+    """Below the limit at the held state, a finite nudge carries the layers over it: they would end in their corners."""
+    wide = {"widths": (6, 40, 3), "weight_couplings": (0.22, 0.05), "bias_couplings": (0.1, 0.05)}
+    engine = opened(parameter_relaxation="joint", **wide)
+    x, y = samples(engine, 8, seed=1)
+    free(engine, x)
+    theta = engine.parameters()
+    engine.hold_exactly(False)
+    engine.nudge(y, 1.0)
+    assert NEAR < engine.coupling_load().whole < 1.0
+    with pytest.raises(DeviceConfigError, match="run away together"):
+        engine.advance()
+    assert np.abs(engine.parameters() - theta).max() < 1e-12
 
 
 def test_gradient_descent_lowers_the_cost_of_a_small_task() -> None:
@@ -532,7 +553,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_from_any_place_of_a_step(relaxation
                     engine.nudge(y, 0.25)
                 case 7 if k == 7:
                     engine.end_epoch()
-                    engine.scale_coupling(0.9)
+                    engine.scale_coupling(0.25)
                 case 7:
                     engine.controls()
                     engine.present(x[::-1].copy())

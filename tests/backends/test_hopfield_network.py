@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeqlab.backends.hopfield.equations import Equations
-from aeqlab.backends.hopfield.joint import coupling_loads
+from aeqlab.backends.hopfield.joint import following_parameters
 from aeqlab.backends.hopfield.network import (
     Couplings,
     Parameters,
@@ -39,6 +39,7 @@ from aeqlab.backends.hopfield.solver import (
     surroundings_of,
     sweep,
 )  # fmt: skip
+from aeqlab.backends.hopfield.stability import coupling_load
 from aeqlab.backends.streams import INITIAL_PARAMETERS, stream
 
 WIDTHS = (5, 7, 4, 3)
@@ -248,24 +249,47 @@ def test_coupling_energy_counts_every_part_with_its_epsilon() -> None:
     assert float(coupling_energy(u, theta, couplings)) == pytest.approx(expected)
 
 
-def test_coupling_load_is_the_curvature_lost_to_the_parameters() -> None:
-    """With w1 and b1 following the state, the energy of layer 1 loses exactly the load along its worst direction."""
-    x, _, state = batch(13)
-    couplings = Couplings((0.3, 0.2, 0.1), (0.1, 0.1, 0.1))
-    load = coupling_loads(couplings, x, state, 0.0)[0]
-    u = network(13)
+@pytest.mark.parametrize("beta", [-0.25, 0.0, 0.5])
+def test_the_load_is_the_curvature_that_following_parameters_take_away(beta: float) -> None:
+    """Against the Hessian, by autograd, of the energy with all parameters eliminated, in the units inside their interval."""
+    theta, (x, y, state) = network(13, 0.3), batch(13, samples=4)
+    state = (state[0].clone(), *state[1:])
+    state[0][:, 2] = 0.0  # at an end: they do not count
+    couplings = Couplings((0.3, 0.2, 0.1), (0.05, 0.1, 0.2))
+    load = coupling_load(theta, couplings, x, state, BOX, beta)
+    u = parameters_in(theta.flat.clone(), WIDTHS)
+    add_pull_(u, couplings, x, state, sign=-1.0)
+    n = len(x)
 
-    def joint(s1: torch.Tensor) -> torch.Tensor:
-        theta = parameters_in(u.flat.clone(), WIDTHS)
-        moved = Parameters(
-            theta.flat,
-            (theta.weights[0] + 0.3 / len(x) * x.T @ s1, *theta.weights[1:]),
-            (theta.biases[0] + 0.1 / len(x) * s1.sum(0), *theta.biases[1:]),
-        )
-        return len(x) * (coupling_energy(u, moved, couplings) + energy(moved, x, (s1, *state[1:])).mean())
+    def eliminated(flat: torch.Tensor) -> torch.Tensor:
+        s = tuple(torch.split(flat.view(n, -1), list(WIDTHS[1:]), dim=1))
+        below = (x, *s[:-1])
+        weights = tuple(w + e / n * b.T @ a for w, e, b, a in zip(u.weights, couplings.weights, below, s, strict=True))
+        biases = tuple(b + e / n * a.sum(0) for b, e, a in zip(u.biases, couplings.biases, s, strict=True))
+        there = Parameters(u.flat, weights, biases)
+        return n * coupling_energy(u, there, couplings) + (energy(there, x, s) + beta * cost(s[-1], y)).sum()
 
-    hessian = torch.autograd.functional.hessian(joint, state[0]).reshape(state[0].numel(), -1)
-    assert float(torch.linalg.eigvalsh(hessian)[0]) == pytest.approx(1.0 - load, abs=1e-9)
+    flat = torch.cat(state, dim=1).reshape(-1)
+    inside = torch.cat([(s > p) & (s < q) for s, (p, q) in zip(state, BOX, strict=True)], dim=1).reshape(-1)
+    own = torch.ones(n, sum(WIDTHS[1:]), dtype=torch.float64)
+    own[:, -WIDTHS[-1] :] = 1.0 + beta
+    scale = own.reshape(-1)[inside].rsqrt()
+    hessian = torch.autograd.functional.hessian(eliminated, flat)[inside][:, inside] * scale[:, None] * scale
+    assert load.whole == pytest.approx(1.0 - float(torch.linalg.eigvalsh(hessian)[0]), rel=1e-4)
+    assert load.first == pytest.approx(float(torch.linalg.eigvalsh(0.3 * x @ x.T + 0.05)[-1]) / n)
+    assert load.whole > load.first
+
+
+def test_parameters_that_follow_are_where_they_rest() -> None:
+    theta, (x, y, held), (_, _, state) = network(14), batch(14), batch(15)
+    couplings = Couplings((0.3, 0.2, 0.1), (0.05, 0.1, 0.2))
+    follow = following_parameters(couplings, x, held, surroundings_of(theta, x, BOX, 0.5, y))
+    moved = parameters_in(theta.flat.clone(), WIDTHS)
+    move_parameters_(moved, couplings, x, state, held)
+    want, have = surroundings_of(moved, x, BOX, 0.5, y), follow(state)
+    for a, b in zip((want.drive, *want.down, *want.biases), (have.drive, *have.down, *have.biases), strict=True):
+        assert torch.allclose(a, b, atol=1e-13)
+    assert have.targets is y
 
 
 # The equations as numpy, for those who may know them ------------------------------------------------------------------
