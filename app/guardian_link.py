@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -36,6 +37,7 @@ class GuardianLink:
     def __init__(self, server: SessionServer, folder: Path, pid: int, from_guardian: IO[bytes], to_guardian: IO[bytes]) -> None:
         self.server = server
         self.folder = folder
+        self.on_change: Callable[[int], None] | None = None  #: called with the process of another guardian
         self._pid = pid
         self._from, self._to = from_guardian, to_guardian
         self._child: subprocess.Popen[bytes] | None = None
@@ -95,6 +97,8 @@ class GuardianLink:
         assert child.stdout is not None
         self._child, self._pid, self._from, self._to = child, child.pid, child.stdout, child.stdin
         self._listen_to(self._from)
+        if self.on_change is not None:
+            self.on_change(child.pid)
         self.server.say("guardian", f"the guardian (process {dead}) is gone: {why}; process {child.pid} guards from now on")
 
     def _listen_to(self, pipe: IO[bytes]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from aeqlab.app.guardian import Guardian, guard_other, switch_off
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.client import refusal
 from aeqlab.protocols.errors import ProtocolError, SessionError
 from aeqlab.protocols.lease import holder_of, slug, state_folder
 from aeqlab.protocols.lost import forget
@@ -119,9 +120,8 @@ def prepare(file: SessionFile, path: Path, folder: Path) -> None:
         elif plant is None:
             plant = folder / "device" if file.with_client else state_folder() / "devices" / slug(str(path.resolve()))
     address = file.address or (str(plant) if plant is not None else f"session:{folder}")
-    held = holder_of(address)
-    if held is not None:
-        raise SessionError(f"{address} belongs to another: {held.sentence()}. Attach to that session, or end it first.")
+    if holder_of(address) is not None:
+        raise SessionError(refusal(address))
     if isinstance(file.device, SlowSettings) and file.device.address is None and plant is not None:
         _switch_on(file, file.device, plant, address)
         ours = True

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -55,9 +56,12 @@ def serve(folder: Path, guardian_pid: int) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.request_end("a signal asked for it"))
         link = GuardianLink(server, folder, guardian_pid, from_guardian, to_guardian)
-        link.start()
-        found = FoundSession(file.address, device.info.name, file.name, os.getpid(), str(folder), server.port, key.hex())
+        found = FoundSession(
+            file.address, device.info.name, file.name, os.getpid(), str(folder), server.port, key.hex(), guardian_pid
+        )
         found.write()
+        link.on_change = lambda pid: replace(found, guardian=pid).write()
+        link.start()
         try:
             server.serve()
         finally:

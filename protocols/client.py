@@ -6,24 +6,28 @@ A session that owns the device's address already is attached to; else one is sta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aeqlab.backends.device import SafetyReport
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.lease import holder_of, slug, state_folder
 from aeqlab.protocols.limits import SessionLimits
-from aeqlab.protocols.lost import LostSession, forget, lost_session, lost_sessions, recover
+from aeqlab.protocols.lost import LostSession, forget, last_commands, lost_session, recover
+from aeqlab.protocols.lost import lost_sessions as dead_sessions
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_file import SessionFile, write_private
 
@@ -50,6 +54,7 @@ class FoundSession:
     folder: str
     port: int
     key: str
+    guardian: int = 0
 
     def write(self) -> None:
         """Write it where `find_sessions` looks, readable for this user only."""
@@ -111,7 +116,10 @@ def open_session(
     address = device_address(settings, base)
     running = None if address is None else _read(_path(address))
     if running is not None:
-        client = attach(running, name=who)
+        try:
+            client = attach(running, name=who)
+        except SessionLostError as exc:
+            raise SessionLostError(refusal(running.address)) from exc
         if not client.controls_device:
             by = client.control_by
             client.close()
@@ -213,8 +221,25 @@ def open_rig(path: str | Path) -> Iterator[SessionClient | Session]:
             yield session
 
 
-def make_lost_safe(lost: LostSession) -> Any:
+def lost_sessions() -> list[LostSession]:
+    """List the lost sessions of this user: those that died with their guardians, and those that are there but do not answer."""
+    hung = [last_commands(session.address) for session in find_sessions() if not _answers(session)]
+    return [replace(lost, hung=True) for lost in hung if lost is not None] + dead_sessions()
+
+
+def refusal(address: str) -> str:
+    """Say why the device at an address cannot be had now: who holds it, or what its hung holder last commanded."""
+    held, session = holder_of(address), _read(_path(address))
+    lost = last_commands(address) if session is not None and not _answers(session) else None
+    if lost is not None:
+        return replace(lost, hung=True).sentence()
+    return f"{address} belongs to another: {held.sentence() if held else 'nobody'}. Attach to that session, or end it first."
+
+
+def make_lost_safe(lost: LostSession) -> SafetyReport:
     """Bring the device of a lost session to SAFE by its session file; emulated hardware is switched off then.
+
+    A session that is there but does not answer is killed first, and its guardian if that is stopped too.
 
     Returns:
         The safety report, line by line.
@@ -223,12 +248,18 @@ def make_lost_safe(lost: LostSession) -> Any:
         BackendError: the device does not answer; its state stays unknown.
     """
     file = SessionFile.read(lost.folder)
+    if lost.hung:
+        session = _read(_path(lost.address))
+        for pid in (lost.pid, session.guardian if session is not None else 0):
+            if _is_ours(pid):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     if file.plant is not None:
         from aeqlab.backends.errors import DeviceLostError
         from aeqlab.backends.plant_link import end_plant
 
         try:
-            report = recover(lost.address, file.open)
+            report = recover(lost.address, file.open, wait_s=3.0)
         except DeviceLostError as exc:
             forget(lost.address)
             raise SessionLostError(
@@ -237,7 +268,7 @@ def make_lost_safe(lost: LostSession) -> Any:
         if report.safe:
             end_plant(file.plant)
         return report
-    return recover(lost.address, file.open)
+    return recover(lost.address, file.open, wait_s=3.0)
 
 
 def device_address(settings: DeviceSettings, base: Path) -> str | None:
@@ -252,6 +283,22 @@ def detached() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
     return {"start_new_session": True}
+
+
+def _answers(session: FoundSession) -> bool:
+    try:
+        attach(session, name="a look", control=False).close()
+    except SessionLostError:
+        return False
+    return True
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is one of a session's, as far as this system tells: its number may be another's by now."""
+    try:
+        return pid > 0 and b"aeqlab.app.launch" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return pid > 0 and not Path("/proc/self").exists()
 
 
 def _new_folder(folder: Path | None) -> Path:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hmac
 import socket
+import struct
+import sys
 from multiprocessing.connection import Client, Connection
 from typing import Any
 
@@ -16,6 +18,8 @@ from aeqlab.backends.wire import pack, unpack
 
 PROTOCOL = 1
 PROGRAM = "aeqlab-session"
+#: How long one write may take, and how long an answer to a greeting, in seconds.
+SEND_S, ANSWER_S = 5.0, 4.0
 #: Largest message before and after the greeting, in bytes.
 SMALL = 16 * 1024
 LARGE = 256 * 1024 * 1024
@@ -31,7 +35,7 @@ def same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode(), b.encode())
 
 
-def connect(host: str, port: int, timeout_s: float = 5.0) -> tuple[Connection[Any, Any], socket.socket]:
+def connect(host: str, port: int) -> tuple[Connection[Any, Any], socket.socket]:
     """Connect to a session.
 
     Returns:
@@ -40,14 +44,27 @@ def connect(host: str, port: int, timeout_s: float = 5.0) -> tuple[Connection[An
         OSError: nobody listens there.
     """
     connection = Client((host, port), family="AF_INET")
-    return connection, below(connection, timeout_s)
+    return connection, below(connection)
 
 
-def below(connection: Connection[Any, Any], timeout_s: float) -> socket.socket:
+def below(connection: Connection[Any, Any]) -> socket.socket:
     """Get the socket below a connection, with Nagle's algorithm off and a limit on how long one write may take."""
     sock = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    seconds = struct.pack("l", int(SEND_S * 1000)) if sys.platform == "win32" else struct.pack("ll", int(SEND_S), 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
     return sock
+
+
+def receive_in_time(connection: Connection[Any, Any], limit: int) -> dict[str, Any]:
+    """Receive one message that must come soon.
+
+    Raises:
+        TimeoutError: nothing came; whoever is there does not answer.
+    """
+    if not connection.poll(ANSWER_S):
+        raise TimeoutError(f"it does not answer within {ANSWER_S:g} s")
+    return receive(connection, limit)
 
 
 def receive(connection: Connection[Any, Any], limit: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class LostSession:
     """A session that ended without anyone bringing its device to a stated end.
 
     `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`;
-    `names` are those of the first few.
+    `names` are those of the first few. `hung`: its process is still there, but does not answer.
     """
 
     address: str
@@ -49,13 +49,15 @@ class LostSession:
     names: tuple[str, ...]
     unit: str
     folder: Path
+    hung: bool = False
 
     def sentence(self) -> str:
         """Say it for a person: state unknown, last commanded, and what can be done."""
         when = datetime.fromtimestamp(self.t).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        now = "which is there but does not answer" if self.hung else "now gone"
         return (
             f"{self.device}: state unknown, last commanded {self._knobs()}, nudge {self.beta:g}, {self.state} at {when} by "
-            f"process {self.pid}, now gone. Make it safe with `aeqlab safe`, or continue to take it as it is."
+            f"process {self.pid}, {now}. Make it safe with `aeqlab safe`, or continue to take it as it is."
         )
 
     def _knobs(self) -> str:
@@ -98,6 +100,11 @@ class LastCommands:
         new = self._path.with_suffix(f".last-{os.getpid()}")
         new.write_bytes(pack(tree))
         new.replace(self._path)
+
+
+def last_commands(address: str) -> LostSession | None:
+    """Get what the session of an address last commanded, whether it lives or not; None where it ended cleanly."""
+    return _lost(_path(address), True)
 
 
 def lost_session(address: str, held: bool = False) -> LostSession | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-import sys
 import threading
 import time
 from multiprocessing.connection import Connection
-from struct import pack as pack_c
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.errors import WireError
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 #: An answer larger than this is sent by a thread of its own, so that a client that does not read never holds up the device.
 INLINE = 48 * 1024
-#: A client that does not take an answer for so long is dropped.
-SEND_S = 5.0
 
 
 class Peer:
@@ -47,9 +43,7 @@ class Peer:
         self.number = 0  # of the last request that went to the owner
         self.gone = False
         self._connection = connection
-        self._sock = below(connection, SEND_S)
-        if sys.platform != "win32":  # a partial write must not stand for ever in the kernel
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack_c("ll", int(SEND_S), 0))
+        self._sock = below(connection)
         self._sending = threading.Lock()
         self.thread = threading.Thread(target=self._listen, name="client", daemon=True)
 

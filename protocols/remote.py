@@ -28,7 +28,7 @@ from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols import errors as protocol_errors
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.forms import from_tree, to_tree
-from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, connect, proof, receive, same, send
+from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, connect, proof, receive_in_time, same, send
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.status import SessionEvent, SessionStatus
@@ -81,12 +81,19 @@ class SessionClient:
         self._beta = 0.0
         self._calling = threading.Lock()  # one exchange at a time
         self._sending = threading.Lock()  # one message at a time: calls and beats
-        self._selector = selectors.DefaultSelector()
         try:
             self._connection, self._sock = connect(host, port)
-            welcome = self._greet(key, control)
-        except (OSError, EOFError, WireError) as exc:
+        except OSError as exc:
             raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
+        try:
+            welcome = self._greet(key, control)
+        except BaseException as exc:
+            self._sock.close()
+            self._connection.close()
+            if isinstance(exc, (OSError, EOFError, WireError)):
+                raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
+            raise
+        self._selector = selectors.DefaultSelector()
         self._selector.register(self._sock, selectors.EVENT_READ)
         self.controls_device = bool(welcome["control"])  #: whether the control token was free and is ours
         self.control_by = str(welcome["by"])  #: who holds it
@@ -276,7 +283,7 @@ class SessionClient:
 
     # inside
     def _greet(self, key: bytes | None, control: bool) -> dict[str, Any]:
-        first = receive(self._connection, LARGE)
+        first = receive_in_time(self._connection, LARGE)
         if first.get("program") != PROGRAM or first.get("protocol") != PROTOCOL:
             raise NotAllowedError(
                 f"the session speaks {first.get('program')} {first.get('protocol')}, this aeqlab {PROGRAM} {PROTOCOL}. "
@@ -287,7 +294,7 @@ class SessionClient:
         said = proof(key, "client", nonces) if key is not None else None
         hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
         send(self._connection, hello)
-        welcome = receive(self._connection, LARGE)
+        welcome = receive_in_time(self._connection, LARGE)
         if "refused" in welcome:
             raise NotAllowedError(str(welcome["refused"]))
         if key is not None and not same(str(welcome.get("proof")), proof(key, "session", nonces)):

@@ -299,7 +299,9 @@ class Session:
             except BackendError as exc:
                 self._lost(exc)
                 raise SessionLostError(self._reason) from exc
-            if self._state is not SessionState.SAFE:
+            if self._state in (SessionState.SAFE, SessionState.UNKNOWN):
+                self._say("frozen", f"{reason}; it stays {self._state}")
+            else:
                 self._stand(SessionState.FROZEN, reason)
                 self._late = late
 
@@ -424,12 +426,12 @@ class Session:
             return self._last
         self._doing = "advance"
         try:
-            first = self.device.advance(LOOK_S)
-            last, passed = first, first.dt
+            last = self.device.advance(LOOK_S)
+            began, passed = last.t - last.dt, last.dt  # time goes on between two exchanges too
             while passed < seconds - 1e-9:
                 self._tick()
                 last = self.device.advance(min(LOOK_S, seconds - passed))
-                passed += last.dt
+                passed = last.t - began
         finally:
             self._doing = ""
         self._last = last._replace(dt=passed)

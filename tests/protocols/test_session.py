@@ -1,0 +1,356 @@
+"""The session in this process: states, ownership of the knobs, freeze and safe from any thread, limits."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from session_helpers import HOLD, SETTLE, inputs_of, simulated, slow, targets_of
+
+from aeqlab.backends.device import Clock, Device, Grade, Readout, SafetyLine, SafetyReport
+from aeqlab.backends.errors import DeviceConfigError, DeviceLostError, LimitError
+from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
+from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
+from aeqlab.protocols.limits import LimitedDevice, SessionLimits, limited
+from aeqlab.protocols.reports import Verdict
+from aeqlab.protocols.session import METHODS, READING, Session
+from aeqlab.protocols.status import SessionState
+
+LONG = HomeostasisSettings(accept=Ticks(ticks=1_000_000))
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session(simulated(), homeostasis=HOLD, settling=SETTLE, who="tester")
+
+
+def kinds(session: Session) -> list[str]:
+    return [event.kind for event in session.events]
+
+
+def test_states_follow_what_is_asked(session: Session) -> None:
+    assert session.status().state is SessionState.IDLE
+    session.present(inputs_of(session))
+    session.hold()
+    assert session.status().state is SessionState.HOLDING
+    assert session.status().knobs == "loop"
+    session.nudge(targets_of(session), 0.1)
+    assert session.status().state is SessionState.NUDGED
+    assert session.settle().verdict is Verdict.TICKS
+    session.release()
+    assert session.status().state is SessionState.IDLE
+    assert session.status().beta == 0.0
+
+
+def test_a_session_adds_nothing_to_what_the_device_does() -> None:
+    from aeqlab.protocols.aeqprop import train_step
+
+    alone, held = Session(simulated(), homeostasis=HOLD, settling=SETTLE), Session(simulated(), homeostasis=HOLD, settling=SETTLE)
+    theta = np.zeros(alone.info.n_parameters)
+    steps = [train_step(s, inputs_of(s), targets_of(s), theta=theta, pair=(0.0, 0.1)) for s in (alone, held)]
+    assert steps[0].theta_after is not None
+    np.testing.assert_array_equal(steps[0].theta_after, steps[1].theta_after)
+
+
+def test_a_person_takes_the_knobs_over_and_it_is_said(session: Session) -> None:
+    session.present(inputs_of(session))
+    session.hold()
+    session.set_controls(np.zeros(len(session.info.controls)))
+    assert session.status().knobs == "tester"
+    assert session.status().state is SessionState.IDLE
+    assert kinds(session) == ["knobs"]
+
+
+def test_frozen_refuses_whatever_moves_with_the_reason_until_continue(session: Session) -> None:
+    session.present(inputs_of(session))
+    session.advance()
+    session.nudge(targets_of(session), 0.1)
+    session.freeze("smoke was seen")
+    u, theta, x = session.controls(), session.parameters(), inputs_of(session)
+    moving = [
+        lambda: session.present(x),
+        lambda: session.set_controls(u),
+        lambda: session.nudge(targets_of(session), 0.1),
+        lambda: session.advance(),
+        lambda: session.hold(theta),
+        lambda: session.settle(),
+        lambda: session.device_call("scale_coupling", 0.5),
+        lambda: session.device_call("write_parameters", theta),
+    ]
+    for call in moving:
+        with pytest.raises(FrozenError, match="smoke was seen"):
+            call()
+    session.release()  # allowed in every state, so that clean-up code never hides the reason
+    session.read()
+    assert session.status().state is SessionState.FROZEN
+    assert session.status().beta == 0.0
+    session.continue_()
+    session.advance()
+    assert kinds(session) == ["frozen", "continue"]
+
+
+def test_a_freeze_of_a_late_client_is_told_apart(session: Session) -> None:
+    session.present(inputs_of(session))
+    session.freeze("its client was silent", late=True)
+    with pytest.raises(LateError):
+        session.hold()
+    session.continue_()
+    session.freeze("someone is afraid")
+    with pytest.raises(FrozenError) as refused:
+        session.hold()
+    assert not isinstance(refused.value, LateError)
+
+
+def test_make_safe_brings_to_rest_and_reports() -> None:
+    session = Session(slow(Clock.VIRTUAL), homeostasis=HOLD, settling=SETTLE)
+    session.present(inputs_of(session))
+    session.set_controls(np.full(len(session.info.controls), 0.4))
+    session.advance(1.0)
+    report = session.make_safe("the day is over")
+    assert report.safe
+    assert session.status().state is SessionState.SAFE
+    np.testing.assert_allclose(session.controls(), session.info.controls.rest, atol=1e-4)
+    session.freeze("again")
+    assert session.status().state is SessionState.SAFE
+
+
+def test_what_could_not_be_confirmed_is_in_the_reason() -> None:
+    class Doubtful(LimitedDevice):
+        def _make_safe(self) -> SafetyReport:
+            return SafetyReport((SafetyLine("heater", Grade.SENT),))
+
+    inner = simulated()
+    session = Session(Doubtful(inner, inner.info, np.inf))
+    assert not session.make_safe("the day is over").safe
+    assert "heater (only sent)" in session.status().reason
+
+
+def test_freeze_from_another_thread_ends_a_loop_at_its_next_tick() -> None:
+    session = Session(simulated(), homeostasis=LONG)
+    session.present(inputs_of(session))
+    ticking = threading.Event()
+    session.point_interrupt = ticking.set
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            session.hold(np.zeros(session.info.n_parameters))
+        except FrozenError as exc:
+            caught.append(exc)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert ticking.wait(10)
+    session.freeze("another thread is afraid")
+    worker.join(10)
+    assert "another thread is afraid" in str(caught[0])
+    assert session.status().state is SessionState.FROZEN
+
+
+def test_abort_ends_a_loop_and_leaves_the_knobs_where_they_are() -> None:
+    session = Session(simulated(), homeostasis=LONG)
+    session.present(inputs_of(session))
+    ticks = 0
+
+    def look() -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 20:
+            session.abort("enough")
+
+    session.point_interrupt = look
+    with pytest.raises(AbortRequested, match="enough"):
+        session.hold(np.zeros(session.info.n_parameters))
+    assert ticks == 20
+    u = session.controls()
+    assert session.status().state is SessionState.IDLE
+    assert session.status().knobs == "nobody"
+    session.point_interrupt = None
+    session.abort("nothing runs, so nothing is ended")
+    session.advance()
+    np.testing.assert_array_equal(session.controls(), u)
+
+
+def test_a_long_advance_on_the_wall_clock_hears_a_freeze() -> None:
+    session = Session(slow())
+    session.present(inputs_of(session))
+    ticking = threading.Event()
+    session.point_interrupt = ticking.set
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            session.advance(600.0)
+        except FrozenError as exc:
+            caught.append(exc)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert ticking.wait(10)
+    session.freeze("it takes too long")
+    worker.join(10)
+    assert caught
+    session.close()
+
+
+def test_advance_on_the_wall_clock_adds_its_pieces_up() -> None:
+    with Session(slow(Clock.WALL, speed=20.0)) as session:
+        session.present(inputs_of(session))
+        before = session.advance().t
+        readout = session.advance(0.5)
+        assert 0.5 - 1e-6 <= readout.dt <= readout.t - before
+
+
+def test_a_lost_device_makes_the_state_unknown() -> None:
+    class Lost(LimitedDevice):
+        gone = False
+
+        def _advance(self, seconds: float | None) -> Readout:
+            if self.gone:
+                raise DeviceLostError("the cable is out")
+            return super()._advance(seconds)
+
+        def _freeze(self) -> None:
+            if self.gone:
+                raise DeviceLostError("the cable is out")
+
+    inner = simulated()
+    device = Lost(inner, inner.info, np.inf)
+    session = Session(device)
+    session.present(inputs_of(session))
+    device.gone = True
+    with pytest.raises(DeviceLostError):
+        session.advance()
+    assert session.status().state is SessionState.UNKNOWN
+    with pytest.raises(FrozenError, match="the cable is out"):
+        session.nudge(targets_of(session), 0.1)
+    with pytest.raises(SessionLostError, match="state unknown"):
+        session.freeze("try at least")
+    device.gone = False
+    session.freeze("it is back, but nobody looked")
+    assert session.status().state is SessionState.UNKNOWN
+    session.continue_()
+    session.advance()
+
+
+def test_only_methods_of_abilities_are_called(session: Session) -> None:
+    for name in ("close", "__class__", "_advance", "advance", "info", ""):
+        with pytest.raises(CapabilityError):
+            session.device_call(name)
+    with pytest.raises(CapabilityError, match="end_epoch: that belongs to Epochs"):
+        session.device_call("end_epoch")
+    assert session.device_call("parameters").shape == (session.info.n_parameters,)
+    assert METHODS.keys() >= READING
+
+
+def test_parameters_before_the_first_reading_are_refused_where_they_must_be_read() -> None:
+    session = Session(slow(Clock.VIRTUAL))
+    with pytest.raises(NotAllowedError, match="not read yet"):
+        session.parameters()
+    session.present(inputs_of(session))
+    theta = session.advance().parameters
+    assert theta is not None
+    np.testing.assert_array_equal(session.parameters(), theta)
+
+
+def test_state_and_restore_go_on_bit_for_bit() -> None:
+    session = Session(slow(Clock.VIRTUAL), homeostasis=HOLD, settling=SETTLE)
+    target = np.full(session.info.n_parameters, 0.2)
+    session.present(inputs_of(session))
+    session.hold(target)
+    state = session.state()
+    first = session.hold().readout
+    session.restore(state)
+    second = session.hold().readout
+    np.testing.assert_array_equal(first.parameters, second.parameters)
+    assert first.t == second.t
+
+
+def test_traces_are_kept_where_they_are_wanted(session: Session) -> None:
+    session.present(inputs_of(session))
+    session.configure(homeostasis=HomeostasisSettings(controller="integral", accept=Ticks(ticks=20)))
+    session.hold(np.zeros(session.info.n_parameters))
+    assert session.last_traces() == []
+    session.traces = True
+    session.hold(np.zeros(session.info.n_parameters))
+    [trace] = session.last_traces()
+    assert trace["phase"] == "hold"
+    assert trace["u"].shape == (len(trace["t"]), len(session.info.controls))
+    assert session.last_traces() == []
+
+
+def test_an_interrupt_of_the_run_leaves_the_loop(session: Session) -> None:
+    session.present(inputs_of(session))
+
+    def stop() -> None:
+        raise AbortRequested("the run ends")
+
+    session.point_interrupt = stop
+    with pytest.raises(AbortRequested, match="the run ends"):
+        session.settle()
+
+
+# limits
+
+
+def device_with_limits() -> Device:
+    made = SimulatedSettings(energy="linear", options={"frequencies": 3}, control_limits=(-5, 5))
+    return made.open(seed=1, base=Path())
+
+
+def test_session_limits_hold_for_a_person_and_for_a_loop() -> None:
+    device = limited(device_with_limits(), SessionLimits(controls=(-0.1, 0.1), beta=(-0.05, 0.05)))
+    session = Session(device, homeostasis=HomeostasisSettings(controller="integral", accept=Ticks(ticks=300)))
+    session.present(inputs_of(session))
+    with pytest.raises(LimitError, match=r"-0.1 to 0.1"):
+        session.set_controls(np.full(len(device.info.controls), 0.2))
+    with pytest.raises(LimitError, match="beta"):
+        session.nudge(targets_of(session), 0.1)
+    session.hold(np.full(device.info.n_parameters, 3.0))
+    assert np.abs(session.controls()).max() <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "limits", [SessionLimits(controls=(-6, 5)), SessionLimits(controls=(1, 2)), SessionLimits(beta=(-1e9, 1e9))], ids=repr
+)
+def test_session_limits_lie_inside_the_devices(limits: SessionLimits) -> None:
+    with pytest.raises(DeviceConfigError, match="session limits"):
+        limited(device_with_limits(), limits)
+
+
+def test_a_limited_device_keeps_its_abilities_and_remembers_what_was_commanded() -> None:
+    inner = device_with_limits()
+    device = limited(inner)
+    assert Session(device).abilities == Session(inner).abilities
+    assert device.setpoints is None
+    device.present(np.full((1, len(device.info.inputs)), 0.1))
+    device.set_controls(np.full(len(device.info.controls), 0.25))
+    assert device.setpoints is not None
+    assert (device.setpoints == 0.25).all()
+
+
+def test_the_slew_of_a_session_is_kept() -> None:
+    device = limited(slow(Clock.VIRTUAL), SessionLimits(slew_per_s=0.5))
+    assert (device.info.controls.slew_per_s <= 0.5).all()
+    device.present(np.full((1, len(device.info.inputs)), 0.1))
+    device.advance(0.2)
+    start = device.controls()
+    device.set_controls(np.full(len(device.info.controls), 1.0))
+    before, moved = start, []
+    while np.abs(device.controls() - 1.0).max() > 1e-3:
+        readout = device.advance()
+        moved.append(np.abs(device.controls() - before).max() / readout.dt)
+        before = device.controls()
+        assert len(moved) < 2000
+    assert max(moved) <= 0.5 * 1.05
+    device.freeze()
+
+
+def test_closing_twice_is_allowed() -> None:
+    session = Session(simulated())
+    session.close()
+    session.close()
+    assert session.device.closed
