@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.app.exits import say
+from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.words import name_in_words, value_in_words
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:{width}}  {value}")
-    print(f"More: aeqlab show {folder.name}")
+    if result.exit_code in (ExitCode.STOPPED, ExitCode.ABORTED):
+        print(f"Go on: aeqlab resume {folder.name}")
+    print(f"More:  aeqlab show {folder.name}")
     sys.stdout.flush()
     return result.exit_code
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from aeqlab.app.exits import ExitCode
 
 AEQLAB = [sys.executable, "-m", "aeqlab.app.cli"]
 SHORT = ["--set", "data.samples=20", "--set", "data.test_samples=4"]
+Here = Callable[..., subprocess.CompletedProcess[str]]
 LONG = ["--set", "data.samples=100000"]
 #: From the file of a control socket on, a run hears commands and signals.
 PATIENCE_S = 30.0
@@ -28,6 +30,22 @@ def aeqlab(*arguments: str) -> subprocess.CompletedProcess[str]:
     assert "Traceback" not in done.stdout + done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     return done
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Get a function that runs one command in this process: the same, without the second that a fresh one takes."""
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert isinstance(exit_.value.code, int)
+        return subprocess.CompletedProcess(arguments, int(exit_.value.code), out, err)
+
+    return call
 
 
 def start(*arguments: str) -> tuple[subprocess.Popen[str], Path]:
@@ -61,19 +79,19 @@ def test_help_lists_every_command_and_the_version_is_said() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["runn"], ["run"], ["run", "x.yaml", "--nonsense"], ["pause", "a", "b"]], ids=" ".join)
-def test_a_wrong_command_line_is_bad_input(arguments: list[str]) -> None:
-    done = aeqlab(*arguments)
+def test_a_wrong_command_line_is_bad_input(arguments: list[str], here: Here) -> None:
+    done = here(*arguments)
     assert done.returncode == ExitCode.BAD_INPUT
     assert "Usage" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "run", "accept"])
-def test_all_mistakes_of_a_file_come_at_once_with_their_lines(command: str) -> None:
+def test_all_mistakes_of_a_file_come_at_once_with_their_lines(command: str, here: Here) -> None:
     Path("bad.yaml").write_text(
         "name: x\nseed: one\ndevice: {kind: simulated, energy: liner}\nsequence:\n  - train: {beta: 0.1, method: centred}\n",
         encoding="utf-8",
     )
-    done = aeqlab(command, "bad.yaml")
+    done = here(command, "bad.yaml")
     assert done.returncode == ExitCode.BAD_INPUT
     assert [line.split(",")[1] for line in done.stderr.splitlines()] == [" line 2", " line 3", " line 5"]
     assert "linear" in done.stderr
@@ -82,14 +100,14 @@ def test_all_mistakes_of_a_file_come_at_once_with_their_lines(command: str) -> N
 
 
 @pytest.mark.parametrize("command", ["check", "run", "session"])
-def test_a_missing_file_is_bad_input(command: str) -> None:
-    done = aeqlab(command, "nothing.yaml")
+def test_a_missing_file_is_bad_input(command: str, here: Here) -> None:
+    done = here(command, "nothing.yaml")
     assert done.returncode == ExitCode.BAD_INPUT
     assert "nothing.yaml" in done.stderr
 
 
-def test_check_says_ranges_time_and_disk_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = aeqlab("check", "linear-regression")
+def test_check_says_ranges_time_and_disk_and_leaves_nothing_behind(tmp_path: Path, here: Here) -> None:
+    done = here("check", "linear-regression")
     assert done.returncode == 0
     assert done.stdout.startswith("linear-regression can run")
     for word in ("control knobs", "nudge beta", "time", "disk"):
@@ -125,11 +143,11 @@ def test_a_run_says_where_its_record_is_and_what_it_found() -> None:
     assert from_copy.stdout.startswith("finished runs")
 
 
-def test_the_runs_folder_is_the_one_asked_for() -> None:
-    assert aeqlab("run", "linear-regression", *SHORT, "-q", "--runs", "elsewhere").returncode == 0
+def test_the_runs_folder_is_the_one_asked_for(here: Here) -> None:
+    assert here("run", "linear-regression", *SHORT, "-q", "--runs", "elsewhere").returncode == 0
     assert len(list(Path("elsewhere").iterdir())) == 1
-    assert "No runs in runs" in aeqlab("runs").stderr
-    assert len(aeqlab("runs", "--runs", "elsewhere").stdout.splitlines()) == 2
+    assert "No runs in runs" in here("runs").stderr
+    assert len(here("runs", "--runs", "elsewhere").stdout.splitlines()) == 2
 
 
 def test_stop_from_another_process_then_resume_to_the_end() -> None:
@@ -141,6 +159,7 @@ def test_stop_from_another_process_then_resume_to_the_end() -> None:
     assert process.returncode == ExitCode.STOPPED
     assert "stopped" in err
     assert str(folder) in out
+    assert f"aeqlab resume {folder.name}" in out
     assert "stopped" in aeqlab("runs").stdout
     assert aeqlab("stop").returncode == ExitCode.FAILED
 
@@ -165,15 +184,15 @@ def test_ctrl_c_stops_and_says_what_the_next_one_does() -> None:
     assert "Traceback" not in err
 
 
-def test_a_divergence_has_its_own_exit_code_and_its_warning_comes_once() -> None:
+def test_a_divergence_has_its_own_exit_code_and_its_warning_comes_once(here: Here) -> None:
     wild = ["--set", "device.epsilon=0.5", "--set", "train.beta=0.9", "--set", "train.method=pessimistic"]
-    done = aeqlab("run", "linear-regression", *wild)
+    done = here("run", "linear-regression", *wild)
     assert done.returncode == ExitCode.DIVERGED
     assert "diverged" in done.stderr
     assert done.stderr.count("warning:") == 1
 
 
-def test_user_code_that_raises_is_named_with_its_line() -> None:
+def test_user_code_that_raises_is_named_with_its_line(here: Here) -> None:
     Path("mine.py").write_text(
         "class Mine:\n    def __init__(self):\n        raise RuntimeError('the cable is out')\n", encoding="utf-8"
     )
@@ -182,14 +201,14 @@ def test_user_code_that_raises_is_named_with_its_line() -> None:
         "sequence:\n  - train: {beta: 0.1}\n",
         encoding="utf-8",
     )
-    assert aeqlab("check", "mine.yaml").returncode == 0  # a check runs no code of theirs
-    done = aeqlab("run", "mine.yaml")
+    assert here("check", "mine.yaml").returncode == 0  # a check runs no code of theirs
+    done = here("run", "mine.yaml")
     assert done.returncode == ExitCode.BAD_INPUT
     assert "mine.py:3: RuntimeError: the cable is out" in done.stderr
 
 
-def test_accept_prints_verdicts_and_fails_for_a_wrong_device() -> None:
-    good = aeqlab("accept", "linear-regression")
+def test_accept_prints_verdicts_and_fails_for_a_wrong_device(here: Here) -> None:
+    good = here("accept", "linear-regression")
     assert good.returncode == 0
     assert good.stdout.splitlines()[-1].startswith("accepted")
     Path("wrong.py").write_text(
@@ -203,18 +222,17 @@ def test_accept_prints_verdicts_and_fails_for_a_wrong_device() -> None:
         "sequence:\n  - train: {beta: 0.1}\n",
         encoding="utf-8",
     )
-    bad = aeqlab("accept", "wrong.yaml")
+    bad = here("accept", "wrong.yaml")
     assert bad.returncode == ExitCode.FAILED
     assert "fail " in bad.stdout
     assert bad.stdout.splitlines()[-1].startswith("NOT ACCEPTED")
 
 
 @pytest.mark.parametrize("command", ["pause", "continue", "stop", "abort", "freeze", "safe"])
-def test_a_command_without_a_run_says_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([command])
-    assert exit_.value.code == ExitCode.FAILED
-    assert "No run is going on in runs" in capsys.readouterr().err
+def test_a_command_without_a_run_says_so(command: str, here: Here) -> None:
+    done = here(command)
+    assert done.returncode == ExitCode.FAILED
+    assert "No run is going on in runs" in done.stderr
 
 
 def test_an_error_inside_the_program_becomes_a_sentence(
