@@ -80,7 +80,8 @@ class LoadedExperiment:
 def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
     """Load an experiment file, or a preset by its name, and check everything that can be known without opening the device.
 
-    Code that a file names is not run and not imported. Data files are read no further than their headers.
+    Code that a file names is not run and not imported. Data files are read no further than their headers. Paths resolve from the
+    folder of the file, those of a preset from the present folder; so do paths in overrides.
 
     Args:
         source: a path, or the name of a preset such as `linear-regression`.

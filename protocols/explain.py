@@ -45,7 +45,8 @@ _SENTENCES = {
     "too_short": "it needs at least {min_length} entries",
     "too_long": "it may have at most {max_length} entries",
 }
-_QUOTED = re.compile(r"'([^']*)'")
+_CHOICES = re.compile(r"'([^']*)'|\b(?!or\b)(\w+)\b")
+MOST_NAMES = 14  #: listed at once
 _YES_NO = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -161,12 +162,14 @@ def _problem(group: list[_Found], model: type[BaseModel]) -> Problem:
     if first.kind == "extra_forbidden":
         return _unknown_key(first, key, known_keys(model, loc[:-1]))
     if first.kind == "missing":
-        return node.problem(f"the key {str(loc[-1])!r} is missing.", _description(model, loc), key=key)
+        if isinstance(loc[-1], int):
+            return node.problem(f"the list is too short: entry {loc[-1] + 1} is missing.", key=key)
+        return node.problem(f"the key {loc[-1]!r} is missing.", _description(model, loc), key=key)
     if first.kind in ("union_tag_invalid", "union_tag_not_found"):
         return _union_tag(first, key)
     if first.kind == "value_error":
         message = str(error["ctx"]["error"]) if "ctx" in error else str(error["msg"])
-        return node.problem(_sentence(message), key=key)
+        return _said_by_a_model(node, message, key)
     if first.shape_only:
         return _other_expected(group, key, model)
     if first.kind == "string_pattern_mismatch":
@@ -178,9 +181,19 @@ def _problem(group: list[_Found], model: type[BaseModel]) -> Problem:
     return node.problem(_sentence(str(error["msg"])), key=key)
 
 
+def _said_by_a_model(node: Node, message: str, key: str) -> Problem:
+    """Point at the key with which a model's own sentence begins, such as `gains: ...`, if the file has it."""
+    word, _, rest = message.partition(" ")
+    name = word.rstrip(":")
+    if isinstance(node.value, dict) and name in node.value:
+        node, key = _entry(node, name), f"{key}.{name}" if key else name
+        message = rest if word.endswith(":") else message
+    return node.problem(_sentence(message), key=key)
+
+
 def _unknown_key(found: _Found, key: str, names: list[str]) -> Problem:
     word = str(found.path[-1]) if found.path else ""
-    hint = did_you_mean(word, names).strip() or f"Known here: {', '.join(names)}."
+    hint = did_you_mean(word, names).strip() or f"Known here: {_listed(names)}."
     if word.isdecimal():
         hint = "Numbers are written without a comma: 0.1, 1000."
     return found.node.problem(f"there is no key {_cut(word)!r} here.", hint, key=key)
@@ -192,7 +205,7 @@ def _union_tag(found: _Found, key: str) -> Problem:
     node = found.node
     if found.kind == "union_tag_not_found":
         return node.problem(f"the key {tag!r} is missing.", "It says which of several kinds is meant.", key=key)
-    words = _QUOTED.findall(str(context["expected_tags"]))
+    words = _choices(str(context["expected_tags"]))
     if isinstance(node.value, dict) and tag in node.value:
         node, key = node.value[tag], f"{key}.{tag}"
     hint = did_you_mean(str(context["tag"]), words).strip()
@@ -201,14 +214,16 @@ def _union_tag(found: _Found, key: str) -> Problem:
 
 def _other_expected(group: list[_Found], key: str, model: type[BaseModel]) -> Problem:
     node = group[0].node
-    words = [word for f in group if f.kind in _ONE_OF for word in _QUOTED.findall(str(f.error["ctx"]["expected"]))]
+    words = [word for f in group if f.kind in _ONE_OF for word in _choices(str(f.error["ctx"]["expected"]))]
     if any(m.__name__ == "StageEntry" for m in models_at(model, group[0].loc)):
         stages = known_keys(model, group[0].loc)
         hint = did_you_mean(str(node.value), stages).strip() or f"There are {_listed(stages)}."
         return node.problem(f"a stage is expected here, such as - evaluate: {{}}, not {_shown(node)}.", hint, key=key)
     phrases = [_phrase(f, model) for f in group if f.kind in _EXPECTED]
-    if words:
-        phrases.append(f"one of {_listed(words)}" if len(words) > 1 else f"the word {words[0]}")
+    if len(words) > 1:
+        phrases.append(f"one of {_listed(words)}")
+    elif words:
+        phrases.append(f"the word {words[0]}" if words[0].isalpha() else words[0])
     message = f"{' or '.join(dict.fromkeys(phrases))} is expected, not {_shown(node)}."
     return node.problem(message, _mend(node, phrases, words), key=key)
 
@@ -259,14 +274,21 @@ def _shown(node: Node) -> str:
     if isinstance(node.value, list):
         return "a list"
     if node.value is None:
-        return "nothing"
+        return "an empty value"
     if isinstance(node.value, str):
         return f"the text {_cut(node.value)!r}"
     return _cut(node.text or str(node.value))
 
 
 def _listed(words: list[str]) -> str:
-    return ", ".join(words)
+    shown = [word if re.fullmatch(r"[\w.-]+", word) else repr(word) for word in words]
+    return ", ".join(shown[:MOST_NAMES]) + (f" and {len(shown) - MOST_NAMES} more" if len(shown) > MOST_NAMES else "")
+
+
+def _choices(expected: str) -> list[str]:
+    """Take apart what pydantic says is expected: 'a', 'b' or 'c'."""
+    found = [quoted or bare for quoted, bare in _CHOICES.findall(expected)]
+    return [word.encode().decode("unicode_escape") if "\\" in word else word for word in found]
 
 
 def _cut(text: str) -> str:

@@ -64,8 +64,8 @@ def parse(text: str, file: str) -> tuple[Node, list[Problem]]:
         FileErrors: the syntax is wrong, or a bound is crossed, so that there is no tree.
     """
     builder = TreeBuilder(file)
-    loader = yaml.SafeLoader(text) if _printable(text, file) else None
-    assert loader is not None
+    _refuse_unprintable(text, file)
+    loader = yaml.SafeLoader(text)
     try:
         for event in iter(loader.get_event, None):
             builder.take(event)
@@ -82,11 +82,11 @@ def parse(text: str, file: str) -> tuple[Node, list[Problem]]:
     return builder.root, builder.problems
 
 
-def _printable(text: str, file: str) -> bool:
+def _refuse_unprintable(text: str, file: str) -> None:
     """Refuse characters that YAML does not allow, before the parser meets them."""
     match = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if match is None:
-        return True
+        return
     before = text[: match.start()]
     message = f"the character U+{ord(match[0]):04X} is not allowed in a text file."
     place = before.count("\n") + 1, len(before) - before.rfind("\n")

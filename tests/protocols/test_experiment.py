@@ -95,6 +95,49 @@ def test_a_mistake_is_said_with_its_line_and_how_to_mend_it(
     assert problem.file.endswith("f.yaml")
 
 
+@pytest.mark.parametrize(
+    ("override", "key", "words"),
+    [
+        ("device.widths=784, 2048", "device.widths", "a list is expected"),
+        ("device.gains=[1]", "device.gains", "one value per layer"),
+        ("device.intervals=[[0, 1], [2, 1]]", "device.intervals", "the smaller one"),
+        ("device.torch_device=gpu", "device.torch_device", "cpu, cuda"),
+        ("device.stop=adaptiv", "device.stop", "Did you mean 'adaptive'?"),
+        ("train.batch=100000", "sequence.0.train.batch", "60000 training samples"),
+        ("data.kind=fashion", "data.kind", "Did you mean 'fashion-mnist'?"),
+        ("data.flips=2", "data.flips", "at most 1"),
+        ("train.method=null", "sequence.0.train.method", "not an empty value"),
+    ],
+)
+def test_mistakes_about_the_network(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch, override: str, key: str, words: str
+) -> None:
+    monkeypatch.setenv("AEQLAB_DATA", str(data_folder))
+    with pytest.raises(FileErrors) as caught:
+        load_experiment("mnist-dense", [override])
+    assert [(p.file, p.key) for p in caught.value.problems] == [(f"--set {override}", key)]
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "words"),
+    [
+        ("device.control_limits=[0]", "device.control_limits.1", "entry 2 is missing"),
+        ("device.control_limits=[-20, 20]", "device.control_limits", "DAC"),
+        ("device.batch=2", "device.batch", "1 is expected, not 2"),
+        ("device.clock=real", "device.clock", "virtual, wall"),
+        ("device.dac_bit=8", "device.dac_bit", "Did you mean 'dac_bits'?"),
+        ("device.zzz=8", "device.zzz", "more."),
+        ("data={kind: table, path: t.csv, inputs: [a], targets: [b], delimiter: x}", "data.delimiter", "',', ';'"),
+    ],
+)
+def test_mistakes_about_the_slow_device(override: str, key: str, words: str) -> None:
+    with pytest.raises(FileErrors) as caught:
+        load_experiment("linear-slow", [override])
+    assert [p.key for p in caught.value.problems] == [key]
+    assert words in str(caught.value)
+
+
 def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:
     text = """\
 name: mine
