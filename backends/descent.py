@@ -2,8 +2,9 @@
 
 One tick is one step (14) of s and one step (15) of theta. A step that lowers the global energy (4) is kept and its size grows by
 5 %; one that raises it is undone and its size halved; one that leaves it unchanged is kept and its size grows or shrinks by 5 %
-at random. Sizes begin anew in each phase. Each sample of a batch is a copy of the system with a size and a test of its own for
-s; all share theta, whose energy is the mean over them.
+at random. A rise smaller than what rounding makes of the variables counts as none: else, at rest, every second step would be
+undone by chance, its size halved again and again, and time would stand still. Sizes begin anew in each phase. Each sample of a
+batch is a copy of the system with a size and a test of its own for s; all share theta, whose energy is the mean over them.
 
 Time: theta_k moves by eta (epsilon_k / epsilon_min) times its force, and eta is the time that passed; epsilon_min is the smallest
 coupling as built. So (15) is gradient flow with the lag epsilon_min for every knob, also after the coupling was scaled.
@@ -11,6 +12,7 @@ coupling as built. So (15) is gradient flow with the lag epsilon_min for every k
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ Array = NDArray[Any]
 GROW = 1.05
 SHRINK = 0.5
 FIRST_STATE_STEP = 1.0
+ROUNDING = 16 * 2.0**-52
 
 
 class Descent:
@@ -105,7 +108,9 @@ class Descent:
         if lower.all():
             self.s, self._e, self.eta_s = new_s, new_e, self.eta_s * GROW
             return
-        unchanged = new == old
+        size = np.sqrt((s * s).sum(axis=1))
+        noise = ROUNDING * (np.abs(old) + size * np.sqrt((g * g).sum(axis=1))) + (ROUNDING * size) ** 2 / self.eta_s
+        unchanged = ~lower & (new - old <= noise)
         kept = lower | unchanged
         factor = np.where(lower, GROW, SHRINK)
         if unchanged.any():
@@ -125,11 +130,10 @@ class Descent:
         e = self._e if self._e is not None else self._at.value(theta, s)
         force = self.coupling.gradient(u, theta)
         force += self._at.parameter_gradient(theta, s)
-        force *= self._rates * eta
-        new_theta = theta - force
+        new_theta = theta - force * (self._rates * eta)
         new_e = self._at.value(new_theta, s)
         old, new = self.coupling.value(u, theta) + mean(e), self.coupling.value(u, new_theta) + mean(new_e)
-        if not new <= old:
+        if not new <= old and not new - old <= rounding(old, theta, force, eta):
             self._e = e
             self.eta_theta = eta * SHRINK
             return 0.0
@@ -201,6 +205,12 @@ class Descent:
 
     def _put_steps(self, eta_s: Array, eta_theta: float) -> None:
         self.eta_s, self.eta_theta = eta_s, eta_theta
+
+
+def rounding(energy: float, at: Array, force: Array, eta: float) -> float:
+    """Estimate how far rounding of a variable moves its energy: to first order along the force, to second by curvature ~1/eta."""
+    size = math.sqrt(at.dot(at))
+    return ROUNDING * (abs(energy) + size * math.sqrt(force.dot(force))) + (ROUNDING * size) ** 2 / eta
 
 
 def mean(e: Array) -> float:

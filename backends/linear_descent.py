@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Quadratic
-from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, SHRINK, Descent
+from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, ROUNDING, SHRINK, Descent, rounding
 from aeqlab.backends.linear import LinearEnergy
 
 Array = NDArray[Any]
@@ -114,7 +114,7 @@ class LinearDescent(Descent):
             old, new = r * r + c2 * s * s, new_r * new_r + c2 * new_s * new_s
         if new < old:
             self._s, self._step = new_s, step * GROW
-        elif new == old:
+        elif new - old <= ROUNDING * (old + abs(s * (new_s - s)) / step) + (ROUNDING * s) ** 2 / step:
             self._s, self._step = new_s, step * (GROW if self.rng.random() < 0.5 else 1 / GROW)
         else:
             self._step = step * SHRINK
@@ -131,7 +131,7 @@ class LinearDescent(Descent):
         pull = self._coupling_energy(d)
         new_r = s - p
         old, new = self._pull + 0.5 * r * r, pull + 0.5 * new_r * new_r
-        if not new <= old:
+        if not new <= old and not new - old <= rounding(old, self.theta, (new_theta - self.theta) / eta, eta):
             self.eta_theta = eta * SHRINK
             return 0.0
         self.theta, self._p, self._d, self._pull = new_theta, p, d, pull

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 HIGHEST_BETA = 1e6
 _REFUSED = {flags: flags | Flag.REFUSED for flags in (Flag.NONE, Flag.FROZEN)}
-MOST_TICKS = 1_000_000  # in one advance; refused steps take no time, and a wrong gradient would refuse them for ever
+MOST_TICKS = 100_000  # in one advance; refused steps take no time, and a wrong gradient would refuse them for ever
 
 
 class SimulatedDevice(Device):

@@ -16,12 +16,18 @@ Array = NDArray[Any]
 
 
 class TorchEnergy(UserEnergy):
-    """A user's energy whose `energy(theta, x, s)` takes and returns float64 tensors on the CPU."""
+    """A user's energy whose `energy(theta, x, s)` takes and returns float64 tensors on the CPU; a module is made float64."""
+
+    def __init__(self, spec: str, made: Any) -> None:
+        super().__init__(spec, made)
+        if isinstance(made, torch.nn.Module):
+            made.double()
 
     def energy(self, theta: Array, x: Array, s: Array) -> Array:
         """Call the user's `energy` without recording a graph."""
         with torch.no_grad():
-            return np.array(self._tensor(_leaf(theta), _leaf(x), _leaf(s)).detach())
+            energies: Array = self._tensor(_leaf(theta), _leaf(x), _leaf(s)).detach().double().numpy().copy()
+            return energies
 
     def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Differentiate the sum over the samples, whose energies do not mix, with respect to s."""
@@ -49,7 +55,7 @@ class TorchEnergy(UserEnergy):
             return np.zeros(tuple(leaf.shape))
         with blamed(f"energy {self.name}, its gradient"):
             (gradient,) = torch.autograd.grad(value, leaf, allow_unused=True)
-        return np.zeros(tuple(leaf.shape)) if gradient is None else np.array(gradient, dtype=np.float64)
+        return np.zeros(tuple(leaf.shape)) if gradient is None else gradient.numpy().copy()
 
 
 def _leaf(array: Array) -> torch.Tensor:

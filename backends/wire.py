@@ -129,19 +129,22 @@ class _Blocks:
         self.total = total
 
     def rebuild(self, node: Any, depth: int) -> Tree:
-        if depth > MAX_DEPTH:
+        if type(node) not in _NESTED or not node:
+            return node
+        if type(node) is dict:
+            if len(node) == 1 and "@" in node:
+                return self._array(node["@"])
+            if len(node) == 1 and "@f" in node:
+                if node["@f"] not in ("nan", "inf", "-inf"):
+                    raise WireError(f"{str(node['@f'])[:80]!r} is not one of nan, inf, -inf")
+                return float(node["@f"])
+            if any(key[:1] == "@" for key in node):
+                raise WireError("a message has a key that begins with @ and is neither an array nor a number")
+        if depth >= MAX_DEPTH:
             raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
         below, rebuild = depth + 1, self.rebuild
         if type(node) is list:
             return [rebuild(item, below) if type(item) in _NESTED else item for item in node]
-        if type(node) is not dict:
-            return node
-        if "@" in node:
-            return self._array(node["@"])
-        if "@f" in node:
-            if node["@f"] not in ("nan", "inf", "-inf"):
-                raise WireError(f"{node['@f']!r} is not one of nan, inf, -inf")
-            return float(node["@f"])
         return {key: rebuild(value, below) if type(value) in _NESTED else value for key, value in node.items()}
 
     def _array(self, spec: Any) -> np.ndarray[Any, Any]:
