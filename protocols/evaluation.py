@@ -59,7 +59,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     session.record.evaluation(
         EvaluationRow(
             session.steps, session.stage, session.epoch, time.time(), name, done, mode, predict.start, mean, rate,
-            None, predict.held_rate, time.monotonic() - began,
+            predict.held_rate, time.monotonic() - began,
         )
     )  # fmt: skip
     found: dict[str, Any] = {"dataset": name, "samples": done, "cost_free": mean}

@@ -145,8 +145,13 @@ class Run:
 
     @property
     def traces(self) -> Rows:
-        """Get the courses of phases, thinned: t shape (points,), error (points, parameters), u (points, controls) in each row."""
-        return self._rows("traces", current=True)
+        """Get the courses of phases, thinned: t shape (points,), error and u (points, n) in each row."""
+        rows = self._rows("traces", current=True)
+        for name in ("error", "u"):
+            for index, (part, points) in enumerate(zip(rows[name], rows["points"], strict=True)):
+                if part is not None:
+                    rows[name][index] = part.reshape(int(points), -1)
+        return rows
 
     @property
     def reports(self) -> Rows:

@@ -89,6 +89,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def nearly_full(folder: Path) -> str | None:
+    """Say that the disk of a folder is nearly full, where it is."""
+    try:
+        free = free_bytes(folder)
+    except OSError:
+        return None
+    return f"The disk is nearly full: {free / 1e6:.0f} MB left in {folder}." if free < NEARLY_FULL_BYTES else None
+
+
 def _room(folder: Path, needed: int) -> tuple[int, tuple[str, ...]]:
     free = free_bytes(folder)
     if free < TOO_FULL_BYTES:

@@ -22,6 +22,7 @@ from aeqlab.protocols.errors import RecordError
 
 Array = NDArray[Any]
 FOLD_EVERY_S = 10.0
+TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
 
@@ -69,7 +70,6 @@ class EvaluationRow(NamedTuple):
     start: str
     cost_free: float
     error_rate: float | None
-    error_rate_unclamped: float | None
     held_rate: float | None
     seconds: float
 
@@ -189,8 +189,8 @@ class Record:
         self._insert("evaluations", row)
 
     def trace(self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None) -> None:
-        """Commit the thinned course of a phase: t shape (points,), error and u (points, n)."""
-        parts = [None if part is None else blob(part) for part in (error, u)]
+        """Commit the thinned course of a phase: t shape (points,), error and u (points, n), of which the first 64 are kept."""
+        parts = [None if part is None else blob(part[:, :TRACED]) for part in (error, u)]
         self._insert("traces", (step, stage, phase, len(t), blob(t), *parts))
 
     def report(self, step: int, stage: int, values: dict[str, Any]) -> None:
@@ -201,9 +201,13 @@ class Record:
         """Commit what happened."""
         self._insert("events", (time.time(), step, kind, word, text))
 
-    def alarm(self, name: str, text: str) -> None:
-        """Commit an alarm."""
-        self._insert("alarms", (time.time(), None, name, text))
+    def alarm(self, name: str, text: str) -> int:
+        """Commit an alarm; returns its row."""
+        return self._insert("alarms", (time.time(), None, name, text))
+
+    def alarm_cleared(self, alarm: int) -> None:
+        """Commit that what an alarm was about is over."""
+        self._execute("UPDATE alarms SET cleared_at = ? WHERE id = ?", (time.time(), alarm))
 
     def note(self, step: int, author: str, text: str) -> None:
         """Commit a person's note."""

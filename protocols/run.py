@@ -10,15 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aeqlab.backends.device import Clock
 from aeqlab.protocols import checkpoint
+from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.control import ControlServer
 from aeqlab.protocols.data import Data, load_data
 from aeqlab.protocols.ending import End, Left, end_of, leave_device
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, DataError, RecordError
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
-from aeqlab.protocols.local_disk import NEARLY_FULL_BYTES, free_bytes
 from aeqlab.protocols.opening import open_operator
 from aeqlab.protocols.progress import OnProgress, RunResult
 from aeqlab.protocols.provenance import Provenance, restore_threads, threads
@@ -169,7 +168,10 @@ class _Work:
         )
         tree, files = keep_inputs(experiment.model_dump(mode="json"), loaded.base, folder.path)
         kept = Experiment.model_validate_json(json.dumps(tree))
-        folder.experiment.write_text(_HEADER + to_yaml(kept), encoding="utf-8")
+        try:
+            write_whole(folder.experiment, (_HEADER + to_yaml(kept)).encode())
+        except OSError as exc:
+            raise RecordError(f"{folder.experiment} cannot be written: {exc.strerror or exc}.") from exc
         self.provenance.set(files=files)
         for text in (*folder.disk.warnings, *(str(problem) for problem in loaded.warnings)):
             self._warn(text)
@@ -346,15 +348,6 @@ class _Work:
         self.record.event(0, "warning", "preparing", text)
 
 
-def nearly_full(folder: Path) -> str | None:
-    """Say that the disk is nearly full, where it is."""
-    with contextlib.suppress(OSError):
-        free = free_bytes(folder)
-        if free < NEARLY_FULL_BYTES:
-            return f"The disk is nearly full: {free / 1e6:.0f} MB left in {folder}."
-    return None
-
-
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -362,6 +355,3 @@ def _digest(path: Path) -> str:
 def _finished(provenance: Provenance) -> bool:
     attempts = provenance.facts["attempts"]
     return bool(attempts) and attempts[-1].get("state") == RunState.FINISHED
-
-
-__all__ = ["Clock", "nearly_full", "resume_run", "run_experiment"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from aeqlab.protocols.errors import RecordError
 
+_PATIENCE_S = 0.3  # whoever only looks whether the lock is held, holds it for a moment
 _BYTE = 1 << 20  # the byte that is locked on Windows, beyond the text, so that the text stays readable
 
 
@@ -35,7 +36,10 @@ class RunLock:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as exc:
             raise RecordError(f"{self.path.parent} cannot be written: {exc.strerror or exc}.") from exc
-        if not _lock(handle):
+        end = time.monotonic() + _PATIENCE_S
+        while not (locked := _lock(handle)) and time.monotonic() < end:
+            time.sleep(0.02)
+        if not locked:
             os.close(handle)
             raise RecordError(f"{self.path.parent} is in use{_by(holder(self.path))}. Wait for it to end, or stop it first.")
         self._handle = handle

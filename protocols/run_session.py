@@ -23,6 +23,7 @@ from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_s
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, Interrupted, NotAllowedError, StopRequested
+from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.operator import Operator
 from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
@@ -35,6 +36,7 @@ from aeqlab.protocols.tally import Tally
 
 Array = NDArray[Any]
 T = TypeVar("T")
+DISK_S = 60.0  #: wall time between two looks at the room on the disk
 LOOK_S = 0.05  #: wall time between two looks at requests, notes and the clock
 _VERSION = 1
 
@@ -104,6 +106,7 @@ class RunSession:
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
+        self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
         self.set_controls = operator.set_controls
         self.controls = operator.controls
@@ -209,11 +212,15 @@ class RunSession:
             return
         try:
             self.target = self.parameters()
-        except NotAllowedError:
-            self.present(inputs)
-            self.release()
-            self.advance()
+        except NotAllowedError:  # not read yet: let it run for a tick
+            while self.sample(lambda: self._read_once(inputs)) is None:
+                continue
             self.target = self.parameters()
+
+    def _read_once(self, inputs: Array) -> Readout:
+        self.present(inputs)
+        self.release()
+        return self.advance()
 
     def theta(self) -> Array | None:
         """Get what was learned so far: the target, or theta from inside a device that keeps it; None before either is known."""
@@ -385,6 +392,12 @@ class RunSession:
                 self.record, self.steps, "stopping" if requests.stop else "pausing", requests.why, only_from="running"
             )
         self.record.fold_if_due(now)
+        if now >= self._next_disk:
+            self._next_disk = now + DISK_S
+            full = nearly_full(self.folder)
+            if full and full.split(":")[0] not in {text.split(":")[0] for text in self.status.warnings}:
+                self.record.alarm("disk", full)
+                self.say("warning", "disk", full)
         self.status.show(now, self)
 
     # sequence

@@ -90,8 +90,13 @@ class RunStatus:
             remaining_s=left,
             values=dict(self.values),
         )
-        if self._on_progress is not None:
+        if self._on_progress is None:
+            return
+        try:
             self._on_progress(self.latest)
+        except Exception as exc:  # whoever watches may fall over; the run goes on
+            self._on_progress = None
+            self.warnings.append(f"Progress is not shown any more: {type(exc).__name__}: {exc}")
 
     def answer(self) -> dict[str, Any]:
         """Say it for the command `status`, plain values; from any thread."""

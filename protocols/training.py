@@ -54,6 +54,7 @@ class Training:
         self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
         self._next_trace = 0.0
         self._factor = 1.0
+        self._alarm = 0  # row of the alarm that theta is not held, 0: it is
 
     def run(self) -> dict[str, Any]:
         """Train to the end; what was found is the mean cost and error of the last epoch and the counts."""
@@ -74,6 +75,8 @@ class Training:
             session.status.done = self.done
             if self.batches.position == self.batches.per_epoch:
                 found = self._end_epoch()
+            if session.info.clock is Clock.WALL:
+                session.checkpoint()  # on a real device a nudged phase that was done is never done again
             self._evaluate_if_due()
         return {**found, **self._running(), **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
 
@@ -195,6 +198,12 @@ class Training:
             tally.used_moved += moved or 0.0
         else:
             tally.skipped += 1
+            self._alarm = self._alarm or session.record.alarm(
+                "not held", f"Step {session.steps}: theta could not be held ({hold.verdict}); the sample was left out."
+            )
+        if report.used and self._alarm:
+            session.record.alarm_cleared(self._alarm)
+            self._alarm = 0
         wrong = None if sham else self._count(samples, report)
         worst, ratio = hold.worst
         readout = hold.readout if settle is None else settle.readout

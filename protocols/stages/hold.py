@@ -31,7 +31,10 @@ def run(session: RunSession, options: HoldOptions) -> dict[str, Any]:
     passed, holds, accepted, worst = 0.0, 0, 0, 0.0
     while passed < options.seconds:
         session.point()
-        report = session.hold(session.target)
+        report = session.sample(lambda: session.hold(session.target))
+        if report is None:  # frozen and continued meanwhile
+            session.present(inputs[rows])
+            continue
         passed += max(report.duration_s, 0.0)
         holds += 1
         accepted += report.accepted

@@ -65,7 +65,7 @@ def test_traces_have_a_row_per_point(finished: Path) -> None:
     assert set(traces["phase"]) <= {"hold", "settle"}
     for t, error, u in zip(traces["t"], traces["error"], traces["u"], strict=True):
         for part in (error, u):
-            assert part is None or len(part) == 7 * len(t)
+            assert part is None or part.shape == (len(t), 7)
 
 
 def test_a_damaged_record_is_read_as_far_as_it_goes(finished: Path, tmp_path: Path) -> None:

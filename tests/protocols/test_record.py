@@ -26,7 +26,7 @@ def _step(number: int, theta: float = 0.5) -> StepRow:
 
 
 def _evaluation(step: int) -> EvaluationRow:
-    return EvaluationRow(step, 1, 0, 1e9, "test", 10, "homeostasis", "last", 0.5, None, None, 1.0, 0.1)
+    return EvaluationRow(step, 1, 0, 1e9, "test", 10, "homeostasis", "last", 0.5, None, 1.0, 0.1)
 
 
 def _read(path: Path, sql: str) -> list[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def _kill_and_resume(folder: Path, whole: Run, moments: list[int], every_s: str)
     for moment in moments:
         process = subprocess.Popen(
             [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**_environment(), "CHECKPOINT_EVERY_S": every_s},
+            env={**os.environ, "CHECKPOINT_EVERY_S": every_s},
         )  # fmt: skip
         acknowledged = max(acknowledged, read_steps(process, moment))
         process.kill()
@@ -75,12 +76,6 @@ def _kill_and_resume(folder: Path, whole: Run, moments: list[int], every_s: str)
     same_runs(only_run(folder / "runs"), whole)
     assert len(run.all_steps) > before  # nothing was deleted
     assert run.attempts["attempt"].tolist() == list(range(1, len(moments) + 2))
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
 
 
 @pytest.mark.parametrize(("moments", "every_s"), [([3, 60, 130], "0.05"), ([170, 150, 185], "30"), ([45], "0")])
@@ -198,3 +193,36 @@ def test_changed_data_are_not_resumed(tmp_path: Path) -> None:
     result = resume_run(folder)
     assert (result.state, result.exit_code) == (RunState.FAILED, 2)
     assert "not the data this run began with" in result.reason
+
+
+SERVED = """
+name: served
+seed: 2
+device: {kind: slow, energy: linear, epsilon: 0.1, options: {frequencies: 2}}
+data: {kind: legendre, degree: 3, samples: 100, test_samples: 5}
+homeostasis: {controller: integral, accept: settled}
+settling: {accept: settled}
+sequence:
+  - train: {method: centered, beta: 0.1, samples: 6}
+  - evaluate: {samples: 2}
+"""
+
+
+def test_a_run_on_a_served_device_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = run_experiment(experiment(tmp_path / "whole", SERVED), runs=tmp_path / "whole" / "runs")
+    assert whole.state is RunState.FINISHED, whole.reason
+    path = experiment(tmp_path, SERVED).path
+    assert path is not None
+    process = subprocess.Popen(
+        [sys.executable, str(WORKER), "run", str(path), str(tmp_path / "runs")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "CHECKPOINT_EVERY_S": "0.2"},
+    )  # fmt: skip
+    read_steps(process, 3)
+    process.kill()  # the session, a process of its own, is left to itself
+    process.communicate()
+    run = only_run(tmp_path / "runs")
+    result = resume_run(run.path)
+    assert result.state is RunState.FINISHED, result.reason
+    assert "frozen" in result.device
+    same_runs(run, load_run(whole.folder))

@@ -340,3 +340,12 @@ def test_meta_holds_json(tmp_path: Path) -> None:
     connection.close()
     assert facts["state"] == "finished"
     assert facts["units"] == {"theta": "1", "u": "1"}
+
+
+def test_who_watches_may_fall_over(tmp_path: Path) -> None:
+    def broken(progress: Progress) -> None:
+        raise BrokenPipeError("the terminal is gone")
+
+    result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs", on_progress=broken)
+    assert result.exit_code == 0
+    assert any("the terminal is gone" in text for text in result.warnings)

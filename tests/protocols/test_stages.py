@@ -238,3 +238,10 @@ def test_a_pickle_in_a_file_of_theta_is_not_run(tmp_path: Path) -> None:
     result, _ = _run(tmp_path, "restore: {theta: evil.npy}")
     assert result.state is RunState.FAILED
     assert "cannot be read" in result.reason
+
+
+def test_a_device_that_is_not_held_raises_an_alarm_once(tmp_path: Path) -> None:
+    text = SMALL.replace("accept: {ticks: 12}}\nsettling", "tolerance: 1.0e-14, max_ticks: 30}\nsettling")
+    _, run = _run(tmp_path, "train: {beta: 0.2, samples: 5, on_unsettled: {retries: 0}}", text)
+    assert run.alarms["name"].tolist() == ["not held"]
+    assert np.isnan(run.alarms["cleared_at"]).all()
