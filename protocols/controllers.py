@@ -233,6 +233,145 @@ class PID(Controller):
 
     def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
+        u = error * (self.ki * dt)
+        u += self.u
+        if self._theta is not None:  # a stale reading repeats itself, so what it missed counts when it is fresh again
+            change = theta - self._theta
+            u -= self.kp * change
+            if self.kd is not None:
+                slope = change / dt
+                if self._slope is not None:
+                    u -= self.kd * (slope - self._slope)
+                self._slope = slope
+        self._theta = theta.copy()
+        self.u = self.cut(u)
+        return u
+
+    def state(self) -> dict[str, Any]:
+        """Get what decides the future, as a tree for `wire.pack`."""
+        return {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put a state back that `state` gave."""
+        self.u, self.applied, self.target = state["u"], state["applied"], state["target"]
+        self.step = state["step"]
+
+
+class Integral(Controller):
+    """Integral control: u += Ki dt (theta* - theta), eqs. 16-17, with Ki = 1/(4 k tau), less with dead time.
+
+    Source: Scellier et al. 2022, section 5.1; with dead time d the gain is at most 1/(2 k (tau + d)), where d counts half a
+    tick for the time between a reading and the move that follows from it.
+    """
+
+    ki: Array
+    _ki: Any
+    _fastest = 0.0
+    _room = 0.0  # the way to the nearest limit is at least this
+    _near = 0  # ticks so near a limit; the way is measured anew at every eighth of them
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over."""
+        self._room = 0.0
+        return super().start(readback)
+
+    def correct(self, error: Array, room: Array) -> Array:
+        """Move once by a mean error."""
+        self._room = 0.0
+        return super().correct(error, room)
+
+    def prepare(self) -> None:
+        """Work out the gains. Raises HoldError where there are none."""
+        super().prepare()
+        standard = None if self.info.response is None else standard_integral_gain(self.info)
+        if self.settings.ki is not None:
+            self.ki = _per_knob(self.settings.ki, self.n)
+            if standard is not None:
+                self.share = np.minimum(1.0, np.abs(self.ki / standard))
+        elif standard is not None:
+            self.ki = self.settings.gain * standard
+        else:
+            raise HoldError(
+                f"{self.info.name}: how theta answers its knob is not known, so integral control has no gain. "
+                "Identify the response, or give homeostasis.ki."
+            )
+        same = self.n > 0 and bool((self.ki == self.ki[0]).all())
+        self._ki = float(self.ki[0]) if same else self.ki
+        self._fastest = float(np.max(np.abs(self.ki), initial=0.0))
+
+    @property
+    def rate(self) -> Array:
+        """Get the integral gain, per second, shape (controls,)."""
+        return self.ki
+
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
+        """Move after one tick."""
+        u: Array = error * (self._ki * dt)
+        u += self.u
+        if self.bounded:  # far from the limits a bound on the way gone spares looking at every knob
+            self._room -= self._fastest * dt * sqrt(size)
+            if not self._room > 0.0:
+                self.cut(u)
+                self._near += 1
+                if self._near & 7 == 1:
+                    self._room = float(np.minimum(self.high - u, u - self.low).min(initial=np.inf))
+        self.u = u
+        return u
+
+
+class PID(Controller):
+    """Proportional, integral, derivative; proportional and derivative act on the measurement, so a new target gives no kick.
+
+    u += Ki dt (theta* - theta) - Kp dtheta - Kd d(dtheta/dt). Gains left out follow the SIMC rules for a plant of gain k, lag tau
+    and dead time d, with a closed loop of c = max(tau, d): Kp = tau / (k (c + d)), Ki = Kp / min(tau, 4 (c + d)), Kd = 0.
+    A device that chooses its ticks may make them two lags long (section 5.1), where a Kp above 0.05 / k oscillates: there Kp = 0.
+    """
+
+    kp: Array
+    ki: Array
+    kd: Array | None
+    _theta: Array | None = None
+    _slope: Array | None = None
+
+    def prepare(self) -> None:
+        """Work out the gains. Raises HoldError where there are none."""
+        super().prepare()
+        settings, n = self.settings, self.n
+        if self.info.response is None and settings.ki is None:
+            raise HoldError(
+                f"{self.info.name}: how theta answers its knob is not known, so a PID loop has no gains. "
+                "Identify the response, or give homeostasis.ki and kp."
+            )
+        if self.info.response is not None and self.info.tick_s is None:
+            self.kp, self.ki = np.zeros(n), settings.gain * standard_integral_gain(self.info)
+        elif self.info.response is not None:
+            lag, dead = _per_knob(self.info.response.lag_s, n), _delay(self.info, n)
+            close = np.maximum(lag, dead) + dead
+            self.kp = settings.gain * lag / (self.gain * close)
+            self.ki = self.kp / np.minimum(lag, 4.0 * close)
+        else:
+            self.kp = np.zeros(n)
+        if settings.ki is not None:
+            given = _per_knob(settings.ki, n)
+            if self.info.response is not None:
+                self.share = np.minimum(1.0, np.abs(given / self.ki))
+            self.ki = given
+        if settings.kp is not None:
+            self.kp = _per_knob(settings.kp, n)
+        self.kd = _per_knob(settings.kd, n) if settings.kd is not None else None
+
+    @property
+    def rate(self) -> Array:
+        """Get the integral gain, per second, shape (controls,)."""
+        return self.ki
+
+    def start(self, readback: Array) -> Array:
+        """Take the knobs over; the first reading gives no kick."""
+        self._theta = self._slope = None
+        return super().start(readback)
+
+    def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
+        """Move after one tick."""
         move = self.ki * dt * error
         if self._theta is not None:
             still = error == 0.0
