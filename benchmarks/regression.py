@@ -25,7 +25,7 @@ PRESET = "linear-regression"
 
 
 def bare_physics(phases: int, ticks: int) -> None:
-    """Let every sample pass `phases` times `ticks` ticks, nudged by turns, the control knobs standing still."""
+    """Let every training sample pass `phases` times `ticks` ticks, nudged by turns, the control knobs standing still."""
     experiment = load_experiment(PRESET).experiment
     assert experiment.data is not None
     data = load_data(experiment.data, seed=experiment.seed, base=Path())
@@ -47,10 +47,11 @@ def running_seconds(record: Path) -> float:
 
 
 def phases_and_ticks(record: Path) -> tuple[int, int]:
-    """Read how many phases a step of the run had, and how many ticks each."""
+    """Read how many phases per training sample the run had, those of the evaluation among them, and how many ticks each."""
     with closing(sqlite3.connect(record)) as connection:
-        ticks, free = connection.execute("SELECT max(hold_ticks), count(cost_free) > 0 FROM steps").fetchone()
-    return (3 if free else 2), int(ticks)
+        steps, ticks, free = connection.execute("SELECT count(*), max(hold_ticks), count(cost_free) > 0 FROM steps").fetchone()
+        evaluated = connection.execute("SELECT coalesce(sum(samples), 0) FROM evaluations").fetchone()[0]
+    return (3 if free else 2) + round(evaluated / steps), int(ticks)
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def main() -> None:
     for row in (floor, inside, whole):
         bench.add(row)
     bench.show()
-    print(f"one step: {phases} phases of {ticks} ticks")
+    print(f"per training sample, evaluation included: {phases} phases of {ticks} ticks")
 
 
 if __name__ == "__main__":
