@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from aeqlab.backends.device import Knobs
-from aeqlab.backends.errors import BackendError
 from aeqlab.backends.settings import BetaBounds, Dimensions
-from aeqlab.protocols.crosscheck import all_stages, built_in_energy, input_limits, nudges
+from aeqlab.protocols.crosscheck import all_stages, built_in_energy, device_facts, input_limits, nudges
 from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
@@ -74,14 +73,8 @@ def check(loaded: LoadedExperiment) -> CheckReport:
     """Check a loaded experiment; no device is opened, no code that it names imported, no data read beyond their headers."""
     experiment, base = loaded.experiment, loaded.base
     problems: list[Problem] = []
-    dimensions: Dimensions | None = None
-    bounds: BetaBounds | None = None
     widths: DataWidths | None = None
-    try:
-        dimensions = experiment.device.dimensions(base)
-        bounds = experiment.device.beta_bounds(base)
-    except BackendError:
-        pass  # only the user's code can say; whatever is wrong was said on loading
+    dimensions, bounds = device_facts(experiment.device, base)
     try:
         widths = None if experiment.data is None else data_widths(experiment.data, base)
     except DataError as exc:

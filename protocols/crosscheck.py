@@ -34,6 +34,7 @@ from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
+MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
 #: Abilities that a kind of device has not.
 LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
@@ -98,6 +99,24 @@ def nudges(method: str, beta: float) -> tuple[float, float]:
     return min(beta_1, beta_2), max(beta_1, beta_2)
 
 
+def device_facts(device: DeviceSettings, base: Path) -> tuple[Dimensions | None, BetaBounds | None]:
+    """Get the dimensions of a device and the nudges it stands; None for what only the user's code, or long sums, can say.
+
+    Raises:
+        BackendError: its description cannot be built.
+    """
+    try:
+        dimensions = device.dimensions(base)
+    except UnknownUntilPreparing:
+        return None, None
+    if dimensions.parameters > MOST_PARAMETERS and device.kind != "hopfield":
+        return dimensions, None
+    try:
+        return dimensions, device.beta_bounds(base)
+    except UnknownUntilPreparing:
+        return dimensions, None
+
+
 def built_in_energy(device: DeviceSettings, base: Path) -> Energy | None:
     """Build the energy of a device if it has one and it is built in; None if it is the user's code, which is not run here."""
     if not isinstance(device, SimulatedSettings) or is_user_code(device.energy):
@@ -123,10 +142,7 @@ def _device(check: _Check) -> None:
     for key, message in missing_user_files(device, check.base):
         check.wrong(("device", *key), message, _FROM_HERE)
     try:
-        check.dimensions = device.dimensions(check.base)
-        check.bounds = device.beta_bounds(check.base)
-    except UnknownUntilPreparing:
-        pass
+        check.dimensions, check.bounds = device_facts(device, check.base)
     except BackendError as exc:
         check.wrong(("device",), str(exc))
 

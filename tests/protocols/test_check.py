@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.check import CheckReport, Envelope, check
+from aeqlab.protocols.crosscheck import device_facts
 from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.estimate import estimate
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
@@ -78,13 +80,21 @@ def test_what_only_user_code_knows_is_left_open_and_not_run(tmp_path: Path) -> N
     assert not list(tmp_path.rglob("canary"))
 
 
+def test_a_device_that_is_too_large_for_long_sums_is_checked_all_the_same() -> None:
+    overrides = ["device.energy=hopfield", "device.options={layers: [1, 10000, 10000, 1]}", "data=null"]
+    overrides.append("sequence=[restore: {theta: random}]")
+    device = load_experiment("linear-regression", overrides).experiment.device
+    assert device_facts(device, Path()) == (Dimensions(1, 1, 10_000 + 10_000**2 + 10_000 + 20_001, 1), None)
+
+
 def test_checking_mnist_loads_neither_torch_nor_the_images(data_folder: Path, tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "from aeqlab.protocols import idx\n"
         "def refuse(*args): raise AssertionError('the images were read')\n"
         "idx.read_idx = refuse\n"
-        "from aeqlab.protocols.check import check\n"
+        "from aeqlab.backends.settings import Dimensions
+from aeqlab.protocols.check import check\n"
         "from aeqlab.protocols.experiment import load_experiment\n"
         "report = check(load_experiment('mnist-dense'))\n"
         "assert report.estimate.steps == 375000\n"
