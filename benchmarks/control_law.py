@@ -23,6 +23,7 @@ KNOBS, TICKS = 4096, 500
 
 def describe(n: int, tick_s: float | None = 0.001) -> DeviceInfo:
     rng = np.random.default_rng(1)
+    lag = np.full(n, 0.05) if tick_s is None else rng.uniform(0.03, 0.07, n)
     names = tuple(f"u{k}" for k in range(n))
     return DeviceInfo(
         kind="bench",
@@ -33,11 +34,7 @@ def describe(n: int, tick_s: float | None = 0.001) -> DeviceInfo:
         parameters=(ParameterBlock("theta", (n,), 0),),
         beta=(-1.0, 1.0),
         tick_s=tick_s,
-        response=ControlResponse(
-            np.ones(n),
-            np.full(n, 0.05) if tick_s is None else rng.uniform(0.03, 0.07, n),
-            np.full(n, 0.0 if tick_s is None else 0.01),
-        ),
+        response=ControlResponse(np.ones(n), lag, np.full(n, 0.0 if tick_s is None else 0.01)),
     )
 
 
