@@ -93,8 +93,7 @@ def test_checking_mnist_loads_neither_torch_nor_the_images(data_folder: Path, tm
         "from aeqlab.protocols import idx\n"
         "def refuse(*args): raise AssertionError('the images were read')\n"
         "idx.read_idx = refuse\n"
-        "from aeqlab.backends.settings import Dimensions
-from aeqlab.protocols.check import check\n"
+        "from aeqlab.protocols.check import check\n"
         "from aeqlab.protocols.experiment import load_experiment\n"
         "report = check(load_experiment('mnist-dense'))\n"
         "assert report.estimate.steps == 375000\n"
