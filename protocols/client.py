@@ -157,22 +157,30 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "asked.json"
     write_private(asked, file.model_dump_json(indent=1).encode("utf-8"))
-    failed = folder / "failed.txt"
-    failed.unlink(missing_ok=True)
+    (folder / "failed.txt").unlink(missing_ok=True)
+    before = _session_of(folder)
     command = [sys.executable, "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached())
+    found = _ready(process, folder, before)
+    client = attach(found, name=who)
+    client.folder = folder
+    client.on_close = lambda _client: _reap(process)
+    return client
+
+
+def _ready(process: subprocess.Popen[bytes], folder: Path, before: FoundSession | None) -> FoundSession:
+    """Wait until a session that was started is there; `before` is one that was there already."""
+    failed = folder / "failed.txt"
     until = time.monotonic() + START_S
     while True:
         found = _session_of(folder)
-        if found is not None and found.pid != 0:
-            break
+        if found is not None and found != before:
+            return found
         code = process.poll()
         if code is not None:
             said = (
-                failed.read_text(encoding="utf-8").strip()
-                if failed.exists()
-                else f"it ended with code {code}, see {folder / 'log.txt'}"
+                failed.read_text(encoding="utf-8").strip() if failed.exists() else f"it ended with code {code}, see its log.txt"
             )
             raise SessionError(said)
         if time.monotonic() > until:
@@ -180,10 +188,6 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
             process.wait()
             raise SessionError(f"{folder}: the session was not ready after {START_S:g} s; see log.txt in it.")
         time.sleep(0.01)
-    client = attach(found, name=who)
-    client.folder = folder
-    client.on_close = lambda _client: _reap(process)
-    return client
 
 
 @contextmanager
@@ -332,4 +336,5 @@ def _read(path: Path) -> FoundSession | None:
         session = FoundSession(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return session if holder_of(session.address) is not None else None
+    held = holder_of(session.address)
+    return session if held is not None and held.pid == session.pid else None  # not what a killed one left behind

@@ -131,6 +131,7 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
             by = held.sentence() if held else "another process"
             raise NotAllowedError(f"{address} belongs to another: {by}. Attach to that session, or end it first.")
         time.sleep(0.02)
+    beside.unlink(missing_ok=True)  # that of a holder that was killed
     holder = Holder(address, os.getpid(), _user(), time.time(), folder, what)
     new = beside.with_suffix(f".holder-{os.getpid()}")
     new.write_text(json.dumps(asdict(holder)), encoding="utf-8")
