@@ -301,7 +301,7 @@ class _Work:
         if session is None:
             return {}
         said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
-        for found in session.results.values():
+        for found in session.sequencer.results.values():
             if found["stage"] in ("train", "evaluate"):
                 for key in ("train_cost_free", "train_error_rate"):
                     if key in found:
@@ -310,7 +310,7 @@ class _Work:
                     said.update({f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found})
         if session.best is not None:
             said["best"] = session.best
-        said["stages"] = session.results
+        said["stages"] = session.sequencer.results
         return said
 
     def _write_end(self, end: End, summary: dict[str, Any], device: Left) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +30,8 @@ from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.run_status import RunStatus
+from aeqlab.protocols.sequence import Sequencer
 from aeqlab.protocols.stages.entry import StageEntry
-from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.tally import Tally
 
 Array = NDArray[Any]
@@ -90,7 +90,7 @@ class RunSession:
         self.stage = 0  #: row of the stage in the record
         self.tally = Tally()
         self.best: dict[str, Any] | None = None  #: name, value and step of the best evaluation so far
-        self.results: dict[str, dict[str, Any]] = {}  #: what each stage found, by its path
+        self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
         self.clamped = False  #: the knobs are clamped and a nudged phase is under way
@@ -98,11 +98,6 @@ class RunSession:
         self._experiment = experiment
         self._streams: dict[str, np.random.Generator] = {}
         self._batches: dict[str, Batches] = {}
-        self._path: tuple[int, ...] = ()
-        self._provider: Callable[[], dict[str, Any]] | None = None
-        self._coherent = True  # whether the state between two samples is one that can be resumed
-        self._resume: list[int] | None = None
-        self._resume_local: dict[str, Any] | None = None
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
@@ -309,15 +304,6 @@ class RunSession:
         self.clamped = False
         self._pause()
 
-    @contextmanager
-    def between_checkpoints(self) -> Iterator[None]:
-        """While entered, points are boundaries at which the run may stop, but whose state is not one to resume from."""
-        before, self._coherent = self._coherent, False
-        try:
-            yield
-        finally:
-            self._coherent = before
-
     def _obey(self) -> None:
         """Act on what was asked, at a sample boundary."""
         requests = self.requests
@@ -408,66 +394,29 @@ class RunSession:
             entries: the stages.
             turn: the round, where a stage runs a sequence of its own.
         """
-        outer, coherent = self._path, self._coherent
-        prefix = outer if turn is None else (*outer, turn)
-        fresh = self._resume is None
-        first = self._resumed_index(len(prefix))
-        self._path, self._coherent = (*prefix, first), True
-        if fresh:
-            self.checkpoint()
-        for index in range(first, len(entries)):
-            self._run_stage(entries[index])
-            self._path = (*prefix, index + 1)
-            self.checkpoint()
-        self._path, self._coherent = outer, coherent
+        self.sequencer.run(self, entries, turn)
 
     def turns(self, times: int) -> Iterator[int]:
         """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
-        yield from range(self._resumed_index(len(self._path), inner=True), times)
+        return self.sequencer.turns(times)
 
     def resumed_state(self) -> dict[str, Any] | None:
         """Take what this stage kept in the checkpoint the run began from; None for a stage that begins afresh."""
-        local, self._resume_local = self._resume_local, None
-        return local
+        return self.sequencer.take_local()
 
     def keep_in_checkpoints(self, provider: Callable[[], dict[str, Any]]) -> None:
         """Let a stage add to checkpoints what it needs to go on in its middle; without it, it is begun anew by a resume."""
-        self._provider = provider
-        self._coherent = True
+        self.sequencer.keep(provider)
 
-    def _resumed_index(self, depth: int, *, inner: bool = False) -> int:
-        if self._resume is None:
-            return 0
-        index = self._resume[depth]
-        if depth == len(self._resume) - 1 and not inner:
-            self._resume = None
-        return index
-
-    def _run_stage(self, entry: StageEntry) -> None:
-        kind = stage_kinds()[entry.kind]
-        path = self._path
-        self.point()
-        outer = self.stage, self._provider, self._coherent
-        self.stage = self.record.stage_started(".".join(map(str, path)), kind.name, entry.options.model_dump(mode="json"))
-        self._provider, self._coherent = None, False
-        self.status.begin_stage(kind.name, ".".join(map(str, path)))
-        try:
-            result = kind.run(self, entry.options)
-        except BaseException as exc:
-            self.record.stage_ended(self.stage, str(exc) or type(exc).__name__, None)
-            raise
-        finally:
-            stage = self.stage
-            self.stage, self._provider, self._coherent = outer
-            self._path = path
-        self.record.stage_ended(stage, "finished", result)
-        self.results[".".join(map(str, path))] = {"stage": kind.name, **result}
+    def between_checkpoints(self) -> AbstractContextManager[None]:
+        """While entered, points are boundaries at which the run may stop, but whose state is not one to resume from."""
+        return self.sequencer.between_checkpoints()
 
     # checkpoints
     def checkpoint(self) -> None:
         """Write down everything that decides the future; where the state is not one to resume from, do nothing."""
         self._next_checkpoint = time.monotonic() + self._every_s
-        if not self._coherent:
+        if not self.sequencer.coherent:
             return
         checkpoint.save(self.folder / "checkpoints", self.tree(), self.steps)
 
@@ -479,8 +428,7 @@ class RunSession:
             "step": self.steps,
             "epoch": self.epoch,
             "rows": self.record.last_rows(),
-            "path": list(self._path),
-            "stage": None if self._provider is None else self._provider(),
+            "sequence": self.sequencer.state(),
             "target": self.target,
             "device": self._device_state(),
             "presented": self.presented,
@@ -488,7 +436,6 @@ class RunSession:
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
             "best": self.best,
-            "results": self.results,
             "threads": threads(),
         }
 
@@ -499,7 +446,6 @@ class RunSession:
         self.target = tree["target"]
         self.tally = Tally.from_state(tree["tally"])
         self.best = tree["best"]
-        self.results = tree["results"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)
         for key, state in tree["batches"].items():
@@ -508,8 +454,7 @@ class RunSession:
         if tree["device"] is not None and self._restores_device():
             self.operator.restore(tree["device"])  # type: ignore[attr-defined]
             self.presented = bool(tree["presented"])
-        self._resume = [int(index) for index in tree["path"]]
-        self._resume_local = tree["stage"]
+        self.sequencer.restore(tree["sequence"])
 
     def _restores_device(self) -> bool:
         """A real device cannot be put back; homeostasis brings it to the target again."""

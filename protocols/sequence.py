@@ -1,0 +1,109 @@
+"""The sequence of a run: which stage comes next, where a resumed run goes on, and what a stage keeps for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.stages.registry import stage_kinds
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.run_session import RunSession
+
+Provider = Callable[[], dict[str, Any]]
+
+
+class Sequencer:
+    """Runs stages one after the other and knows the place of each: (2, 1, 0) is entry 2, its round 1, entry 0 within.
+
+    `coherent` says whether the state at this moment is one to resume from: between two stages, and at the sample boundaries
+    of a stage that keeps what it needs to go on in its middle. `results` is what each stage found, by its path.
+    """
+
+    def __init__(self) -> None:
+        self.path: tuple[int, ...] = ()
+        self.coherent = True
+        self.provider: Provider | None = None
+        self.results: dict[str, dict[str, Any]] = {}
+        self._resume: list[int] | None = None
+        self._local: dict[str, Any] | None = None
+
+    def run(self, session: RunSession, entries: Sequence[StageEntry], turn: int | None = None) -> None:
+        """Run stages, from the place a checkpoint says or from the first; `turn` is the round of a repeated sequence."""
+        outer, coherent = self.path, self.coherent
+        prefix = outer if turn is None else (*outer, turn)
+        fresh = self._resume is None
+        first = self._resumed(len(prefix))
+        self.path, self.coherent = (*prefix, first), True
+        if fresh:
+            session.checkpoint()
+        for index in range(first, len(entries)):
+            self._stage(session, entries[index])
+            self.path = (*prefix, index + 1)
+            session.checkpoint()
+        self.path, self.coherent = outer, coherent
+
+    def turns(self, times: int) -> Iterator[int]:
+        """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
+        yield from range(self._resumed(len(self.path), inner=True), times)
+
+    def keep(self, provider: Provider) -> None:
+        """Add to checkpoints what the present stage needs to go on in its middle."""
+        self.provider = provider
+        self.coherent = True
+
+    @contextmanager
+    def between_checkpoints(self) -> Iterator[None]:
+        """While entered, the state is not one to resume from."""
+        before, self.coherent = self.coherent, False
+        try:
+            yield
+        finally:
+            self.coherent = before
+
+    # checkpoints
+    def state(self) -> dict[str, Any]:
+        """Get the place, and what the present stage keeps."""
+        local = None if self.provider is None else self.provider()
+        return {"path": list(self.path), "stage": local, "results": self.results}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on at a place that `state` gave."""
+        self._resume = [int(index) for index in state["path"]]
+        self._local = state["stage"]
+        self.results = state["results"]
+
+    def take_local(self) -> dict[str, Any] | None:
+        """Take what the present stage kept in the checkpoint; None for a stage that begins afresh."""
+        local, self._local = self._local, None
+        return local
+
+    def _resumed(self, depth: int, *, inner: bool = False) -> int:
+        """Get the index to go on from at a depth of the path; the last one of it is used up."""
+        if self._resume is None:
+            return 0
+        index = self._resume[depth]
+        if depth == len(self._resume) - 1 and not inner:
+            self._resume = None
+        return index
+
+    def _stage(self, session: RunSession, entry: StageEntry) -> None:
+        kind, path = stage_kinds()[entry.kind], self.path
+        name = ".".join(map(str, path))
+        session.point()
+        outer = session.stage, self.provider, self.coherent
+        session.stage = stage = session.record.stage_started(name, kind.name, entry.options.model_dump(mode="json"))
+        self.provider, self.coherent = None, False
+        session.status.begin_stage(kind.name, name)
+        try:
+            result = kind.run(session, entry.options)
+        except BaseException as exc:
+            session.record.stage_ended(stage, str(exc) or type(exc).__name__, None)
+            raise
+        finally:
+            session.stage, self.provider, self.coherent = outer
+            self.path = path
+        session.record.stage_ended(stage, "finished", result)
+        self.results[name] = {"stage": kind.name, **result}
