@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,6 +165,9 @@ def schema(markdown: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of docs/exit-codes.md; every error becomes a sentence."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no such letter shows a question mark, and nothing fails
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     sys.exit(_guarded(lambda: cli.main(args=words, prog_name="aeqlab", standalone_mode=False)))
 

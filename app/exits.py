@@ -63,9 +63,8 @@ def explain(error: BaseException) -> ExitCode:
 
 
 def say(text: str) -> None:
-    """Print to stderr; a terminal that cannot show a letter gets a question mark in its place."""
-    encoding = sys.stderr.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr)
+    """Print to stderr, where what is wrong is said; stdout holds results alone."""
+    print(text, file=sys.stderr)
 
 
 def _first_line(error: BaseException) -> str:

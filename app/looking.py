@@ -32,7 +32,7 @@ RESULTS = ("test_error_rate", "test_cost_free", "train_error_rate", "train_cost_
 def list_runs(runs: Path | None, *, everything: bool) -> int:
     """Print a table of the runs in a folder, newest last; returns the exit code."""
     where = runs or DEFAULT_RUNS
-    folders = sorted((path.parent for path in where.glob("*/experiment.yaml")), key=lambda path: path.name)
+    folders = sorted({path.parent for name in ("record.sqlite", "experiment.yaml") for path in where.glob(f"*/{name}")})
     if not folders:
         say(f"No runs in {where}. `aeqlab run linear-regression` makes one; --runs names another folder.")
         return ExitCode.OK

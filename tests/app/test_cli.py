@@ -252,6 +252,14 @@ def test_an_error_inside_the_program_becomes_a_sentence(
     assert "Traceback" in details.read_text(encoding="utf-8")
 
 
+def test_a_terminal_without_the_letter_gets_a_question_mark() -> None:
+    done = subprocess.run(
+        [*AEQLAB, "schema", "--markdown"], capture_output=True, timeout=60, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    )
+    assert done.returncode == 0
+    assert b"?qprop" in done.stdout
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
 def test_a_reader_that_goes_away_is_no_error() -> None:
     process = subprocess.Popen([*AEQLAB, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
