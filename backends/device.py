@@ -9,6 +9,7 @@ Arrays are numpy: float64, unless `info.dtype` says otherwise. Samples come firs
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -108,7 +109,7 @@ class ParameterBlock:
     @property
     def size(self) -> int:
         """Number of parameters in the block."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def slice(self) -> slice:

@@ -101,6 +101,8 @@ class HopfieldEnergy(PreparedEnergy):
             blocks += [ParameterBlock(f"w{k}", (below, above), at), ParameterBlock(f"b{k}", (above,), at + below * above)]
             at += (below + 1) * above
         self.parameters = tuple(blocks)
+        self._weights = [(block.slice, block.shape) for block in blocks[::2]]
+        self._biases = [block.slice for block in blocks[1::2]]
         ends = np.cumsum([0, *sizes[1:]])
         self.layer_parts = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         low, high = np.full(self.n_states, HIDDEN_BOX[0]), np.full(self.n_states, HIDDEN_BOX[1])
@@ -109,8 +111,7 @@ class HopfieldEnergy(PreparedEnergy):
 
     def split(self, theta: Array) -> tuple[list[Array], list[Array]]:
         """Get views of the weights w_k (n_{k-1}, n_k) and biases b_k (n_k,) contained in theta."""
-        blocks = self.parameters
-        return [theta[b.slice].reshape(b.shape) for b in blocks[::2]], [theta[b.slice] for b in blocks[1::2]]
+        return [theta[part].reshape(shape) for part, shape in self._weights], [theta[part] for part in self._biases]
 
     def at(self, x: Array) -> Landscape:
         """Prepare the landscape over one input."""

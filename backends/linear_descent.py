@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Quadratic
-from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, ROUNDING, SHRINK, Descent, rounding
+from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, ROUNDING, SHRINK, Descent
 from aeqlab.backends.linear import LinearEnergy
 
 Array = NDArray[Any]
@@ -131,11 +131,14 @@ class LinearDescent(Descent):
         pull = self._coupling_energy(d)
         new_r = s - p
         old, new = self._pull + 0.5 * r * r, pull + 0.5 * new_r * new_r
-        if not new <= old and not new - old <= rounding(old, self.theta, (new_theta - self.theta) / eta, eta):
-            self.eta_theta = eta * SHRINK
-            return 0.0
+        if new < old:
+            self.eta_theta = eta * GROW
+        else:
+            factor = self._factor(old, new, self.theta, (new_theta - self.theta) / eta, eta)
+            self.eta_theta = eta * factor
+            if factor == SHRINK:
+                return 0.0
         self.theta, self._p, self._d, self._pull = new_theta, p, d, pull
-        self.eta_theta = eta * (GROW if new < old or self.rng.random() < 0.5 else 1 / GROW)
         return eta
 
     def beyond(self, state_limit: float, theta_limit: float) -> bool:
