@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +17,13 @@ from numpy.typing import NDArray
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import CheckpointError, RecordError
+from aeqlab.protocols.record_reader import Rows, array_of, opened
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
 
+__all__ = ["Rows", "Run", "load_run"]
+
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Rows(Mapping[str, Array]):
-    """The rows of one table as arrays by column, in the order they were written.
-
-    Numbers are float64 or int64 of shape (rows,), nan where a float is empty; columns of whole numbers with empty places are
-    float64. `theta` has shape (rows, parameters), nan where it was not stored. Words are object arrays of str. Blobs of
-    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
-    """
-
-    columns: dict[str, Array]
-    units: dict[str, str]
-
-    def __getitem__(self, name: str) -> Array:
-        try:
-            return self.columns[name]
-        except KeyError:
-            raise KeyError(f"there is no column {name!r}; there are {', '.join(self.columns)}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        """Number of rows (not of columns)."""
-        return len(next(iter(self.columns.values()), ()))
-
-    def row(self, index: int) -> dict[str, Any]:
-        """Get one row by name."""
-        return {name: values[index] for name, values in self.columns.items()}
 
 
 class Run:
@@ -225,7 +195,7 @@ class Run:
 
     def _last_theta(self, view: str, where: str, values: tuple[Any, ...]) -> Array | None:
         try:
-            with _opened(self.path / "record.sqlite") as connection:
+            with opened(self.path / "record.sqlite") as connection:
                 row = connection.execute(
                     f"SELECT theta FROM {view} WHERE theta IS NOT NULL AND {where} ORDER BY id DESC LIMIT 1", values
                 ).fetchone()
@@ -236,7 +206,7 @@ class Run:
 
     def _read_facts(self) -> None:
         try:
-            with _opened(self.path / "record.sqlite") as connection:
+            with opened(self.path / "record.sqlite") as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version > schema.SCHEMA_VERSION:
                     self._miss(
@@ -257,7 +227,7 @@ class Run:
         key = "attempt" if table == "attempts" else "id"
         rows: list[tuple[Any, ...]] = []
         try:
-            with _opened(self.path / "record.sqlite") as connection:
+            with opened(self.path / "record.sqlite") as connection:
                 cursor = connection.execute(f"SELECT {', '.join(names)} FROM {source} ORDER BY {key}")
                 while True:  # one by one, so that a damaged page costs what is behind it and nothing before
                     row = cursor.fetchone()
@@ -267,32 +237,11 @@ class Run:
         except sqlite3.Error as exc:
             self._miss(f"record.sqlite, {table}: only {len(rows)} rows can be read: {exc}.")
         columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
-        made = {name: self._array(table, name, values) for name, values in columns.items()}
+        made = {
+            name: array_of(schema.BY_NAME[table].column(name), values, self._units.get((table, name)))
+            for name, values in columns.items()
+        }
         return Rows(made, {name: self._units.get((table, name), ("", "", ""))[2] for name in names})
-
-    def _array(self, table: str, name: str, values: tuple[Any, ...]) -> Array:
-        column = schema.BY_NAME[table].column(name)
-        dtype, shape, _ = self._units.get((table, name), (column.array, column.shape, ""))
-        if dtype:
-            return self._blobs(dtype, shape, values)
-        if column.sql.startswith("TEXT"):
-            return np.array(["" if value is None else str(value) for value in values], dtype=object)
-        if column.sql.startswith("INTEGER") and None not in values:
-            return np.array(values, dtype=np.int64)
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-    def _blobs(self, dtype: str, shape: str, values: tuple[Any, ...]) -> Array:
-        arrays = [None if value is None else np.frombuffer(value, dtype=dtype) for value in values]
-        if shape == "(parameters,)":
-            n = next((len(array) for array in arrays if array is not None), 0)
-            full = np.full((len(arrays), n), np.nan)
-            for index, array in enumerate(arrays):
-                if array is not None and len(array) == n:
-                    full[index] = array
-            return full
-        made = np.empty(len(arrays), dtype=object)
-        made[:] = arrays
-        return made
 
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:
@@ -317,23 +266,3 @@ def load_run(path: str | Path) -> Run:
     if not any((folder / name).exists() for name in ("record.sqlite", "experiment.yaml", "provenance.json", "checkpoints")):
         raise RecordError(f"{folder}: nothing here that a run leaves behind.")
     return Run(folder)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a record for reading; on a medium that cannot be written, as it lies there."""
-    if not path.exists():
-        raise sqlite3.OperationalError("there is no such file")
-    quoted = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, timeout=5.0)
-    try:
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        except sqlite3.OperationalError as exc:
-            if "unable to open" not in str(exc) and "readonly" not in str(exc):
-                raise
-            connection.close()
-            connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
-        yield connection
-    finally:
-        connection.close()
