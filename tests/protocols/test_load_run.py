@@ -12,6 +12,7 @@ from run_helpers import SMALL, experiment
 
 from aeqlab.protocols import load_run
 from aeqlab.protocols.errors import CheckpointError, RecordError
+from aeqlab.protocols.record import Record
 from aeqlab.protocols.run import run_experiment
 
 
@@ -66,6 +67,19 @@ def test_traces_have_a_row_per_point(finished: Path) -> None:
     for t, error, u in zip(traces["t"], traces["error"], traces["u"], strict=True):
         for part in (error, u):
             assert part is None or part.shape == (len(t), 7)
+
+
+@pytest.mark.parametrize("lengths", [(5, 5, 5), (5, 3, 1), (1,)])
+def test_traces_of_any_length_come_back(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+    record = Record.create(tmp_path / "record.sqlite", durable=False, facts={})
+    for n in lengths:
+        record.trace(1, 1, "hold", np.arange(n), np.full((n, 70), float(n)), None)
+    record.close()
+    traces = load_run(tmp_path).traces
+    assert [part.shape for part in traces["error"]] == [(n, 64) for n in lengths]
+    assert traces["u"].tolist() == [None] * len(lengths)
+    for n, t in zip(lengths, traces["t"], strict=True):
+        np.testing.assert_array_equal(t, np.arange(n))
 
 
 def test_a_damaged_record_is_read_as_far_as_it_goes(finished: Path, tmp_path: Path) -> None:
