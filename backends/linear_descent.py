@@ -1,8 +1,7 @@
 """The physics of section 5.1 for the paper's regression, one sample at a time, as fast as Python goes.
 
 The same steps as `descent.Descent`, written out for one output, a quadratic coupling and half the squared error: the state is one
-number and its energy a few products, so that a tick costs some five vector operations. The issue of time is real: the
-regression of Fig. 2 takes 100,000 ticks.
+number and its energy a few products, so that a tick costs some five vector operations. One curve of Fig. 2 is 100,000 ticks.
 """
 
 from __future__ import annotations

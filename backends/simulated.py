@@ -6,40 +6,25 @@ in which the step sizes begin anew, starts whenever inputs are presented or a nu
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.backends.costs import make_cost
-from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.descent import Descent
 from aeqlab.backends.device import (
-    ControlResponse,
     Device,
     DeviceInfo,
     Flag,
     Grade,
-    Knobs,
     Readout,
     SafetyLine,
     SafetyReport,
-    knobs,
 )
-from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import ArrayRefusedError, DeviceConfigError, DeviceStateError, DivergedError
-from aeqlab.backends.linear import LinearEnergy
-from aeqlab.backends.linear_descent import LinearDescent
-from aeqlab.backends.linear_descent import fits as linear_descent_fits
-from aeqlab.backends.streams import DEVICE_NOISE, INITIAL_PARAMETERS, restore_stream, stream, stream_state
-
-if TYPE_CHECKING:
-    from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.streams import restore_stream, stream_state
 
 Array = NDArray[Any]
-HIGHEST_BETA = 1e6
 _REFUSED = {flags: flags | Flag.REFUSED for flags in (Flag.NONE, Flag.FROZEN)}
 MOST_TICKS = 100_000  # in one advance; refused steps take no time, and a wrong gradient would refuse them for ever
 
@@ -49,21 +34,13 @@ class SimulatedDevice(Device):
 
     Args:
         physics: the system, woken up with its first parameters.
-        samples: number of samples in one presentation, None for any.
-        control_limits: lowest and highest setpoint of every control knob.
+        info: what it says of itself.
         diverged_beyond: root mean square of s or theta beyond which the system counts as run away.
     """
 
-    def __init__(
-        self,
-        physics: Descent,
-        *,
-        samples: int | None = 1,
-        control_limits: tuple[float, float] = (-np.inf, np.inf),
-        diverged_beyond: float = 1e6,
-    ) -> None:
+    def __init__(self, physics: Descent, info: DeviceInfo, *, diverged_beyond: float = 1e6) -> None:
         self._physics = physics
-        self._info = _info(physics, samples, control_limits)
+        self._info = info
         energy = physics.energy
         self._theta_limit = energy.n_parameters * diverged_beyond**2
         self._state_limit = energy.n_states * diverged_beyond**2
@@ -336,58 +313,7 @@ class LayeredSimulatedDevice(SimulatedDevice):
         return self._physics.energy.layers(self._physics.states())
 
 
-def _info(physics: Descent, samples: int | None, control_limits: tuple[float, float]) -> DeviceInfo:
-    energy, coupling = physics.energy, physics.coupling
-    bounds = energy.beta_bounds(coupling)
-    lowest = max(float(np.nextafter(bounds.held, 0.0)), -HIGHEST_BETA)
-    n = energy.n_parameters
-    return DeviceInfo(
-        kind="simulated",
-        name=f"simulated {energy.name}",
-        inputs=energy.inputs,
-        controls=_control_knobs(energy, control_limits),
-        outputs=energy.outputs,
-        parameters=tuple(replace(b, epsilon=_of_block(coupling, b.slice)) for b in energy.parameters),
-        beta=(lowest, HIGHEST_BETA),
-        samples=samples,
-        cost=physics.cost.name,
-        response=ControlResponse(gain=np.ones(n), lag_s=np.full(n, physics.lag), dead_time_s=np.zeros(n)),
-    )
-
-
-def _control_knobs(energy: Energy, limits: tuple[float, float]) -> Knobs:
-    rest = min(max(0.0, limits[0]), limits[1])
-    return knobs(tuple(f"u{k}" for k in range(energy.n_parameters)), low=limits[0], high=limits[1], rest=rest)
-
-
-def _of_block(coupling: Coupling, part: slice) -> float | Array:
-    epsilon = coupling.built[part]
-    return float(epsilon[0]) if len(epsilon) and (epsilon == epsilon[0]).all() else epsilon.copy()
-
-
 def _zeros(n: int) -> Array:
     zeros = np.zeros(n)
     zeros.setflags(write=False)
     return zeros
-
-
-def open_simulated(settings: SimulatedSettings, *, seed: int, base: Path) -> SimulatedDevice:
-    """Build a simulated device as its settings say; `seed` feeds the first parameters and the coin of unchanged energies."""
-    energy = settings.build_energy(base)
-    coupling = settings.build_coupling(energy, base)
-    cost = make_cost(settings.cost, base)
-    theta = energy.first_parameters(stream(seed, INITIAL_PARAMETERS))
-    coin = stream(seed, DEVICE_NOISE)
-    physics: Descent
-    if isinstance(energy, LinearEnergy) and isinstance(coupling, Quadratic) and linear_descent_fits(cost, settings.batch):
-        physics = LinearDescent(energy, coupling, cost, theta, coin)
-    else:
-        physics = Descent(energy, coupling, cost, theta, settings.batch or 1, coin)
-    physics.set_controls(coupling.balance(theta, np.zeros_like(theta)))
-    device = LayeredSimulatedDevice if energy.layered else SimulatedDevice
-    return device(
-        physics,
-        samples=settings.batch,
-        control_limits=settings.control_limits or (-np.inf, np.inf),
-        diverged_beyond=settings.diverged_beyond,
-    )

@@ -131,7 +131,7 @@ class SimulatedSettings(BaseModel):
             DeviceConfigError: it cannot be built.
             UserCodeError: the user's code raised.
         """
-        from aeqlab.backends.simulated import open_simulated
+        from aeqlab.backends.simulated_build import open_simulated
 
         return open_simulated(self, seed=seed, base=base)
 
