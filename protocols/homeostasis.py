@@ -287,7 +287,7 @@ class _Loop:
                 if not window.full(span, settings.reads):
                     continue
                 figures = window.figures()
-                if dead_reading(figures, noise):
+                if dead_reading(window, noise):
                     verdict = Verdict.STALE
                     break
                 tolerance = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))

@@ -116,9 +116,9 @@ def still(figures: Figures, span_s: float, noise: Array, tolerance: Array) -> Ar
     return np.asarray(level & quiet)
 
 
-def dead_reading(figures: Figures, noise: Array) -> bool:
+def dead_reading(window: Window, noise: Array) -> bool:
     """Tell whether the readings repeat to the last bit though they are known to be noisy: a stale reading served as fresh."""
-    return bool(len(noise)) and bool((noise > 0).all() and (figures.spread == 0).all() and (figures.slope == 0).all())
+    return bool(len(noise)) and bool((noise > 0).all()) and all(np.array_equal(row, window.rows[0]) for row in window.rows[1:])
 
 
 def lag_of(info: DeviceInfo) -> tuple[float, float]:
@@ -269,7 +269,7 @@ def _settled(
                 window.add(passed, row, fresh)
                 if window.full(span, reads):
                     figures = window.figures()
-                    if dead_reading(figures, noise):
+                    if dead_reading(window, noise):
                         verdict = Verdict.STALE
                         break
                     moved = np.abs(figures.mean - first)
