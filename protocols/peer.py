@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -12,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import pack
-from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, below, proof, receive, same
+from aeqlab.protocols.channel import Channel
+from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, mapping_in, proof, receive_soon, same
 
 if TYPE_CHECKING:
     from aeqlab.protocols.clients import Clients, Host
 
 #: An answer larger than this is sent by a thread of its own, so that a client that does not read never holds up the device.
 INLINE = 48 * 1024
+#: How often a listener looks whether it is still wanted, in seconds.
+LOOK_S = 1.0
 
 
 class Peer:
@@ -42,9 +44,7 @@ class Peer:
         self.seen = 0
         self.number = 0  # of the last request that went to the owner
         self.gone = False
-        self._connection = connection
-        self._sock = below(connection)
-        self._sending = threading.Lock()
+        self._channel = Channel(connection, LOOK_S)
         self.thread = threading.Thread(target=self._listen, name="client", daemon=True)
 
     def send(self, tree: dict[str, Any]) -> None:
@@ -57,25 +57,26 @@ class Peer:
 
     def drop(self) -> None:
         """Shut the connection down, from any thread; its listener then ends."""
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
+        self._channel.drop()
 
     def _send(self, message: bytes) -> None:
         try:
-            with self._sending:
-                self._connection.send_bytes(message)
-        except (OSError, ValueError):
+            self._channel.send(message)
+        except OSError:
             self.drop()
 
     def _listen(self) -> None:
         why = ""
         try:
             self._greet()
+            limit = LARGE if self.keyed else SMALL
             while not self.gone:
-                message = receive(self._connection, LARGE if self.keyed else SMALL)
-                self.heard = time.monotonic()
-                if "beat" not in message:
-                    self._host.asked(self, message)
+                received = self._channel.receive(limit)
+                if received is not None:
+                    self.heard = time.monotonic()
+                    message = mapping_in(received)
+                    if "beat" not in message:
+                        self._host.asked(self, message)
         except WireError as exc:
             why = str(exc)
             with contextlib.suppress(WireError):
@@ -84,14 +85,12 @@ class Peer:
             why = str(exc)
         finally:
             self._clients.left(self, why)
-            self.drop()
-            self._sock.close()
-            self._connection.close()
+            self._channel.close()
 
     def _greet(self) -> None:
         mine = secrets.token_hex(16)
         self.send({"program": PROGRAM, "protocol": PROTOCOL, "nonce": mine})
-        hello = receive(self._connection, SMALL)
+        hello = receive_soon(self._channel, SMALL)
         if hello.get("program") != PROGRAM or hello.get("protocol") != PROTOCOL:
             raise WireError(
                 f"this session speaks {PROGRAM} {PROTOCOL}, the client {str(hello.get('program'))[:40]} "

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import selectors
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from aeqlab.backends import errors as backend_errors
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.errors import BackendError, WireError
-from aeqlab.backends.wire import pack, unpack
+from aeqlab.backends.wire import pack
 from aeqlab.protocols import errors as protocol_errors
+from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.forms import from_tree, to_tree
-from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, connect, proof, receive_in_time, same, send
+from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, mapping_in, proof, receive_soon, same
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.status import SessionEvent, SessionStatus
@@ -80,21 +81,17 @@ class SessionClient:
         self._lost = ""
         self._beta = 0.0
         self._calling = threading.Lock()  # one exchange at a time
-        self._sending = threading.Lock()  # one message at a time: calls and beats
         try:
-            self._connection, self._sock = connect(host, port)
+            self._channel = Channel(Client((host, port), family="AF_INET"), LOOK_S)
         except OSError as exc:
             raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
         try:
             welcome = self._greet(key, control)
         except BaseException as exc:
-            self._sock.close()
-            self._connection.close()
+            self._channel.close()
             if isinstance(exc, (OSError, EOFError, WireError)):
                 raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
             raise
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._sock, selectors.EVENT_READ)
         self.controls_device = bool(welcome["control"])  #: whether the control token was free and is ours
         self.control_by = str(welcome["by"])  #: who holds it
         described = welcome.get("device")
@@ -269,9 +266,7 @@ class SessionClient:
                 self._call("bye")
         self._closed = True
         self._faster.set()
-        self._selector.close()
-        self._sock.close()
-        self._connection.close()
+        self._channel.close()
         if self.on_close is not None:
             self.on_close(self)
 
@@ -283,7 +278,7 @@ class SessionClient:
 
     # inside
     def _greet(self, key: bytes | None, control: bool) -> dict[str, Any]:
-        first = receive_in_time(self._connection, LARGE)
+        first = receive_soon(self._channel, LARGE)
         if first.get("program") != PROGRAM or first.get("protocol") != PROTOCOL:
             raise NotAllowedError(
                 f"the session speaks {first.get('program')} {first.get('protocol')}, this aeqlab {PROGRAM} {PROTOCOL}. "
@@ -293,8 +288,8 @@ class SessionClient:
         nonces = f"{first.get('nonce')}:{mine}"
         said = proof(key, "client", nonces) if key is not None else None
         hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
-        send(self._connection, hello)
-        welcome = receive_in_time(self._connection, LARGE)
+        self._channel.send(pack(hello))
+        welcome = receive_soon(self._channel, LARGE)
         if "refused" in welcome:
             raise NotAllowedError(str(welcome["refused"]))
         if key is not None and not same(str(welcome.get("proof")), proof(key, "session", nonces)):
@@ -310,57 +305,62 @@ class SessionClient:
             number = self._number
             try:
                 self._send({"n": number, "c": name, "a": message})
-                answer = self._await(number)
+                answer, leaving = self._await(number)
             except (OSError, EOFError, ValueError) as exc:
                 raise self._gone(f"the session is gone ({exc or type(exc).__name__})") from exc
             except WireError as exc:
                 raise self._gone(f"the session's answer cannot be read ({exc})") from exc
+        if leaving is not None:
+            raise leaving
         if "e" in answer:
             kind, text = answer["e"]
             raise _ERRORS.get(kind, SessionError)(text)
         return from_tree(answer["r"])
 
     def _send(self, tree: dict[str, Any]) -> None:
-        message = pack(tree)
-        with self._sending:
-            self._connection.send_bytes(message)
+        self._channel.send(pack(tree))
 
-    def _await(self, number: int) -> dict[str, Any]:
-        """Wait for an answer; meanwhile call `point_interrupt`, and ask the session to abort if it raises."""
+    def _await(self, number: int) -> tuple[dict[str, Any], BaseException | None]:
+        """Wait for an answer; meanwhile call `point_interrupt`, and ask the session to abort if it raises.
+
+        Returns:
+            The answer, and what was raised meanwhile (Ctrl-C or a request to leave): the loop in the session has ended by then.
+        """
         heard = asked = time.monotonic()
         leaving: BaseException | None = None
         while True:
+            message = None
             try:
-                ready = self._selector.select(LOOK_S)
-                if not ready and self.point_interrupt is not None and leaving is None:
-                    self.point_interrupt()
-            except (OSError, ValueError):
-                raise
-            except BaseException as exc:  # Ctrl-C or a request to leave: the loop in the session must end first
-                ready, leaving = [], exc
-                self._number += 1
-                self._send({"n": self._number, "c": "abort", "a": [str(exc) or type(exc).__name__]})
-            if not ready:
+                message = self._channel.receive(LARGE)
+            except KeyboardInterrupt as exc:
+                leaving = self._leave(exc)
+            if message is None:
                 now = time.monotonic()
                 if now - heard > LOST_S:
-                    raise leaving or EOFError("it has not answered for 15 s")
+                    raise EOFError(f"it has not answered for {LOST_S:g} s")
                 if now - asked > LOST_S / 3:  # is anybody there? The answer to this needs no device
                     asked = now
                     self._number += 1
                     self._send({"n": self._number, "c": "status"})
+                if self.point_interrupt is not None and leaving is None:
+                    try:
+                        self.point_interrupt()
+                    except BaseException as exc:
+                        leaving = self._leave(exc)
                 continue
-            answer = unpack(self._connection.recv_bytes(LARGE))
+            answer = mapping_in(message)
             heard = time.monotonic()
-            if not isinstance(answer, dict):
-                raise WireError("an answer is a mapping")
             for event in answer.get("ev", ()):
                 self.events.append(from_tree(event))
             if "refused" in answer:
                 raise WireError(str(answer["refused"]))
             if answer.get("n") == number:
-                if leaving is not None:
-                    raise leaving
-                return answer
+                return answer, leaving
+
+    def _leave(self, exc: BaseException) -> BaseException:
+        self._number += 1
+        self._send({"n": self._number, "c": "abort", "a": [(str(exc) or type(exc).__name__)[:500]]})
+        return exc
 
     def _gone(self, why: str) -> SessionLostError:
         self._lost = f"{why}; the state of the device is unknown to us. Its guardian, if it has one, makes it safe."

@@ -170,7 +170,7 @@ def test_a_client_that_vanishes_with_the_nudge_on_freezes_the_device() -> None:
         client.nudge(targets_of(client), 0.1)
         client.settle()
         assert state_of(watcher) is SessionState.NUDGED
-        client._sock.shutdown(socket.SHUT_RDWR)  # as the end of its process would
+        client._channel.drop()  # as the end of its process would
         status = eventually(lambda: (s := watcher.status()).state is SessionState.FROZEN and s)
         assert "the run" in status.reason
         assert "gone without a word" in status.reason
@@ -185,7 +185,7 @@ def test_a_client_that_vanishes_in_the_middle_of_a_hold_ends_it() -> None:
         client.present(inputs_of(client))
         client._send({"n": 99, "c": "hold", "a": [np.zeros(client.info.n_parameters)]})
         eventually(lambda: watcher.status().doing == "hold")
-        client._sock.shutdown(socket.SHUT_RDWR)
+        client._channel.drop()
         eventually(lambda: state_of(watcher) is SessionState.FROZEN)
         client.close()
 
@@ -398,7 +398,7 @@ def test_a_large_answer_to_a_client_that_does_not_read_holds_nobody_up() -> None
             deaf._send({"n": n, "c": "state"})
         client.freeze("still served")
         assert state_of(client) is SessionState.FROZEN
-        deaf._sock.shutdown(socket.SHUT_RDWR)
+        deaf._channel.drop()
 
 
 @pytest.mark.parametrize(
