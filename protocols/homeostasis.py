@@ -22,6 +22,7 @@ from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.hold_settings import Accept, HomeostasisSettings, SettlingSettings, Ticks
 from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.settling import (
+    LEAST_READS,
     LEAST_TICK,
     Freshness,
     Interrupt,
@@ -34,6 +35,7 @@ from aeqlab.protocols.settling import (
     rest,
     rounding,
     still,
+    still_outputs,
     thinned,
 )
 
@@ -54,6 +56,8 @@ SMALL_CORRECTION = 1.5
 #: A window reads this many times the N of the tolerance 3 noise / sqrt(N): its mean is then known to a ninth of the tolerance,
 #: and drift, the knob's resolution and what a correction leaves over find room in the rest.
 READS_PER_N = 9.0
+#: Outputs stand still if they move over the window by less than this share of what they moved since the hold began.
+OUTPUT_SHARE = 0.02
 
 
 def hold(
@@ -106,7 +110,7 @@ def hold(
 def allowed_error(settings: HomeostasisSettings, controller: Controller, target: Array, n: float | Array) -> Array:
     """Compute the tolerance max(0.1 step, 0.6 LSB, 3 noise / sqrt(N)) of every parameter, shape (parameters,).
 
-    Where neither step, LSB nor noise is known it is 1e-4 of the larger of 1 and the rms of the target.
+    Where neither step, LSB nor noise is known it is 1e-6 of the larger of 1 and the rms of the target.
 
     Args:
         settings, controller: `controller.step` is the last learning step, unless the settings say one.
@@ -123,7 +127,7 @@ def allowed_error(settings: HomeostasisSettings, controller: Controller, target:
         np.maximum(tolerance, 3.0 * controller.noise / np.sqrt(n), out=tolerance)
     if step is not None:
         return np.asarray(np.maximum(tolerance, 0.1 * step))
-    return np.where(tolerance > floor, tolerance, 1e-4 * np.maximum(1.0, block_rms(controller.blocks, target)))
+    return np.where(tolerance > floor, tolerance, 1e-6 * np.maximum(1.0, block_rms(controller.blocks, target)))
 
 
 def _target(device: Device, theta: Array | None, controller: Controller, interrupt: Interrupt | None) -> Array:
@@ -240,6 +244,8 @@ class _Loop:
         pace = 0.0 if self.timed else LEAST_TICK * lag
         passed = took = rest_from = last_fresh = railed = 0.0
         window, outputs = Window(), Window()
+        reads = settings.reads if self.timed else max(settings.reads, LEAST_READS)
+        first: Array | None = None
         verdict = Verdict.TIMEOUT
         ticks, error = 0, np.zeros(0)
         while ticks < settings.max_ticks and passed <= settings.timeout * (lag + dead):
@@ -264,12 +270,13 @@ class _Loop:
             elif passed - last_fresh > wait + span + 10.0 * dt:
                 verdict = Verdict.STALE
                 break
+            first = readout.outputs.ravel() if first is None else first
             rails = self._rails()
             railed = passed if rails is None else railed
             if approaching:
                 if near is None:
-                    reads = span / max(dt, pace, 1e-9 * lag)
-                    near = 1.5 * allowed_error(settings, controller, target, max(1.0, reads / READS_PER_N)) + 3.0 * noise
+                    n = max(1.0, span / max(dt, pace, 1e-9 * lag) / READS_PER_N)
+                    near = 1.5 * allowed_error(settings, controller, target, n) + 3.0 * noise
                 arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
                 seen = fresh is None or bool(fresh.all())
                 if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
@@ -284,7 +291,7 @@ class _Loop:
             elif passed - rest_from >= wait:
                 window.add(passed, error, fresh)
                 outputs.add(passed, readout.outputs.ravel(), None)
-                if not window.full(span, settings.reads):
+                if not window.full(span, reads):
                     continue
                 figures = window.figures()
                 if dead_reading(window, noise):
@@ -295,7 +302,8 @@ class _Loop:
                 guard = np.maximum(GUARD_SIGMAS * noise / np.sqrt(figures.reads), GUARD_SHARE * tolerance)
                 inside = off <= np.where(small, np.maximum(CONFIRMED_SHARE * tolerance, 0.55 * controller.lsb), tolerance - guard)
                 quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
-                if rails is None and (inside & quiet).all():
+                calm = still_outputs(outputs, first, info, OUTPUT_SHARE)
+                if rails is None and calm and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
                     return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance)
                 if rails is not None and railed <= rest_from:

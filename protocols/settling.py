@@ -26,8 +26,10 @@ Interrupt = Callable[[], None]
 Trace = Callable[[float, Array | None, Array | None], None]
 
 #: A device that chooses its ticks (section 5.1) passes no time where its steps are refused, which they are when it has come to
-#: rest to the last bit. So that waiting ends there too, each of its ticks counts for at least this share of a lag.
+#: rest to the last bit. So that waiting ends there too, each of its ticks counts for at least this share of a lag. And its state
+#: moves by ticks and not by time, so a window has at least this many.
 LEAST_TICK = 0.1
+LEAST_READS = 10
 #: A slope is noise as long as it is below this many of its own standard deviations.
 SLOPE_SIGMAS = 4.0
 
@@ -126,6 +128,14 @@ def lag_of(info: DeviceInfo) -> tuple[float, float]:
     if info.response is None:
         return 0.0, 0.0
     return float(np.max(info.response.lag_s, initial=0.0)), float(np.max(info.response.dead_time_s, initial=0.0))
+
+
+def still_outputs(window: Window, first: Array, info: DeviceInfo, share: float) -> bool:
+    """Tell whether outputs stand still: over the window they move by less than a share of what they moved since `first`."""
+    figures = window.figures()
+    noise = np.tile(info.outputs.noise, len(figures.mean) // max(len(info.outputs), 1))
+    allowed = np.maximum(share * np.abs(figures.mean - first), rounding(info, figures.mean))
+    return bool(still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all())
 
 
 def parameter_noise(info: DeviceInfo) -> Array:
@@ -229,7 +239,7 @@ def _settled(
     device: Device, info: DeviceInfo, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None
 ) -> SettleReport:
     lag, dead = lag_of(info)
-    reads = settings.reads if lag else max(settings.reads, 10)
+    reads = settings.reads if lag and info.tick_s is not None else max(settings.reads, LEAST_READS)
     span, wait, limit = settings.window * lag, dead + 4.0 * lag, settings.timeout * (lag + dead)
     n = info.n_parameters
     noise: Array | None = None
