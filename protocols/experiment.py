@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -152,6 +153,13 @@ def _find(source: str | Path) -> tuple[str, Path | None, str]:
     return read_text(path), path, name
 
 
+@cache
+def _field(key: str) -> TypeAdapter[Any]:
+    """Get what checks one field of an experiment by itself."""
+    about = Experiment.model_fields[key]
+    return TypeAdapter(cast(Any, Annotated[cast(Any, about.annotation), about]))
+
+
 def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     """Get what is valid of an experiment, so that its parts are checked against one another though others are wrong."""
     if experiment is not None:
@@ -162,10 +170,8 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     def valid(key: str) -> Any:
         if key not in top:
             return None
-        about = Experiment.model_fields[key]
-        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[cast(Any, about.annotation), about]))
         try:
-            return adapter.validate_json(json.dumps(top[key].plain()), strict=True)
+            return _field(key).validate_json(json.dumps(top[key].plain()), strict=True)
         except ValidationError:
             return None
 
