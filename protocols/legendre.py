@@ -19,7 +19,7 @@ class LegendreSettings(BaseModel):
     kind: Literal["legendre"] = Field(default="legendre", description="a random polynomial (section 5.2)")
     degree: int = Field(default=10, ge=0, le=1000, description="Degree d of the polynomial (eq. 19).")
     samples: int = Field(default=1000, ge=1, le=100_000_000, description="Number of training points, uniform in [-1, 1].")
-    test_samples: int = Field(default=1000, ge=2, le=10_000_000, description="Number of evenly spaced test points from -1 to 1.")
+    test_samples: int = Field(default=201, ge=2, le=10_000_000, description="Number of evenly spaced test points from -1 to 1.")
 
 
 def load_legendre(settings: LegendreSettings, seed: int) -> Data:

@@ -32,7 +32,7 @@ def test_legendre_is_the_sum_of_the_polynomials() -> None:
     assert (z.min() >= -1) & (z.max() <= 1)
     assert abs(z.mean()) < 0.1
     assert data.test is not None
-    assert len(data.test) == 1000
+    assert len(data.test) == 201
 
 
 def test_legendre_depends_on_the_seed_alone() -> None:
