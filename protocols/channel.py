@@ -10,6 +10,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,6 +18,8 @@ _LENGTH = struct.Struct("!i")
 _AT_ONCE = 128 * 1024
 #: How long a message may take to be taken by the other side, or to arrive once it has begun, in seconds.
 MOVE_S = 5.0
+#: So many messages may wait to be taken.
+MOST_WAITING = 16
 
 
 class Channel:
@@ -32,26 +35,66 @@ class Channel:
         self._in = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         self._out = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         self._in.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._now = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        self._now.settimeout(0.0)
         self._look_s = look_s
         self._in.settimeout(look_s)
         self._out.settimeout(MOVE_S)
         self._sending = threading.Lock()
+        self._room = threading.Semaphore(MOST_WAITING)
         self._rest = b""
 
     def send(self, message: bytes) -> None:
-        """Send a message.
+        """Send a message, waiting until the other side has taken it.
 
         Raises:
             OSError: the other side is gone, or did not take it within 5 s; the channel is of no use any more.
         """
-        head = _LENGTH.pack(len(message))
         with self._sending:
-            if hasattr(self._out, "sendmsg"):
-                sent = self._out.sendmsg((head, message))
-                if sent < len(message) + 4:
-                    self._out.sendall((head + message)[sent:])
-            else:
-                self._out.sendall(head + message)
+            self._out.sendall(_LENGTH.pack(len(message)) + message)
+
+    def send_soon(self, message: bytes) -> None:
+        """Send a message without ever waiting: what the other side does not take at once is sent by a thread of its own.
+
+        Raises:
+            OSError: the other side is gone, or has left too many messages lying.
+        """
+        if not self._sending.acquire(blocking=False):
+            self._later(self.send, message)
+            return
+        whole = _LENGTH.pack(len(message)) + message
+        try:
+            try:
+                sent = self._now.send(whole)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(whole):
+                self._later(self._finish, whole[sent:])  # which gives the lock back
+                return
+        except OSError:
+            self._sending.release()
+            raise
+        self._sending.release()
+
+    def _later(self, work: Callable[[bytes], None], message: bytes) -> None:
+        if not self._room.acquire(blocking=False):
+            raise OSError(f"{MOST_WAITING} messages were not taken")
+
+        def run() -> None:
+            try:
+                work(message)
+            except OSError:
+                self.drop()
+            finally:
+                self._room.release()
+
+        threading.Thread(target=run, name="an answer that waits", daemon=True).start()
+
+    def _finish(self, rest: bytes) -> None:
+        try:
+            self._out.sendall(rest)
+        finally:
+            self._sending.release()
 
     def receive(self, limit: int) -> memoryview | None:
         """Receive a message of at most `limit` bytes; None if nothing began to come for `look_s`.
@@ -105,6 +148,7 @@ class Channel:
         self.drop()
         self._in.close()
         self._out.close()
+        self._now.close()
         self._connection.close()
 
     def _more(self, n: int) -> bytes:

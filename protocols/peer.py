@@ -17,8 +17,6 @@ from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, mapping_i
 if TYPE_CHECKING:
     from aeqlab.protocols.clients import Clients, Host
 
-#: An answer larger than this is sent by a thread of its own, so that a client that does not read never holds up the device.
-INLINE = 48 * 1024
 #: How often a listener looks whether it is still wanted, in seconds.
 LOOK_S = 1.0
 
@@ -49,21 +47,14 @@ class Peer:
 
     def send(self, tree: dict[str, Any]) -> None:
         """Send a message; a client that is gone or does not read is dropped instead."""
-        message = pack(tree)
-        if len(message) <= INLINE:
-            self._send(message)
-        else:
-            threading.Thread(target=self._send, args=(message,), name="large answer", daemon=True).start()
+        try:
+            self._channel.send_soon(pack(tree))
+        except OSError:
+            self.drop()
 
     def drop(self) -> None:
         """Shut the connection down, from any thread; its listener then ends."""
         self._channel.drop()
-
-    def _send(self, message: bytes) -> None:
-        try:
-            self._channel.send(message)
-        except OSError:
-            self.drop()
 
     def _listen(self) -> None:
         why = ""
