@@ -122,6 +122,8 @@ def allowed_error(settings: HomeostasisSettings, controller: Controller, target:
         return np.array(np.broadcast_to(np.asarray(settings.tolerance, dtype=np.float64), target.shape))
     step: Any = settings.step if settings.step is not None else controller.step
     floor = rounding(info, target)
+    if info.tick_s is None:  # section 5.1 takes a step by its energy, which does not resolve theta below the root of rounding
+        floor = np.maximum(floor, 3e-8 * (1.0 + np.abs(target)))
     tolerance = np.maximum(controller.least, floor)
     if controller.noisy:
         np.maximum(tolerance, 3.0 * controller.noise / np.sqrt(n), out=tolerance)
