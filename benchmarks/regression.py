@@ -24,8 +24,8 @@ from aeqlab.protocols.experiment import load_experiment
 PRESET = "linear-regression"
 
 
-def bare_physics(phases: int, ticks: int) -> None:
-    """Let every training sample pass `phases` times `ticks` ticks, nudged by turns, the control knobs standing still."""
+def bare_physics(phases: int, evaluated: int, ticks: int) -> None:
+    """Let every training sample pass `phases` phases, nudged by turns, and so many more samples one, the knobs standing still."""
     experiment = load_experiment(PRESET).experiment
     assert experiment.data is not None
     data = load_data(experiment.data, seed=experiment.seed, base=Path())
@@ -36,6 +36,11 @@ def bare_physics(phases: int, ticks: int) -> None:
                 device.nudge(y[np.newaxis], 0.05 * (phase % 2))
                 for _ in range(ticks):
                     device.advance()
+        device.release()
+        for x in data.train.inputs[:evaluated]:
+            device.present(x[np.newaxis])
+            for _ in range(ticks):
+                device.advance()
 
 
 def running_seconds(record: Path) -> float:
@@ -46,12 +51,12 @@ def running_seconds(record: Path) -> float:
     return float(at["finished"] - at["running"])
 
 
-def phases_and_ticks(record: Path) -> tuple[int, int]:
-    """Read how many phases per training sample the run had, those of the evaluation among them, and how many ticks each."""
+def work_of(record: Path) -> tuple[int, int, int]:
+    """Read what a run did: phases of a step, samples evaluated, ticks of a phase."""
     with closing(sqlite3.connect(record)) as connection:
-        steps, ticks, free = connection.execute("SELECT count(*), max(hold_ticks), count(cost_free) > 0 FROM steps").fetchone()
+        ticks, free = connection.execute("SELECT max(hold_ticks), count(cost_free) > 0 FROM steps").fetchone()
         evaluated = connection.execute("SELECT coalesce(sum(samples), 0) FROM evaluations").fetchone()[0]
-    return (3 if free else 2) + round(evaluated / steps), int(ticks)
+    return (3 if free else 2), int(evaluated), int(ticks)
 
 
 def main() -> None:
@@ -64,9 +69,9 @@ def main() -> None:
             run = command("-m", "aeqlab.app.cli", "run", PRESET, "--quiet", "--runs", folder)
             seconds = timed(run)
             (record,) = Path(folder).glob("*/record.sqlite")
-            running, (phases, ticks) = running_seconds(record), phases_and_ticks(record)
+            running, work = running_seconds(record), work_of(record)
         begin = time.perf_counter()
-        bare_physics(phases, ticks)
+        bare_physics(*work)
         if turn:
             floor.seconds.append(time.perf_counter() - begin)
             whole.seconds.append(seconds)
@@ -74,7 +79,8 @@ def main() -> None:
     for row in (floor, inside, whole):
         bench.add(row)
     bench.show()
-    print(f"per training sample, evaluation included: {phases} phases of {ticks} ticks")
+    phases, evaluated, ticks = work
+    print(f"1,000 samples of {phases} phases and {evaluated} evaluated ones of one phase; {ticks} ticks a phase")
 
 
 if __name__ == "__main__":
