@@ -19,7 +19,7 @@ from typing import IO
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError
 from aeqlab.protocols.lease import acquire
-from aeqlab.protocols.lost import mark_ended
+from aeqlab.protocols.lost import lost_session, mark_ended
 from aeqlab.protocols.session_file import SessionFile, append_line
 
 #: The session is dead after this long without a dot; while it starts, it has longer. A dot is sent this often. In seconds.
@@ -152,12 +152,12 @@ def guard_other(folder: Path, pid: int) -> int:
 
 
 def switch_off(folder: Path) -> None:
-    """End the emulated hardware of a session that is over, if it was started for it."""
+    """End the emulated hardware of a session that is over, if it was started for it and nobody needs to see to it any more."""
     try:
         file = SessionFile.read(folder)
     except ProtocolError:
         return
-    if file.switch_off and file.plant is not None:
+    if file.switch_off and file.plant is not None and lost_session(file.address) is None:
         from aeqlab.backends.plant_link import end_plant
 
         end_plant(file.plant)
