@@ -369,6 +369,8 @@ class SessionServer:
             self._record.reading(self.session.last_readout, self.device.setpoints, still)
         if self._last is not None:
             state, beta = self.session.standing
+            if state is SessionState.UNKNOWN:  # what was commanded before is what the next one must know
+                return
             try:
                 self._last.note(state, beta, self.device.setpoints)
             except OSError as exc:
