@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import (
-    CAPABILITIES,
     Clock,
     Device,
     DeviceInfo,
@@ -29,8 +28,9 @@ from aeqlab.backends.device import (
     capabilities,
 )
 from aeqlab.backends.errors import BackendError, DeviceLostError
+from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
-from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
+from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, settle
@@ -40,17 +40,6 @@ Array = NDArray[Any]
 
 #: Longest wall time between two looks at a request to freeze or abort.
 LOOK_S = 0.05
-#: What may be called by name, and through which ability.
-METHODS: dict[str, frozenset[str]] = {}
-for _name, _cls in CAPABILITIES.items():
-    for _method in vars(_cls):
-        if not _method.startswith("_"):
-            METHODS[_method] = METHODS.get(_method, frozenset()) | {_name}
-#: Those of them that read and move nothing; they are allowed in every state.
-READING = frozenset(
-    {"parameters", "true_parameters", "energy", "equilibrium", "outputs_of", "energy_gradient", "loss_gradient",
-     "loss_and_gradient", "state", "layers"}
-)  # fmt: skip
 
 
 class _Command:
@@ -343,10 +332,7 @@ class Session:
             CapabilityError: no ability of this device has that method.
         """
         with self._command:
-            if not self._abilities & METHODS.get(name, frozenset()):
-                wanted = " or ".join(sorted(METHODS.get(name, ()))) or "no ability at all"
-                has = ", ".join(sorted(self._abilities)) or "none"
-                raise CapabilityError(f"{self._info.name} cannot {name}: that belongs to {wanted}; its abilities: {has}.")
+            check_ability(self._info.name, self._abilities, name)
             if name not in READING:
                 self._check(name)
             result = getattr(self.device, name)(*args)

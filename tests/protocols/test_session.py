@@ -12,11 +12,12 @@ from session_helpers import HOLD, SETTLE, inputs_of, simulated, slow, targets_of
 from aeqlab.backends.device import Clock, Device, Grade, Readout, SafetyLine, SafetyReport
 from aeqlab.backends.errors import DeviceConfigError, DeviceLostError, LimitError
 from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.protocols.abilities import METHODS, READING
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
 from aeqlab.protocols.limits import LimitedDevice, SessionLimits, limited
 from aeqlab.protocols.reports import Verdict
-from aeqlab.protocols.session import METHODS, READING, Session
+from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import SessionState
 
 LONG = HomeostasisSettings(accept=Ticks(ticks=1_000_000))
