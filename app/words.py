@@ -28,6 +28,7 @@ NAMES = {
     "sham_moved_mean": "moved by a sham step",
     "moved_mean": "moved by a step",
     "false_held_rate": "false-held rate",
+    "false_rejected_rate": "false-rejected rate",
 }
 _RATES = ("_rate", "_rate_unclamped")
 

@@ -63,9 +63,11 @@ class StepReport:
         theta_target_next: what to hold next, by the update rule; None where the device keeps it inside.
         free_hold: the hold of a free phase of its own; None where beta_1 = 0 makes it the same as `hold`.
         hold, settle: how the two phases ended; `settle` is None where nothing was nudged.
-        used: the hold was accepted, so the parameters were trained on this sample.
+        used: both phases were accepted, so the parameters were trained on this sample. If the nudged phase alone was not, theta
+            has moved and the next hold brings it back to the target it had.
         sham: both nudges were equal: it shows what a step does that learns nothing.
         cost_rose: C under beta_2 above C under beta_1 < beta_2, which Lemma 10 and Theorem 2 forbid at equilibrium.
+        true_error: worst |theta - theta*| at the end of the hold by the true theta, in tolerances; None where it is not known.
     """
 
     beta_1: float
@@ -83,6 +85,7 @@ class StepReport:
     used: bool
     sham: bool
     cost_rose: bool
+    true_error: float | None = None
 
 
 def cost(info: DeviceInfo, outputs: Array, targets: Array) -> float:
@@ -146,17 +149,17 @@ def train_step(
                 hold = operator.hold(theta)
                 cost_1 = cost(info, hold.readout.outputs, targets)
         before = hold.readout.parameters
+        true_error = _true_error(operator, hold, theta)
         if not hold.accepted:
             operator.release()
             return StepReport(
                 beta_1, beta_2, cost_1, np.nan, cost_free, outputs_free, before, None, theta,
-                free_hold, hold, None, False, sham, False,
+                free_hold, hold, None, False, sham, False, true_error,
             )  # fmt: skip
-        if beta_2 != beta_1:
-            if beta_2 == 0.0:
-                operator.release()
-            else:
-                operator.nudge(targets, beta_2)
+        if beta_2 == 0.0:
+            operator.release()
+        else:
+            operator.nudge(targets, beta_2)
         settled = operator.settle()
     except BaseException:
         with suppress(ProtocolError, BackendError):
@@ -166,10 +169,18 @@ def train_step(
     cost_2 = cost(info, settled.readout.outputs, targets)
     after = settled.readout.parameters
     following = theta
-    if theta is not None and after is not None and not sham:
+    used = settled.accepted or theta is None
+    if theta is not None and after is not None and used and not sham:
         following = after if update == "after" or before is None else theta + (after - before)
     rose = beta_2 > beta_1 and cost_2 > cost_1 * (1.0 + 1e-9)
     return StepReport(
         beta_1, beta_2, cost_1, cost_2, cost_free, outputs_free, before, after, following,
-        free_hold, hold, settled, True, sham, rose,
+        free_hold, hold, settled, used, sham, rose, true_error,
     )  # fmt: skip
+
+
+def _true_error(operator: Operator, hold: HoldReport, theta: Array | None) -> float | None:
+    """Get the worst true error of a hold in tolerances, where the truth is known; nothing that trains looks at it."""
+    if theta is None or hold.tolerance is None or "KnowsTruth" not in operator.abilities:
+        return None
+    return float(np.max(np.abs(operator.device_call("true_parameters") - theta) / hold.tolerance, initial=0.0))

@@ -51,6 +51,7 @@ class StepRow(NamedTuple):
     hold_ticks: int | None = None
     hold_error: float | None = None
     hold_worst: int | None = None
+    hold_true_error: float | None = None
     settle_verdict: str | None = None
     settle_ticks: int | None = None
     moved: float | None = None

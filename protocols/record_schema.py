@@ -130,6 +130,7 @@ TABLES: tuple[Table, ...] = (
             Column("hold_ticks", "INTEGER", "ticks of the homeostatic phase"),
             Column("hold_error", "REAL", "worst |theta - target| at the clamp", "tolerances"),
             Column("hold_worst", "INTEGER", "index of that parameter"),
+            Column("hold_true_error", "REAL", "hold_error by the true theta, which only a simulation knows", "tolerances"),
             Column("settle_verdict", "TEXT", "how the nudged phase ended"),
             Column("settle_ticks", "INTEGER", "ticks of the nudged phase"),
             Column("moved", "REAL", "norm of the change of theta in the nudged phase", "parameter unit"),

@@ -21,6 +21,22 @@ class Tally:
     shams: int = 0
     sham_moved: float = 0.0
     used_moved: float = 0.0
+    judged: int = 0  # holds of which the truth is known
+    judged_held: int = 0
+    judged_good: int = 0
+    false_held: int = 0
+    false_rejected: int = 0
+
+    def judge(self, accepted: bool, true_error: float | None) -> None:
+        """Count a hold against the truth, the worst true error in tolerances; None where it is not known."""
+        if true_error is None:
+            return
+        good = true_error <= 1.0
+        self.judged += 1
+        self.judged_held += accepted
+        self.judged_good += good
+        self.false_held += accepted and not good
+        self.false_rejected += good and not accepted
 
     def state(self) -> dict[str, Any]:
         """Get the counts as plain values."""
@@ -43,6 +59,10 @@ class Tally:
             said["held_rate"] = self.held_rate
             said["skipped"] = self.skipped
             said["cost_rose"] = self.cost_rose
+        if self.judged_held:
+            said["false_held_rate"] = self.false_held / self.judged_held
+        if self.judged_good:
+            said["false_rejected_rate"] = self.false_rejected / self.judged_good
         if self.shams:
             said["sham_steps"] = self.shams
             said["sham_moved_mean"] = self.sham_moved / self.shams

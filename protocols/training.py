@@ -143,6 +143,7 @@ class Training:
         except AbortRequested as exc:
             self._partial(number, tries, str(exc))
             raise
+        session.tally.judge(report.hold.accepted, report.true_error)
         if not sham and not report.used and tries <= self.options.on_unsettled.retries:
             return False
         self._write(samples, report, number, sham=sham, tries=tries)
@@ -150,10 +151,13 @@ class Training:
             self._write_traces()
         if not report.used and not sham and self.options.on_unsettled.then == "stop":
             k, worst = report.hold.worst
-            raise HoldError(
-                f"theta could not be held in {tries} tries ({report.hold.verdict}; parameter {k} is {worst:.3g} tolerances off), "
-                "and the experiment says `then: stop`. Loosen the tolerance, allow more time, or say `then: skip`."
+            what = (
+                f"theta could not be held in {tries} tries ({report.hold.verdict}; parameter {k} is {worst:.3g} tolerances off)"
             )
+            if report.settle is not None:
+                what = f"the nudged phase did not settle in {tries} tries ({report.settle.verdict})"
+            mend = "Loosen the tolerance, allow more time, or say `then: skip`."
+            raise HoldError(f"{what}, and the experiment says `then: stop`. {mend}")
         return True
 
     def _step(self, samples: Samples, sham: bool) -> StepReport:
@@ -199,7 +203,7 @@ class Training:
         else:
             tally.skipped += 1
             self._alarm = self._alarm or session.record.alarm(
-                "not held", f"Step {session.steps}: theta could not be held ({hold.verdict}); the sample was left out."
+                "not held", f"Step {session.steps}: {_verdicts(report)}; the sample was left out."
             )
         if report.used and self._alarm:
             session.record.alarm_cleared(self._alarm)
@@ -213,7 +217,7 @@ class Training:
                 session.steps, session.stage, session.epoch, number, time.time(), readout.t, report.beta_1, report.beta_2,
                 report.cost_1, None if settle is None and self.aeqprop else report.cost_2, report.cost_free, wrong,
                 report.used and not sham, sham, False, report.cost_rose, tries, hold.verdict, hold.ticks,
-                None if worst < 0 else ratio, None if worst < 0 else worst,
+                None if worst < 0 else ratio, None if worst < 0 else worst, report.true_error,
                 None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta,
             )
         )  # fmt: skip
@@ -310,6 +314,12 @@ class Training:
         self.sums = dict(state["sums"])
         self._factor = float(state["factor"])
         self.first_epoch = int(state["first_epoch"])
+
+
+def _verdicts(report: StepReport) -> str:
+    """Say how the two phases of a step ended."""
+    nudged = "" if report.settle is None else f", nudged phase {report.settle.verdict}"
+    return f"hold {report.hold.verdict}{nudged}"
 
 
 def _distance(before: Array | None, after: Array | None) -> float | None:
