@@ -18,7 +18,7 @@ from aeqlab.protocols.tally import Tally
 def _step(ticks: int) -> float:
     device = SimulatedSettings(energy="linear", epsilon=0.1).open(seed=3, base=Path())
     accept = {"accept": {"ticks": ticks}}
-    homeostasis = HomeostasisSettings.model_validate({**accept, "tolerance": 1e-3})
+    homeostasis = HomeostasisSettings.model_validate({**accept, "controller": "integral", "tolerance": 1e-3})
     with Session(device, homeostasis=homeostasis, settling=SettlingSettings.model_validate(accept)) as session:
         theta = np.full(device.info.n_parameters, 0.1)
         device.write_parameters(theta)  # type: ignore[attr-defined]
