@@ -1,6 +1,6 @@
 """The clients of a session: who is connected, who holds the control token, and whether they still live.
 
-The client with the token must be heard. If its connection ends without a word, or if it is silent for longer than 0.15 s while
+The client with the token must be heard. If its connection ends without a word, or if it is silent for longer than 0.13 s while
 the nudge is on (2 s otherwise; on the wall clock only, because in virtual time nothing moves meanwhile), it counts as gone, and
 the session freezes the device.
 """
@@ -19,8 +19,9 @@ from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.peer import Peer
 from aeqlab.protocols.status import STANDING, SessionState
 
-#: How long the controlling client may be silent while the nudge is on, and otherwise, in seconds.
-SILENCE_NUDGED_S, SILENCE_S = 0.15, 2.0
+#: How long the controlling client may be silent while the nudge is on, and otherwise, in seconds. The nudge must be off 0.2 s
+#: after the client stopped, and between the two lie a tick, an exchange with the device, and what else this computer is busy with.
+SILENCE_NUDGED_S, SILENCE_S = 0.13, 2.0
 #: A client that has not greeted within this time is dropped; and at most so many are connected.
 GREETING_S, MOST_CLIENTS = 5.0, 64
 #: A session that lives with its client waits so long for the first one.

@@ -1,6 +1,6 @@
 """A device at a distance: `SessionClient` offers what `Session` offers, over the local socket of the session that owns it.
 
-One call is one exchange. A small thread lets the session hear that this process lives: every 35 ms while the nudge is on. If
+One call is one exchange. A small thread lets the session hear that this process lives: every 30 ms while the nudge is on. If
 the session ever froze because this client was late, the next moving call raises `FrozenError`; call `continue_`, and do the
 sample again.
 """
@@ -37,7 +37,7 @@ from aeqlab.protocols.status import SessionEvent, SessionStatus
 Array = NDArray[Any]
 
 #: How often the session hears of this client while the nudge is on, and otherwise, in seconds.
-BEAT_NUDGED_S, BEAT_S = 0.035, 0.5
+BEAT_NUDGED_S, BEAT_S = 0.03, 0.5
 #: While an answer is awaited: how often `point_interrupt` is called, and after how long a silence the session counts as lost.
 LOOK_S, LOST_S = 0.03, 15.0
 _ERRORS: dict[str, type[Exception]] = {
@@ -160,7 +160,7 @@ class SessionClient:
         return np.asarray(self._call("controls"))
 
     def nudge(self, targets: Array, beta: float) -> None:
-        """Add beta C(s, y) at the outputs. From here on the session must hear of this process every 0.15 s."""
+        """Add beta C(s, y) at the outputs. From here on the session must hear of this process every 0.13 s."""
         self._beta = float(beta)
         if self._beta:
             self._faster.set()
