@@ -71,7 +71,7 @@ class SimulatedSettings(BaseModel):
     @classmethod
     def _options_of_energy(cls, value: Any, info: ValidationInfo) -> Any:
         model = OPTIONS.get(str(info.data.get("energy")), UserOptions)
-        return value if isinstance(value, model) else model.model_validate({} if value is None else value)
+        return value if isinstance(value, model) else model.model_validate({} if value is None else value, strict=True)
 
     @field_validator("epsilon")
     @classmethod

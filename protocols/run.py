@@ -15,8 +15,9 @@ from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.control import ControlServer
 from aeqlab.protocols.data import Data, load_data
 from aeqlab.protocols.ending import End, Left, end_of, leave_device
-from aeqlab.protocols.errors import AbortRequested, CheckpointError, DataError, RecordError
+from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
+from aeqlab.protocols.fitting import check_fit
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
 from aeqlab.protocols.opening import open_operator
 from aeqlab.protocols.progress import OnProgress, RunResult
@@ -211,11 +212,7 @@ class _Work:
             self.provenance.set(data=data.describe())
         self.operator = open_operator(experiment, base=base, folder=self.folder.path)
         info = self.operator.info
-        if data is not None and (data.inputs, data.outputs) != (len(info.inputs), len(info.outputs)):
-            raise DataError(
-                f"{data.name} has {data.inputs} inputs and {data.outputs} targets per sample; {info.name} has "
-                f"{len(info.inputs)} input knobs and {len(info.outputs)} outputs. Choose data or a device that fits the other."
-            )
+        check_fit(experiment, data, info, self.operator.abilities)
         units = {"theta": info.parameters[0].unit if info.parameters else "1", "u": info.controls.unit}
         self.record.facts(
             device=info.name,
