@@ -40,6 +40,8 @@ Array = NDArray[Any]
 
 #: Longest wall time between two looks at a request to freeze or abort.
 LOOK_S = 0.05
+#: Longest time of the device's own clock between two such looks, where that is virtual; and the longest advance, in seconds.
+LOOK_VIRTUAL_S, LONGEST_S = 1.0, 1e6
 
 
 class _Command:
@@ -187,7 +189,7 @@ class Session:
                 self._state = SessionState.IDLE
 
     def advance(self, seconds: float | None = None) -> Readout:
-        """Let time pass, loops standing still, and read. On a wall clock it looks at requests every 50 ms."""
+        """Let time pass, loops standing still, and read; requests are looked at every 50 ms (1 s of a virtual clock)."""
         with self._command:
             self._check("let time pass")
             return self._pass(seconds)
@@ -407,16 +409,19 @@ class Session:
             self.point_interrupt()
 
     def _pass(self, seconds: float | None) -> Readout:
-        if not self._wall or seconds is None or seconds <= LOOK_S:
+        piece = LOOK_S if self._wall else LOOK_VIRTUAL_S
+        if seconds is None or not seconds > piece:
             self._last = self.device.advance(seconds)
             return self._last
+        if seconds > LONGEST_S:
+            raise ValueError(f"{self._info.name}: advance({seconds:g}): at most {LONGEST_S:g} s pass in one call. Call it again.")
         self._doing = "advance"
         try:
-            last = self.device.advance(LOOK_S)
+            last = self.device.advance(piece)
             began, passed = last.t - last.dt, last.dt  # time goes on between two exchanges too
             while passed < seconds - 1e-9:
                 self._tick()
-                last = self.device.advance(min(LOOK_S, seconds - passed))
+                last = self.device.advance(min(piece, seconds - passed))
                 passed = last.t - began
         finally:
             self._doing = ""

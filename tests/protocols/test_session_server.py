@@ -421,3 +421,16 @@ def test_a_version_that_differs_is_told_so() -> None:
         connection.send_bytes(pack({"program": "aeqlab-session", "protocol": 2, "name": "x", "nonce": "n"}))
         assert "same version" in unpack(connection.recv_bytes())["refused"]
         connection.close()
+
+
+def test_whoever_asks_for_days_and_leaves_keeps_nobody_waiting() -> None:
+    with served(simulated()) as server, client_of(server, control=False) as watcher:
+        client = client_of(server)
+        client.present(inputs_of(client))
+        with pytest.raises(ValueError, match="at most 1e\\+06 s"):
+            client.advance(1e300)
+        client._send({"n": 99, "c": "advance", "a": [1e6]})
+        eventually(lambda: watcher.status().doing == "advance")
+        client._channel.drop()
+        eventually(lambda: state_of(watcher) is SessionState.FROZEN)
+        client.close()
