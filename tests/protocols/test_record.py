@@ -48,8 +48,12 @@ def test_rows_are_there_as_soon_as_they_are_acknowledged(tmp_path: Path) -> None
 def test_a_row_comes_back_as_it_was_given(tmp_path: Path) -> None:
     record = _record(tmp_path)
     theta = np.array([1.0, -2.5, 3e-300])
-    record.step(StepRow(7, 1, 2, 3, 1e9, 4.5, -0.1, 0.1, 1.5, 1.25, None, 2, True, False, False, True, 3, "ticks", 50, 0.5, 2, 0.75,
-                        "settled", 9, 0.25, blob(theta)))  # fmt: skip
+    record.step(
+        StepRow(
+            7, 1, 2, 3, 1e9, 4.5, -0.1, 0.1, 1.5, 1.25, None, 2, True, False, False, True, 3,
+            "ticks", 50, 0.5, 2, 0.75, "settled", 9, 0.25, blob(theta),
+        )
+    )  # fmt: skip
     record.close()
     names = [column.name for column in schema.BY_NAME["steps"].columns]
     row = dict(zip(names, _read(record.path, "SELECT * FROM steps")[0], strict=True))
