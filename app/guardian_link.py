@@ -85,7 +85,8 @@ class GuardianLink:
         for pipe in (self._from, self._to):
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()
-        command = [sys.executable, "-m", "aeqlab.app.launch", "guard", "--folder", str(self.folder), "--pid", str(os.getpid())]
+        guard = ["-m", "aeqlab.app.launch", "guard", "--folder", str(self.folder), "--pid", str(os.getpid())]
+        command = [sys.executable, "-P", *guard]
         dead, self._lost = self._pid, threading.Event()
         self._heard = time.monotonic() + START_S
         try:

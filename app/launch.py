@@ -66,7 +66,7 @@ def run_session(path: Path, folder: Path | None = None) -> int:
         print(exc, file=sys.stderr)
         (folder / "failed.txt").write_text(f"{exc}\n", encoding="utf-8")
         return 2
-    command = [sys.executable, "-m", "aeqlab.app.launch", "serve", "--folder", str(folder), "--pid", str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "aeqlab.app.launch", "serve", "--folder", str(folder), "--pid", str(os.getpid())]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     assert child.stdin is not None
     assert child.stdout is not None

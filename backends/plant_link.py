@@ -188,7 +188,7 @@ def start_plant(settings: SlowSettings, *, seed: int, base: Path, folder: Path) 
     settings_file = folder / messages.SETTINGS_FILE
     settings_file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     command = [
-        sys.executable, "-m", "aeqlab.backends.plant_process",
+        sys.executable, "-P", "-m", "aeqlab.backends.plant_process",
         "--settings-file", str(settings_file), "--folder", str(folder), "--seed", str(seed), "--base", str(base.resolve()),
     ]  # fmt: skip
     log = folder / messages.LOG_FILE

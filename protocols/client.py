@@ -159,7 +159,7 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
     write_private(asked, file.model_dump_json(indent=1).encode("utf-8"))
     (folder / "failed.txt").unlink(missing_ok=True)
     before = _session_of(folder)
-    command = [sys.executable, "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
+    command = [sys.executable, "-P", "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached())
     found = _ready(process, folder, before)
