@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aeqlab.backends.errors import WireError
+from aeqlab.backends.errors import BackendError, WireError
+from aeqlab.protocols.errors import NotAllowedError
 
 if TYPE_CHECKING:
     from aeqlab.protocols.peer import Peer
@@ -89,7 +90,12 @@ def _on_server(method: str) -> Callable[..., Any]:
 
 
 def _device_call(server: SessionServer, peer: Peer, name: str, args: list[Any]) -> Any:
-    return server.session.device_call(name, *args)
+    try:
+        return server.session.device_call(name, *args)
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError) as exc:
+        if isinstance(exc, BackendError):
+            raise
+        raise NotAllowedError(f"device_call: {name} does not take these arguments: {exc}") from exc
 
 
 _S, _V = _on_session, _on_server

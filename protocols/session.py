@@ -30,7 +30,7 @@ from aeqlab.backends.device import (
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
-from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, SessionLostError
+from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, settle
@@ -353,14 +353,35 @@ class Session:
             }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put a state back that `state` gave."""
+        """Put a state back that `state` gave.
+
+        Raises:
+            CheckpointError: it is damaged or of another session; nothing was changed.
+            DeviceConfigError: so is the device's part of it.
+        """
         with self._command:
-            self.device_call("restore", state["device"])
-            self._controller.restore(state["controller"])
-            self._target = state["target"]
-            self._beta = float(state["beta"])
+            controller = make_controller(self._homeostasis, self._info)
+            try:
+                self._check_rows(state["controller"])
+                controller.restore(state["controller"])
+                self._check_rows({"target": state["target"]})
+                device, target, beta = state["device"], state["target"], float(state["beta"])
+            except (KeyError, TypeError, ValueError, AttributeError) as exc:
+                raise CheckpointError(
+                    f"{self._info.name}: this is no state of its session ({type(exc).__name__}: {exc})."
+                ) from exc
+            self.device_call("restore", device)
+            self._controller, self._target, self._beta = controller, target, beta
             self._knobs = "nobody"
-            self._state = SessionState.NUDGED if self._beta else SessionState.IDLE
+            self._state = SessionState.NUDGED if beta else SessionState.IDLE
+
+    def _check_rows(self, rows: dict[str, Any]) -> None:
+        """Check what loops keep: nothing, numbers, and finite rows with one number per knob or parameter."""
+        sizes = ((0,), (len(self._info.controls),), (self._info.n_parameters,))
+        for name, row in rows.items():
+            plain = row is None or isinstance(row, (bool, int, float))
+            if not plain and not (row.dtype.kind == "f" and row.shape in sizes and np.isfinite(row).all()):
+                raise ValueError(f"{name} is not one finite number per knob")
 
     def last_traces(self) -> list[dict[str, Any]]:
         """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""

@@ -18,6 +18,7 @@ from session_helpers import KEY, client_of, served, simulated
 
 from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import pack, unpack
+from aeqlab.protocols.abilities import METHODS
 from aeqlab.protocols.commands import COMMANDS
 from aeqlab.protocols.greeting import PROGRAM, PROTOCOL, proof
 from aeqlab.protocols.server import SessionServer
@@ -35,12 +36,21 @@ KEYS = st.one_of(st.sampled_from(["n", "c", "a", "beat", "~", "v", "device", "ta
 TREES = st.recursive(
     LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)), max_leaves=8
 )
-METHODS = st.sampled_from(["state", "restore", "parameters", "energy", "__init__", "close", "_advance", "write_parameters"])
-ARGUMENTS = st.lists(st.one_of(TREES, METHODS), max_size=4)
+ARGUMENTS = st.lists(st.one_of(TREES, st.sampled_from(["state", "__init__", "close", "_advance"])), max_size=4)
+CALLS = st.tuples(st.sampled_from(sorted(METHODS)), st.lists(TREES, max_size=4)).map(
+    lambda call: {"n": 1, "c": "device_call", "a": [call[0], call[1]]}
+)
+STATES = st.fixed_dictionaries({}, optional=dict.fromkeys(("device", "controller", "target", "beta"), TREES)).map(
+    lambda state: {"n": 1, "c": "restore", "a": [state]}
+)
 #: what would end the session, or wait for a long time, is tried elsewhere
 NAMES = st.one_of(st.sampled_from(sorted(COMMANDS.keys() - {"end", "bye"})), st.text(max_size=12))
-REQUESTS = st.fixed_dictionaries(
-    {"n": st.one_of(st.integers(0, 99), TREES), "c": st.one_of(NAMES, TREES), "a": st.one_of(ARGUMENTS, TREES)}
+REQUESTS = st.one_of(
+    CALLS,
+    STATES,
+    st.fixed_dictionaries(
+        {"n": st.one_of(st.integers(0, 99), TREES), "c": st.one_of(NAMES, TREES), "a": st.one_of(ARGUMENTS, TREES)}
+    ),
 )
 
 
@@ -111,9 +121,10 @@ def any_request(server: SessionServer, request: dict[str, Any]) -> None:
 
 
 def asks_for_long(request: dict[str, Any]) -> bool:
-    values = request["a"]
-    seconds = values[0] if request["c"] == "advance" and isinstance(values, list) and len(values) == 1 else None
-    return isinstance(seconds, (int, float)) and seconds > 1000
+    match request:
+        case {"c": "advance", "a": [int(seconds) | float(seconds)]}:
+            return seconds > 1000
+    return False
 
 
 def any_greeting(server: SessionServer, tree: Any) -> None:
