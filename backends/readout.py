@@ -20,6 +20,7 @@ class Flag(IntFlag):
     SLEWING = 4  #: a control knob is still on its way to its setpoint
     REFUSED = 8  #: the section-5.1 step of theta was refused, dt is 0
     FROZEN = 16  #: the device is frozen: no nudge, knobs standing still
+    UNSETTLED = 32  #: a device that settles at once stopped at its limit of iterations before it came to rest
 
 
 class Readout(NamedTuple):

@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     """How a phase ended."""
 
     SETTLED = "settled"  #: by the window test: still, within tolerance, unsaturated, fresh
-    TICKS = "ticks"  #: after the stated number of ticks, as the paper does; says nothing about rest
+    TICKS = "ticks"  #: after the stated number of ticks, or the most sweeps, as the paper does; says nothing about rest
     EXACT = "exact"  #: the device reached it by itself (ideal homeostasis, one advance to equilibrium)
     TIMEOUT = "timeout"  #: not settled in the time given
     SATURATED = "saturated"  #: a knob stood at a rail for the whole window

@@ -32,6 +32,8 @@ LEAST_TICK = 0.1
 LEAST_READS = 10
 #: A slope is noise as long as it is below this many of its own standard deviations.
 SLOPE_SIGMAS = 4.0
+#: So many equal readings of a noisy channel are no chance any more.
+DEAD_READS = 3
 
 
 class Freshness:
@@ -119,8 +121,16 @@ def still(figures: Figures, span_s: float, noise: Array, tolerance: Array) -> Ar
 
 
 def dead_reading(window: Window, noise: Array) -> bool:
-    """Tell whether the readings repeat to the last bit though they are known to be noisy: a stale reading served as fresh."""
-    return bool(len(noise)) and bool((noise > 0).all()) and all(np.array_equal(row, window.rows[0]) for row in window.rows[1:])
+    """Tell whether a channel repeats to the last bit though it is known to be noisy: a stale reading served as fresh.
+
+    One stuck channel among live ones is enough; at least DEAD_READS fresh readings of it are looked at.
+    """
+    noisy = noise > 0
+    if not noisy.any() or len(window.rows) < DEAD_READS:
+        return False
+    x, fresh = np.array(window.rows), window._weights() > 0
+    same = np.where(fresh, x, -np.inf).max(axis=0) == np.where(fresh, x, np.inf).min(axis=0)
+    return bool((noisy & same & (fresh.sum(axis=0) >= DEAD_READS)).any())
 
 
 def lag_of(info: DeviceInfo) -> tuple[float, float]:
@@ -214,7 +224,8 @@ def rest(device: Device, settings: SettlingSettings, interrupt: Interrupt | None
         if interrupt is not None:
             interrupt()
         readout = device.advance()
-        return SettleReport(True, Verdict.EXACT, 1, readout.dt, readout)
+        verdict = Verdict.TICKS if readout.flags & Flag.UNSETTLED else Verdict.EXACT
+        return SettleReport(True, verdict, 1, readout.dt, readout)
     if isinstance(settings.accept, Ticks):
         return _ticks(device, settings.accept.ticks, interrupt, trace)
     return _settled(device, info, settings, interrupt, trace)

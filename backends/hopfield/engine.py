@@ -151,6 +151,8 @@ class HopfieldEngine(Device):
         self._t += dt
         outputs = as_array(now.state[-1])
         flags = Flag.FROZEN if staged.frozen else Flag.NONE
+        if self.settled is not None and self.settled.outcome is not Outcome.CONVERGED:
+            flags |= Flag.UNSETTLED
         return Readout(self._t, dt, outputs, None, np.zeros(outputs.shape[1]), None, flags)
 
     # one advance

@@ -15,7 +15,7 @@ from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.protocols.errors import AbortRequested
 from aeqlab.protocols.hold_settings import SettlingSettings, Ticks
 from aeqlab.protocols.reports import Verdict
-from aeqlab.protocols.settling import Freshness, Window, settle, still
+from aeqlab.protocols.settling import Freshness, Window, dead_reading, settle, still
 
 
 def window_of(values: np.ndarray, dt: float = 1.0) -> Window:
@@ -106,6 +106,23 @@ def test_silence_is_stale_and_ticks_are_ticks() -> None:
     counted.present(np.zeros((1, 1)))
     report = settle(counted, SettlingSettings(accept=Ticks(ticks=7)))
     assert (report.accepted, report.verdict, report.ticks, counted.t) == (True, Verdict.TICKS, 7, pytest.approx(0.7))
+
+
+def test_one_stuck_channel_among_live_ones_is_dead() -> None:
+    rng = np.random.default_rng(3)
+    noise = np.full(4, 0.1)
+    live = 0.1 * rng.standard_normal((6, 4))
+    assert not dead_reading(window_of(live), noise)
+    stuck = live.copy()
+    stuck[:, 2] = 0.25
+    assert dead_reading(window_of(stuck), noise)
+    assert dead_reading(window_of(stuck), np.array([0.0, 0.0, 0.1, 0.0]))
+    assert not dead_reading(window_of(stuck), np.array([0.1, 0.1, 0.0, 0.1])), "a channel without noise may repeat"
+    assert not dead_reading(window_of(stuck[:2]), noise), "two equal readings are no proof"
+    window = Window()
+    for row in stuck:
+        window.add(float(len(window.t)), row, np.array([True, True, len(window.t) < 2, True]))
+    assert not dead_reading(window, noise), "what was not read anew does not count"
 
 
 def test_settling_can_be_left_at_any_tick() -> None:
