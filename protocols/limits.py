@@ -6,6 +6,7 @@ at the device but through the session.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.backends.device import CAPABILITIES, Clock, Device, DeviceInfo, Knobs, Readout, SafetyReport, capabilities
-from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.errors import BackendError, DeviceConfigError
 
 Array = NDArray[Any]
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,7 +53,8 @@ def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevic
 class LimitedDevice(Device):
     """A device behind the limits of its session. Make it by `limited`.
 
-    `setpoints` are the control knobs as last commanded, shape (controls,); None before the first command.
+    `setpoints` are the control knobs as last commanded, shape (controls,); None before the first command. A freeze commands them
+    to stay where they are, make safe to go to rest.
     """
 
     def __init__(self, inner: Device, info: DeviceInfo, slew_per_s: float) -> None:
@@ -65,6 +67,7 @@ class LimitedDevice(Device):
         self._stage = inner._set_controls if standard else inner.set_controls
         self._read_back = inner._controls if standard else inner.controls
         self._slewing: Array | None = None
+        self._at = np.empty(0)  # how far they came on the way there, as commanded: a step may be finer than what is read back
 
     @property
     def info(self) -> DeviceInfo:
@@ -77,6 +80,8 @@ class LimitedDevice(Device):
     def _set_controls(self, u: Array) -> None:
         self.setpoints = u
         if np.isfinite(self._slew):
+            if self._slewing is None:
+                self._at = self._read_back()
             self._slewing = u
         else:
             self._stage(u)
@@ -103,21 +108,40 @@ class LimitedDevice(Device):
     def _slewed_tick(self) -> Readout:
         """Move every knob towards its setpoint by what the slew allows in one tick, and let that tick pass."""
         if self._slewing is not None:
-            now = self.inner.controls()
-            room = self._slew * (self._seen_info.tick_s or 0.01)
-            to = now + np.clip(self._slewing - now, -room, room)
-            self.inner.set_controls(to)
-            if np.abs(self._slewing - to).max(initial=0.0) == 0.0:
+            room = self._slew * self._tick_s
+            self._at = self._at + np.clip(self._slewing - self._at, -room, room)
+            self.inner.set_controls(self._at)
+            if np.array_equal(self._slewing, self._at):
                 self._slewing = None
         return self.inner.advance()
 
     def _freeze(self) -> None:
         self._slewing = None
         self.inner.freeze()
+        self.setpoints = self.inner.controls()
 
     def _make_safe(self) -> SafetyReport:
+        self._freeze()
+        if np.isfinite(self._slew):
+            with contextlib.suppress(BackendError):  # being safe goes before being slow: the device keeps its own slew
+                self._ramp_to_rest()
         self._slewing = None
-        return self.inner.make_safe()
+        report = self.inner.make_safe()
+        self.setpoints = self._seen_info.controls.rest.copy()
+        return report
+
+    def _ramp_to_rest(self) -> None:
+        info = self._seen_info
+        if self._presented is None:  # time passes only with inputs; make safe brings them to rest too
+            self.inner.present(np.tile(info.inputs.rest, (info.samples or 1, 1)))
+        knobs = self.inner.info.controls
+        self._at, self._slewing = np.clip(self.inner.controls(), knobs.low, knobs.high), info.controls.rest
+        while self._slewing is not None:  # every tick comes nearer by what the slew allows
+            self._slewed_tick()
+
+    @property
+    def _tick_s(self) -> float:
+        return self._seen_info.tick_s or 0.01
 
     def _close(self) -> None:
         self.inner.close()

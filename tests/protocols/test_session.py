@@ -11,7 +11,11 @@ from session_helpers import HOLD, SETTLE, inputs_of, simulated, slow, targets_of
 
 from aeqlab.backends.device import Clock, Device, Grade, Readout, SafetyLine, SafetyReport
 from aeqlab.backends.errors import DeviceConfigError, DeviceLostError, LimitError
+from aeqlab.backends.journal import read_journal
+from aeqlab.backends.plant import Plant
 from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.slow import Inside, SlowDevice
+from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.abilities import METHODS, READING
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
@@ -348,6 +352,54 @@ def test_the_slew_of_a_session_is_kept() -> None:
         assert len(moved) < 2000
     assert max(moved) <= 0.5 * 1.05
     device.freeze()
+
+
+def test_a_freeze_commands_the_knobs_to_stay_and_make_safe_commands_them_to_rest() -> None:
+    device = limited(slow(Clock.VIRTUAL, slew_V_per_s=1.0, rest_V=0.1))
+    device.present(np.full((1, len(device.info.inputs)), 0.1))
+    device.advance()
+    device.set_controls(np.full(len(device.info.controls), 2.0))
+    device.advance(0.5)
+    device.freeze()  # on the way there
+    np.testing.assert_array_equal(device.setpoints, device.controls())
+    assert device.setpoints is not None
+    assert device.setpoints.max() < 1.0
+    assert device.make_safe().safe
+    np.testing.assert_array_equal(device.setpoints, device.info.controls.rest)
+
+
+@pytest.mark.parametrize("presented", [True, False])
+def test_make_safe_keeps_the_slew_of_the_session(tmp_path: Path, presented: bool) -> None:
+    settings = SlowSettings(energy="linear", options={"frequencies": 3}, clock=Clock.VIRTUAL, tick_s=0.005, slew_V_per_s=5.0)
+    plant = Plant(settings, seed=1, base=tmp_path, journal=tmp_path / "journal")
+    inner = SlowDevice(Inside(plant))
+    inner.present(np.full((1, len(inner.info.inputs)), 0.1))
+    inner.set_controls(np.full(len(inner.info.controls), 1.0))
+    inner.advance(1.0)
+    began = plant.t
+    limits = SessionLimits(slew_per_s=0.5)
+    device = limited(SlowDevice(Inside(plant)) if not presented else inner, limits)
+    if presented:
+        device.present(np.full((1, len(device.info.inputs)), 0.1))
+    assert device.make_safe().safe
+    device.close()
+    applied = read_journal(tmp_path / "journal").applied
+    ramp = applied.t > began
+    assert applied.t[ramp].max() - began > 1.9
+    passed = np.maximum(applied.t[ramp] - began, 0.005)
+    assert (1.0 - applied.values[ramp].min(axis=1) <= 0.5 * passed + 0.01).all()
+
+
+def test_a_slew_finer_than_the_resolution_of_the_knobs_still_arrives() -> None:
+    device = limited(slow(Clock.VIRTUAL, slew_V_per_s=5.0), SessionLimits(slew_per_s=0.001))
+    tick_s = device.info.tick_s
+    assert tick_s is not None
+    assert (device.info.controls.step > 2 * 0.001 * tick_s).all()
+    device.present(np.full((1, len(device.info.inputs)), 0.1))
+    device.advance()
+    device.set_controls(np.full(len(device.info.controls), 0.0005))
+    device.advance(0.7)
+    np.testing.assert_allclose(device.controls(), 0.0005, atol=float(device.info.controls.step[0]))
 
 
 def test_closing_twice_is_allowed() -> None:
