@@ -122,8 +122,8 @@ def any_request(server: SessionServer, request: dict[str, Any]) -> None:
 
 def asks_for_long(request: dict[str, Any]) -> bool:
     match request:
-        case {"c": "advance", "a": [int(seconds) | float(seconds)]}:
-            return seconds > 1000
+        case {"c": str(name), "a": [int(seconds) | float(seconds)]}:
+            return name == "advance" and seconds > 1000
     return False
 
 
