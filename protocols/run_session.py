@@ -22,9 +22,10 @@ from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.data import Batches, Data
-from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, Interrupted, NotAllowedError, StopRequested
+from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, LateError, NotAllowedError, StopRequested
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.operator import Operator
+from aeqlab.protocols.pausing import FreezeRequested, go_on_after, pause
 from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
@@ -39,10 +40,6 @@ T = TypeVar("T")
 DISK_S = 60.0  #: wall time between two looks at the room on the disk
 LOOK_S = 0.05  #: wall time between two looks at requests, notes and the clock
 _VERSION = 1
-
-
-class FreezeRequested(Interrupted):
-    """Leave the phase at this tick; the run freezes the device and pauses."""
 
 
 class RunSession:
@@ -101,6 +98,7 @@ class RunSession:
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
+        self._late = 0  # samples in a row that were left because this process was late
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
         self.set_controls = operator.set_controls
@@ -280,7 +278,7 @@ class RunSession:
         """
         now = time.monotonic()
         if now >= self._next_look:
-            self._look(now)
+            self.look(now)
         if now >= self._next_checkpoint:
             self.checkpoint()
         if self.requests.at_boundary:
@@ -291,62 +289,47 @@ class RunSession:
         with self.between_checkpoints():
             self.point()
 
-    def sample(self, work: Callable[[], T]) -> T | None:
-        """Do the work of one sample; None if it was left by a freeze, after the run was continued."""
-        try:
-            return work()
-        except FreezeRequested:
-            self.wait_frozen()
-            return None
+    def sample(self, work: Callable[[], T], on_left: Callable[[str], None] | None = None) -> T | None:
+        """Do the work of one sample; None if it was left, after the run may go on.
 
-    def wait_frozen(self) -> None:
-        """Freeze the device and wait until the run is continued."""
-        self.clamped = False
-        self._pause()
+        It is left by a freeze that was asked for, until someone continues, and by one of the device's session, which did not
+        hear this process in time: then the run goes on by itself.
+
+        Args:
+            work: what to do.
+            on_left: called with the reason before anything else happens; what was asked of the run is then for the caller to
+                obey. Without it a stop or an abort leaves from here.
+        Raises:
+            LateError: so many samples in a row were left for being late that there is no getting on.
+        """
+        try:
+            done = work()
+        except (FreezeRequested, LateError) as exc:
+            if on_left is not None:
+                on_left(str(exc))
+            self.clamped = False
+            if isinstance(exc, LateError) and not self.requests.freeze:
+                self._late += 1
+                go_on_after(self, exc, self._late)
+            else:
+                pause(self)
+            if on_left is None:
+                self.point_for_retry()
+            return None
+        self._late = 0
+        return done
 
     def _obey(self) -> None:
         """Act on what was asked, at a sample boundary."""
         requests = self.requests
         if requests.pause and not (requests.stop or requests.abort):
-            self._pause()
+            pause(self)
         if requests.abort:
             raise AbortRequested(requests.why)
         if requests.stop:
             self.status.change(self.record, self.steps, "stopping", requests.why)
             self.checkpoint()
             raise StopRequested(requests.why)
-
-    def _pause(self) -> None:
-        """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held."""
-        requests, status = self.requests, self.status
-        frozen = self._freeze_if_asked(False)
-        if not frozen:
-            self.release()
-        status.change(self.record, self.steps, "pausing", requests.why)
-        self.checkpoint()
-        status.change(self.record, self.steps, "paused", requests.why)
-        while requests.pause and not (requests.stop or requests.abort):
-            frozen = self._freeze_if_asked(frozen)
-            self._look(time.monotonic())
-            if self.info.clock is Clock.WALL and self.presented and not frozen:
-                try:
-                    self.operator.hold(self.target)
-                except FreezeRequested:
-                    continue
-                requests.wait(LOOK_S)
-            else:
-                requests.wait(0.25)
-        if frozen and not (requests.stop or requests.abort):
-            self.operator.continue_()  # type: ignore[attr-defined]
-        if not (requests.stop or requests.abort):
-            status.change(self.record, self.steps, "running", requests.why)
-
-    def _freeze_if_asked(self, frozen: bool) -> bool:
-        if self.requests.freeze and not frozen:
-            self.freeze(self.requests.why)
-            self.say("device", "frozen", f"Device frozen: {self.requests.why}.")
-            return True
-        return frozen
 
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request, look at the clock."""
@@ -358,9 +341,9 @@ class RunSession:
                 raise FreezeRequested(requests.why)
         now = time.monotonic()
         if now >= self._next_look:
-            self._look(now)
+            self.look(now)
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
         """Write down what others said, show where the run is. Many times a second at most, at ticks and boundaries."""
         self._next_look = now + LOOK_S
         requests = self.requests

@@ -16,7 +16,7 @@ from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_st
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
 from aeqlab.protocols.evaluation import evaluate
 from aeqlab.protocols.record import StepRow
-from aeqlab.protocols.run_session import FreezeRequested, RunSession
+from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.options import Every
@@ -135,14 +135,12 @@ class Training:
         session = self.session
         traced = self._want_trace()
         try:
-            report = self._step(samples, sham)
-        except FreezeRequested as exc:
-            self._partial(number, tries, str(exc))
-            session.wait_frozen()
-            return True
+            report = session.sample(lambda: self._step(samples, sham), on_left=lambda why: self._partial(number, tries, why))
         except AbortRequested as exc:
             self._partial(number, tries, str(exc))
             raise
+        if report is None:
+            return True
         session.tally.judge(report.hold.accepted, report.true_error)
         if not sham and not report.used and tries <= self.options.on_unsettled.retries:
             return False
@@ -188,7 +186,7 @@ class Training:
         if not sham:
             session.steps += 1
             tally.steps += 1
-        if report.theta_target_next is not None:
+        if report.theta_target_next is not None:  # None: the device keeps theta inside, what was learned included
             session.target = report.theta_target_next
         tally.holds += 1
         tally.held += hold.accepted

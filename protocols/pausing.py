@@ -1,0 +1,85 @@
+"""Pauses of a run: standing still until someone goes on, and going on by itself after it was late."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from aeqlab.backends.device import Clock
+from aeqlab.protocols.errors import Interrupted, LateError
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.run_session import RunSession
+
+HOLD_AGAIN_S = 0.05  #: wall time between two holds of a pause; the device's session goes on holding meanwhile
+LATE_IN_A_ROW = 10  #: samples in a row that may be left because this process was late, before the run gives up
+
+
+class FreezeRequested(Interrupted):
+    """Leave the phase at this tick; the run freezes the device and pauses."""
+
+
+def pause(session: RunSession) -> None:
+    """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held."""
+    requests, status, record = session.requests, session.status, session.record
+    frozen = _freeze_if_asked(session, False)
+    if not frozen:
+        session.release()
+    status.change(record, session.steps, "pausing", requests.why)
+    session.checkpoint()
+    status.change(record, session.steps, "paused", requests.why)
+    while requests.pause and not (requests.stop or requests.abort):
+        frozen = _freeze_if_asked(session, frozen)
+        session.look(time.monotonic())
+        if session.info.clock is Clock.WALL and session.presented and not frozen:
+            try:
+                session.operator.hold(session.target)
+            except FreezeRequested:
+                continue
+            except LateError as exc:  # this computer slept, perhaps: nobody asked for a freeze
+                _continue(session, f"Frozen by its session, goes on being held: {exc}")
+                continue
+            requests.wait(HOLD_AGAIN_S)
+        else:
+            requests.wait(0.25)
+    if requests.stop or requests.abort:
+        return
+    if frozen:
+        _operator(session).continue_()
+    status.change(record, session.steps, "running", requests.why)
+
+
+def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> None:
+    """Let the device move again after its session froze it because this process was not heard in time.
+
+    Args:
+        session: the run's.
+        late: what the session said.
+        in_a_row: samples in a row that were left for this, the present one included.
+    Raises:
+        LateError: so many that there is no getting on.
+    """
+    if in_a_row > LATE_IN_A_ROW:
+        raise LateError(
+            f"{in_a_row} samples in a row could not be done, because this process was not heard in time. This computer is too "
+            f"busy, or its disk too slow: end other programs, then `aeqlab resume`. The last time: {late}"
+        ) from late
+    _continue(session, f"Frozen by its session, goes on with the next sample: {late}")
+
+
+def _continue(session: RunSession, text: str) -> None:
+    session.say("device", "late", text)
+    _operator(session).continue_()
+
+
+def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:
+    if session.requests.freeze and not frozen:
+        session.freeze(session.requests.why)
+        session.say("device", "frozen", f"Device frozen: {session.requests.why}.")
+        return True
+    return frozen
+
+
+def _operator(session: RunSession) -> Any:
+    """Get the session of the device as what it is: more than the interface `Operator`."""
+    return session.operator
