@@ -26,7 +26,7 @@ from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostEr
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.lease import holder_of, slug, state_folder
 from aeqlab.protocols.limits import SessionLimits
-from aeqlab.protocols.lost import LostSession, forget, last_commands, lost_session, recover
+from aeqlab.protocols.lost import LostSession, forget, last_commands, left_behind, lost_session, recover
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_file import SessionFile, write_private
@@ -251,6 +251,11 @@ def make_lost_safe(lost: LostSession) -> SafetyReport:
         SessionError: the session file is gone, or a session owns the device again.
         BackendError: the device does not answer; its state stays unknown.
     """
+    if lost.damaged and not lost.folder.name:
+        raise SessionError(
+            f"{lost.device}: what its last session left behind names no session file. Start a session on that device and make "
+            f"it safe there; if the device is gone, delete {left_behind(lost)}."
+        )
     file = SessionFile.read(lost.folder)
     if lost.hung:
         session = _read(_path(lost.address))

@@ -141,14 +141,25 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
 
 def holder_of(address: str) -> Holder | None:
     """Get who holds the lease of an address now; None if it is free."""
-    path = state_folder() / f"{slug(address)}.lock"
+    return _holder(state_folder() / f"{slug(address)}.lock", address)
+
+
+def last_holder(beside: Path) -> tuple[Holder | None, bool]:
+    """Get whoever held the lease last that goes with a file of the same name, and whether it is held now.
+
+    The name of whoever was killed stays until the next owner; whoever let go of it is known no more.
+    """
+    named = _read(beside.with_suffix(".holder"))
+    return named, _holder(beside.with_suffix(".lock"), "") is not None
+
+
+def _holder(path: Path, address: str) -> Holder | None:
     if not path.exists():
         return None
     with path.open("ab") as file:
         if _lock(file):  # free: the lock goes again with the file
             return None
-    held = _read(path.with_suffix(".holder"))
-    return held or Holder(address, 0, "unknown", 0.0, "unknown")
+    return _read(path.with_suffix(".holder")) or Holder(address, 0, "unknown", 0.0, "unknown")
 
 
 def _read(path: Path) -> Holder | None:

@@ -2,7 +2,7 @@
 
 While it runs, a session keeps one small file per address, written beside and renamed. A session that ends cleanly, and a
 guardian that made the device safe, mark it as ended; one that is not marked and whose lease is free tells of a death that nobody
-saw to: the state of the device is unknown.
+saw to: the state of the device is unknown. So does one that cannot be read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Device, SafetyReport
 from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import pack, unpack
+from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.errors import NotAllowedError
-from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
+from aeqlab.protocols.lease import acquire, holder_of, last_holder, slug, state_folder
+from aeqlab.protocols.status import STANDING
 
 Array = NDArray[Any]
 #: Shortest time between two writes of the file: while a loop moves the knobs, and when the state or the nudge changed.
@@ -36,7 +38,8 @@ class LostSession:
     """A session that ended without anyone bringing its device to a stated end.
 
     `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`;
-    `names` are those of the first few. `hung`: its process is still there, but does not answer.
+    `names` are those of the first few. `hung`: its process is still there, but does not answer. `damaged`: what it wrote cannot
+    be read, so what it commanded is unknown; the address and the folder are those of its lease, where that is left.
     """
 
     address: str
@@ -50,10 +53,16 @@ class LostSession:
     unit: str
     folder: Path
     hung: bool = False
+    damaged: bool = False
 
     def sentence(self) -> str:
         """Say it for a person: state unknown, last commanded, and what can be done."""
         when = datetime.fromtimestamp(self.t).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        if self.damaged:
+            return (
+                f"{self.device}: state unknown, last commands unknown: what its session wrote down at {when} cannot be read. "
+                "Make it safe with `aeqlab safe`, or continue to take it as it is."
+            )
         now = "which is there but does not answer" if self.hung else "now gone"
         return (
             f"{self.device}: state unknown, last commanded {self._knobs()}, nudge {self.beta:g}, {self.state} at {when} by "
@@ -84,19 +93,27 @@ class LastCommands:
         self._said: tuple[Any, ...] = ()
 
     def note(self, state: str, beta: float, u: Array | None) -> None:
-        """Write what was commanded, if it is time to: 20 ms after the last write where the state or the nudge changed."""
+        """Write what was commanded, if it is time to: 20 ms after the last write where the state or the nudge changed.
+
+        Where the device comes to stand or begins to move it is synced; a loop does not wait for the disk.
+        """
         at = time.monotonic()
         said = (state, beta)
         if at - self._written < (EVERY_S if said == self._said else CHANGED_S):
             return
+        stood = not self._said or self._said[0] in STANDING or state in STANDING
+        sync = stood and said != self._said
         self._written, self._said = at, said
-        self._put({**self._fixed, "t": time.time(), "state": state, "beta": beta, "u": u, "ended": False})
+        self._put({**self._fixed, "t": time.time(), "state": state, "beta": beta, "u": u, "ended": False}, sync)
 
     def end(self, state: str, u: Array | None) -> None:
         """Mark the end: the device was left in a state that was declared and reported."""
-        self._put({**self._fixed, "t": time.time(), "state": state, "beta": 0.0, "u": u, "ended": True})
+        self._put({**self._fixed, "t": time.time(), "state": state, "beta": 0.0, "u": u, "ended": True}, True)
 
-    def _put(self, tree: dict[str, Any]) -> None:
+    def _put(self, tree: dict[str, Any], sync: bool) -> None:
+        if sync:
+            write_whole(self._path, pack(tree))
+            return
         new = self._path.with_suffix(f".last-{os.getpid()}")
         new.write_bytes(pack(tree))
         new.replace(self._path)
@@ -104,7 +121,7 @@ class LastCommands:
 
 def last_commands(address: str) -> LostSession | None:
     """Get what the session of an address last commanded, whether it lives or not; None where it ended cleanly."""
-    return _lost(_path(address), True)
+    return _lost(_path(address), True, address)
 
 
 def lost_session(address: str, held: bool = False) -> LostSession | None:
@@ -114,7 +131,7 @@ def lost_session(address: str, held: bool = False) -> LostSession | None:
         address: the device's.
         held: we hold the lease ourselves, so it does not tell of a living session.
     """
-    return _lost(_path(address), held)
+    return _lost(_path(address), held, address)
 
 
 def lost_sessions() -> list[LostSession]:
@@ -146,11 +163,9 @@ def recover(address: str, open_device: Callable[[], Device], wait_s: float = 0.5
 def mark_ended(address: str, state: str) -> None:
     """Mark what was left behind at an address as seen to."""
     path = _path(address)
-    tree = _tree(path)
-    if tree is not None:
-        new = path.with_suffix(f".last-{os.getpid()}")
-        new.write_bytes(pack({**tree, "state": state, "beta": 0.0, "t": time.time(), "ended": True}))
-        new.replace(path)
+    if path.exists():
+        tree = {**(_tree(path) or {"address": address}), "state": state, "beta": 0.0, "t": time.time(), "ended": True}
+        write_whole(path, pack(tree))
 
 
 def forget(address: str) -> None:
@@ -165,6 +180,12 @@ def forget(address: str) -> None:
     _path(address).unlink(missing_ok=True)
 
 
+def left_behind(lost: LostSession) -> Path:
+    """Get the file that tells of a lost session."""
+    path = _path(lost.address)
+    return path if path.exists() else state_folder() / f"{lost.address}.last"  # damaged, and its address is not known
+
+
 def _path(address: str) -> Path:
     return state_folder() / f"{slug(address)}.last"
 
@@ -177,15 +198,35 @@ def _tree(path: Path) -> dict[str, Any] | None:
     return tree if isinstance(tree, dict) else None
 
 
-def _lost(path: Path, held: bool = False) -> LostSession | None:
+def _lost(path: Path, held: bool = False, address: str | None = None) -> LostSession | None:
+    if not path.exists():
+        return None
     tree = _tree(path)
-    if tree is None or tree.get("ended", True):
+    if tree is not None and tree.get("ended") is True:
         return None
+    lost = (_told(tree) if tree is not None else None) or _untold(path, address)
+    return lost if lost is not None and (held or not last_holder(path)[1]) else None
+
+
+def _told(tree: dict[str, Any]) -> LostSession | None:
     try:
-        lost = LostSession(
-            tree["address"], tree["device"], tree["pid"], tree["t"], tree["state"], tree["beta"], tree["u"],
-            tuple(tree["names"]), tree["unit"], Path(tree["folder"]),
+        u = tree["u"]
+        return LostSession(
+            str(tree["address"]), str(tree["device"]), int(tree["pid"]), float(tree["t"]), str(tree["state"]),
+            float(tree["beta"]), None if u is None else np.asarray(u, dtype=np.float64).ravel(), tuple(map(str, tree["names"])), str(tree["unit"]),
+            Path(tree["folder"]),
         )  # fmt: skip
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return None
-    return lost if held or holder_of(lost.address) is None else None
+
+
+def _untold(path: Path, address: str | None) -> LostSession | None:
+    """Say of a file that cannot be read what is known without it; None where it went away meanwhile."""
+    try:
+        t = path.stat().st_mtime
+    except OSError:
+        return None
+    held, _ = last_holder(path)
+    named = address or (held.address if held is not None else path.stem)
+    folder = Path(held.folder) if held is not None else Path()
+    return LostSession(named, named, held.pid if held is not None else 0, t, "unknown", 0.0, None, (), "", folder, damaged=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ import pytest
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols import lost as lost_module
-from aeqlab.protocols.errors import NotAllowedError
+from aeqlab.protocols.client import make_lost_safe
+from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
 from aeqlab.protocols.lost import LastCommands, forget, lost_session, lost_sessions, mark_ended, recover
 
@@ -92,14 +97,56 @@ def test_what_is_left_behind_says_what_was_last_commanded(tmp_path: Path) -> Non
     assert lost_sessions() == []
 
 
-def test_damage_is_no_lost_session(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: b"junk", lambda whole: whole[:-3], lambda whole: whole[:20]])
+def test_a_damaged_file_is_a_lost_session_whose_last_commands_are_unknown(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     leave_behind("a bench", tmp_path)
     [path] = state_folder().glob("*.last")
-    whole = path.read_bytes()
-    for content in (b"", b"junk", whole[:-3], whole[:20]):
-        path.write_bytes(content)
-        assert lost_sessions() == []
-        mark_ended("a bench", "safe")
+    path.write_bytes(damage(path.read_bytes()))
+    for found in (lost_sessions(), [lost_session("a bench", held=True)]):
+        [lost] = found
+        assert lost is not None
+        assert lost.damaged
+        assert "state unknown, last commands unknown" in lost.sentence()
+    with pytest.raises(SessionError, match=rf"names no session file.*delete {re.escape(str(path))}"):
+        make_lost_safe(lost_sessions()[0])
+    mark_ended("a bench", "safe")  # as `aeqlab safe` does, or a session on that device
+    assert lost_sessions() == []
+
+
+@pytest.mark.parametrize("wrong", [{"u": "no numbers"}, {"t": None}, {"names": 3}, {"ended": "perhaps"}], ids=str)
+def test_a_file_of_another_form_is_damaged_too(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    leave_behind("a bench", tmp_path)
+    [path] = state_folder().glob("*.last")
+    path.write_bytes(pack({**unpack(path.read_bytes()), **wrong}))
+    [lost] = lost_sessions()
+    assert "state unknown" in lost.sentence()
+
+
+def test_damage_of_a_killed_session_is_known_by_its_lease(tmp_path: Path) -> None:
+    process = holder("a bench")
+    leave_behind("a bench", tmp_path)
+    [path] = state_folder().glob("*.last")
+    path.write_bytes(b"")
+    assert lost_sessions() == []  # it lives
+    process.kill()
+    process.communicate()
+    [lost] = lost_sessions()
+    assert (lost.address, lost.folder, lost.pid) == ("a bench", Path("/a/folder"), process.pid)
+
+
+def test_what_stands_is_on_the_disk_and_a_loop_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(lost_module.time, "monotonic", lambda: now)
+    synced: list[bool] = []
+    monkeypatch.setattr(LastCommands, "_put", lambda self, tree, sync: synced.append(sync))
+    last = LastCommands("a bench", "bench", ("u0",), "V", tmp_path)
+    for state in ("idle", "holding", "nudged", "holding", "frozen", "frozen", "idle", "holding"):
+        now += 1.0
+        last.note(state, 0.0, np.zeros(1))
+    last.end("frozen", None)
+    assert synced == [True, False, False, False, True, False, True, False, True]
 
 
 def test_the_file_is_written_at_a_bounded_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +154,7 @@ def test_the_file_is_written_at_a_bounded_rate(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(lost_module.time, "monotonic", lambda: now)
     last = LastCommands("a bench", "bench", ("u0",), "V", tmp_path)
     written: list[float] = []
-    monkeypatch.setattr(last, "_put", lambda tree: written.append(now))
+    monkeypatch.setattr(last, "_put", lambda tree, sync: written.append(now))
     for _ in range(1000):
         now += 0.001
         last.note("holding", 0.0, np.zeros(1))
