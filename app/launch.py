@@ -104,6 +104,7 @@ def read(path: Path) -> SessionFile:
         name=asked.name,
         homeostasis=asked.homeostasis,
         settling=asked.settling,
+        then=asked.then,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from aeqlab.app.cli import main
 from aeqlab.app.commanding import line_in_words, tell
 from aeqlab.app.exits import ExitCode
+from aeqlab.app.launch import read
 from aeqlab.backends.device import Grade, SafetyLine, SafetyReport
 from aeqlab.protocols.client import FoundSession, attach, find_sessions
 from aeqlab.protocols.status import SessionState
@@ -67,6 +68,12 @@ def test_a_session_hears_commands(session: FoundSession, capsys: pytest.CaptureF
     assert code_of("pause") == ExitCode.FAILED  # that is for runs
     assert code_of("stop", "bench") == 0
     assert "the session ends" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("then", ["freeze", "safe", "hold"])
+def test_a_session_by_an_experiment_leaves_the_device_as_that_declares(tmp_path: Path, then: str) -> None:
+    (tmp_path / "bench.yaml").write_text(f"{BENCH}then: {then}\n", encoding="utf-8")
+    assert read(tmp_path / "bench.yaml").then == then
 
 
 def test_what_was_not_confirmed_is_never_called_safe(capsys: pytest.CaptureFixture[str]) -> None:
