@@ -1,18 +1,23 @@
 """Baselines to stand beside Æqprop: the agnostic `spsa` and `finite-difference`, and `sgd`, which knows the energy.
 
 The agnostic ones move theta in the one way a rig allows, by moving the target of homeostasis, and read costs at beta = 0.
-All give a `StepReport`: both nudges 0, `cost_1` and `cost_2` the first and last cost read, `theta_target_next` the result.
+All give a `StepReport`: both nudges 0, `cost_1` and `cost_2` the first and last cost read. Where a target is held the result
+is `theta_target_next`. Where the device keeps theta inside (`theta=None`) the result is written to it and is `theta_after`;
+a step that is not used, or is left in its middle, writes back where theta was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.errors import BackendError, DivergedError
 from aeqlab.protocols.aeqprop import StepReport, cost
-from aeqlab.protocols.errors import CapabilityError
+from aeqlab.protocols.errors import CapabilityError, ProtocolError
 from aeqlab.protocols.operator import Operator
 from aeqlab.protocols.reports import HoldReport
 
@@ -35,7 +40,7 @@ def spsa_step(
     Args:
         operator: the device's operator.
         inputs, targets: shapes (samples, inputs) and (samples, outputs).
-        theta: present target, shape (parameters,); None: as the operator reads it.
+        theta: present target, shape (parameters,); None: the device keeps its parameters inside, or they are read.
         learning_rate: size of the step, one for all or one per parameter.
         perturbation: c, in the unit of theta.
         rng: where the signs come from.
@@ -44,14 +49,14 @@ def spsa_step(
         CapabilityError: theta cannot be told to be elsewhere on this device.
     Source: Spall 1992.
     """
-    here = _present(operator, inputs, theta)
-    sign = rng.integers(0, 2, size=len(here)) * 2.0 - 1.0
-    probe = _Probe(operator, targets)
-    free = probe(here) if free_phase else None
-    ahead = probe(here + perturbation * sign)
-    behind = probe(here - perturbation * sign)
-    gradient = (ahead - behind) / (2.0 * perturbation) * sign
-    return probe.report(here, here - learning_rate * gradient, free)
+    with _probing(operator, inputs, targets, theta) as probe:
+        here = probe.here
+        sign = rng.integers(0, 2, size=len(here)) * 2.0 - 1.0
+        free = probe(here) if free_phase else None
+        ahead = probe(here + perturbation * sign)
+        behind = probe(here - perturbation * sign)
+        gradient = (ahead - behind) / (2.0 * perturbation) * sign
+        return probe.report(here - learning_rate * gradient, free)
 
 
 def finite_difference_step(
@@ -65,18 +70,18 @@ def finite_difference_step(
     free_phase: bool = True,
 ) -> StepReport:
     """Do one step along the gradient measured parameter by parameter: two costs for each of them. As `spsa_step`."""
-    here = _present(operator, inputs, theta)
-    probe = _Probe(operator, targets)
-    free = probe(here) if free_phase else None
-    gradient = np.empty(len(here))
-    for k in range(len(here)):
-        moved = here.copy()
-        moved[k] = here[k] + perturbation
-        ahead = probe(moved)
-        moved = here.copy()
-        moved[k] = here[k] - perturbation
-        gradient[k] = (ahead - probe(moved)) / (2.0 * perturbation)
-    return probe.report(here, here - learning_rate * gradient, free)
+    with _probing(operator, inputs, targets, theta) as probe:
+        here = probe.here
+        free = probe(here) if free_phase else None
+        gradient = np.empty(len(here))
+        for k in range(len(here)):
+            moved = here.copy()
+            moved[k] = here[k] + perturbation
+            ahead = probe(moved)
+            moved = here.copy()
+            moved[k] = here[k] - perturbation
+            gradient[k] = (ahead - probe(moved)) / (2.0 * perturbation)
+        return probe.report(here - learning_rate * gradient, free)
 
 
 def sgd_step(
@@ -89,8 +94,8 @@ def sgd_step(
 ) -> StepReport:
     """Do one step of stochastic gradient descent on the loss, with the gradient the device's equations give. As `spsa_step`.
 
-    Theta is written where it can be; elsewhere the next hold moves it. With learning rate epsilon beta it is what Theorem 1
-    compares with.
+    Theta is written at once where it can be; elsewhere the next hold moves it. With learning rate epsilon beta it is what
+    Theorem 1 compares with.
 
     Raises:
         CapabilityError: the device does not know its energy.
@@ -99,28 +104,46 @@ def sgd_step(
         raise CapabilityError(
             f"{operator.info.name} does not know its energy, so sgd has no gradient. Use spsa, finite-difference or Æqprop."
         )
-    here = _present(operator, inputs, theta)
-    probe = _Probe(operator, targets)
-    free = probe(here)
-    gradient = operator.device_call("loss_gradient", here, inputs, targets)
-    following = here - learning_rate * gradient
-    report = probe.report(here, following, free)
-    if report.used and "WritableParameters" in operator.abilities:
-        operator.device_call("write_parameters", following)
+    with _probing(operator, inputs, targets, theta) as probe:
+        free = probe(probe.here)
+        gradient = operator.device_call("loss_gradient", probe.here, inputs, targets)
+        report = probe.report(probe.here - learning_rate * gradient, free)
+    if report.used and report.theta_target_next is not None and "WritableParameters" in operator.abilities:
+        operator.device_call("write_parameters", report.theta_target_next)
     return report
 
 
-def _present(operator: Operator, inputs: Array, theta: Array | None) -> Array:
+@contextmanager
+def _probing(operator: Operator, inputs: Array, targets: Array, theta: Array | None) -> Iterator[_Probe]:
+    """Present the input and give what reads costs; left in the middle, a device that keeps theta inside gets it back."""
+    inside = theta is None and "HoldsParameters" in operator.abilities
+    if inside and "WritableParameters" not in operator.abilities:
+        raise CapabilityError(
+            f"{operator.info.name} keeps its parameters itself and does not let them be written, so a baseline cannot move them. "
+            "Choose the integral controller, or an Æqprop method."
+        )
     operator.present(inputs)
     operator.release()
-    return np.array(operator.parameters() if theta is None else theta, dtype=np.float64)
+    probe = _Probe(operator, targets, np.array(operator.parameters() if theta is None else theta, dtype=np.float64), inside)
+    try:
+        yield probe
+    except BaseException:
+        if inside:
+            with suppress(ProtocolError, BackendError):
+                operator.device_call("write_parameters", probe.here)
+        raise
 
 
 class _Probe:
-    """Reads the cost at beta = 0 with theta held somewhere, and remembers how well it was held."""
+    """Reads the cost at beta = 0 with theta held somewhere, and remembers how well it was held.
 
-    def __init__(self, operator: Operator, targets: Array) -> None:
-        self.operator, self.targets = operator, targets
+    Attributes:
+        here: where theta is before the step, shape (parameters,).
+        inside: the device keeps theta itself.
+    """
+
+    def __init__(self, operator: Operator, targets: Array, here: Array, inside: bool) -> None:
+        self.operator, self.targets, self.here, self.inside = operator, targets, here, inside
         self.holds: list[HoldReport] = []
         self.costs: list[float] = []
 
@@ -130,14 +153,20 @@ class _Probe:
         self.costs.append(cost(self.operator.info, hold.readout.outputs, self.targets))
         return self.costs[-1]
 
-    def report(self, theta: Array, following: Array, free: float | None) -> StepReport:
-        """Say what was done; a step with a hold that was not accepted is not used, and its target stays."""
+    def report(self, following: Array, free: float | None) -> StepReport:
+        """Say what was done; after a hold that was not accepted the step is not used, and theta stays where it was."""
         used = all(hold.accepted for hold in self.holds)
         worst = next((hold for hold in self.holds if not hold.accepted), self.holds[-1])
         first = self.holds[0]
+        result = following if used else self.here
+        if self.inside:
+            if not np.isfinite(result).all():
+                raise DivergedError("the step of a baseline leads to theta that is not finite. A smaller learning_rate may help.")
+            self.operator.device_call("write_parameters", result)
         return StepReport(
             beta_1=0.0, beta_2=0.0, cost_1=self.costs[0], cost_2=self.costs[-1], cost_free=free,
             outputs_free=first.readout.outputs if free is not None else None,
-            theta_before=theta, theta_after=None, theta_target_next=following if used else theta,
+            theta_before=self.here, theta_after=result if self.inside and used else None,
+            theta_target_next=None if self.inside else result,
             free_hold=first if free is not None else None, hold=worst, settle=None, used=used, sham=False, cost_rose=False,
         )  # fmt: skip

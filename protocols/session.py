@@ -237,6 +237,11 @@ class Session:
             self._last = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt).readout
         return True
 
+    @property
+    def _holds_inside(self) -> bool:
+        """Tell whether the device holds theta itself, so that no target says where."""
+        return "HoldsParameters" in self._abilities and self._homeostasis.controller in (None, "ideal")
+
     def read_if_presented(self) -> None:
         """Read as `read` does, if an input was ever presented: before that a device has nothing to run on."""
         if self._presented:
@@ -340,6 +345,8 @@ class Session:
             result = getattr(self.device, name)(*args)
             if name in ("write_parameters", "restore"):
                 self._last = None
+            if name == "write_parameters":  # theta is to stay where it was written, whatever was held before
+                self._target = None if self._holds_inside else np.array(args[0], dtype=self._info.dtype)
             return result
 
     def state(self) -> dict[str, Any]:

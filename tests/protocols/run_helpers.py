@@ -13,6 +13,8 @@ import numpy as np
 from aeqlab.protocols import load_run
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
 from aeqlab.protocols.load import Run
+from aeqlab.protocols.progress import RunResult
+from aeqlab.protocols.run import run_experiment
 
 WORKER = Path(__file__).with_name("run_worker.py")
 
@@ -35,6 +37,14 @@ def experiment(folder: Path, text: str = SMALL, *overrides: str) -> LoadedExperi
     path = folder / "experiment-under-test.yaml"
     path.write_text(text, encoding="utf-8")
     return load_experiment(path, overrides)
+
+
+def run_sequence(folder: Path, sequence: str, text: str = SMALL) -> tuple[RunResult, Run]:
+    """Run an experiment with stages of its own, one per line."""
+    entries = "".join(f"  - {line}\n" for line in sequence.strip().splitlines())
+    written = f"{text[: text.index('sequence:')]}sequence:\n{entries}{text[text.index('then:') :]}"
+    result = run_experiment(experiment(folder, written), runs=folder / "runs")
+    return result, load_run(result.folder)
 
 
 def start_worker(*words: str | Path) -> subprocess.Popen[bytes]:
