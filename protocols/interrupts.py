@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM as requests: handlers set flags and say what comes next, and nothing else happens in them.
+"""Ctrl-C, SIGTERM and SIGHUP as requests: handlers set flags and say what comes next, and nothing else happens in them.
 
 Ctrl-C once: stop at the sample boundary. Twice: abort at the next tick. A third time, where no tick comes (user code that
-hangs): interrupt whatever Python is doing. SIGTERM (and Ctrl-Break on Windows): stop, and abort if that takes 5 s.
+hangs): interrupt whatever Python is doing. SIGTERM, SIGHUP (the terminal is gone) and Ctrl-Break on Windows: stop, and abort
+if that takes 5 s.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _STOP = "Stopping at the end of this sample. Press Ctrl-C again to abort at the 
 _ABORT = "Aborting at the next tick. If nothing happens, Ctrl-C once more interrupts the program itself."
 _BREAK = "Interrupting. The device is brought to its declared end; please wait."
 _AGAIN = "Already interrupting; please wait for the device to be brought to its declared end."
-_TERM = f"SIGTERM: stopping at the end of this sample, or aborting after {PATIENCE_S:g} s."
+_TERM = f"stopping at the end of this sample, or aborting after {PATIENCE_S:g} s."
 
 
 def say_on_stderr(text: str) -> None:
@@ -67,6 +68,8 @@ class Interrupts:
         ]
         if sys.platform == "win32":
             handlers.append((int(signal.SIGBREAK), self._on_terminate))
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup says: go on without the terminal
+            handlers.append((int(signal.SIGHUP), self._on_terminate))
         return handlers
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -86,9 +89,10 @@ class Interrupts:
 
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated += 1
+        name = signal.Signals(number).name
         if self._terminated == 1:
             self.requests.abort_by = min(self.requests.abort_by, time.monotonic() + PATIENCE_S)
-            self.requests.ask_stop("SIGTERM")
-            self.say(_TERM)
+            self.requests.ask_stop(name)
+            self.say(f"{name}: {_TERM}")
         else:
-            self.requests.ask_abort("SIGTERM, twice")
+            self.requests.ask_abort(f"{name}, twice")

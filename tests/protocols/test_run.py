@@ -265,16 +265,39 @@ def test_ctrl_c_twice_aborts_at_a_tick(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of other processes are a matter of POSIX")
-def test_sigterm_stops(tmp_path: Path) -> None:
-    path = experiment(tmp_path, LONG).path
-    assert path is not None
-    process = start_worker("run", path, tmp_path / "runs")
-    read_steps(process, 20)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_being_terminated_stops(tmp_path: Path, name: str) -> None:
+    process = _started_under(tmp_path, signal.SIG_DFL)
+    process.send_signal(signal.Signals[name])
+    code, said = _ended(process)
+    assert code == 3
+    assert f"{name}: stopping at the end of this sample" in said
+    ended_well(only_run(tmp_path / "runs").path, "stopped")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of other processes are a matter of POSIX")
+def test_under_nohup_a_run_outlives_its_terminal(tmp_path: Path) -> None:
+    process = _started_under(tmp_path, signal.SIG_IGN)
+    process.send_signal(signal.SIGHUP)
+    steps = read_steps(process, 1)
+    read_steps(process, steps + 100)
     process.send_signal(signal.SIGTERM)
     code, said = _ended(process)
     assert code == 3
-    assert "SIGTERM" in said
-    ended_well(only_run(tmp_path / "runs").path, "stopped")
+    assert "SIGHUP" not in said
+
+
+def _started_under(folder: Path, at_hangup: signal.Handlers) -> subprocess.Popen[bytes]:
+    """Start a run as a terminal or as nohup does, and wait until it trains."""
+    path = experiment(folder, LONG).path
+    assert path is not None
+    before = signal.signal(signal.SIGHUP, at_hangup)
+    try:
+        process = start_worker("run", path, folder / "runs")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    read_steps(process, 20)
+    return process
 
 
 # a full disk --------------------------------------------------------------------------------------------------------
