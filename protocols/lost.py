@@ -213,8 +213,8 @@ def _told(tree: dict[str, Any]) -> LostSession | None:
         u = tree["u"]
         return LostSession(
             str(tree["address"]), str(tree["device"]), int(tree["pid"]), float(tree["t"]), str(tree["state"]),
-            float(tree["beta"]), None if u is None else np.asarray(u, dtype=np.float64).ravel(), tuple(map(str, tree["names"])), str(tree["unit"]),
-            Path(tree["folder"]),
+            float(tree["beta"]), None if u is None else np.asarray(u, dtype=np.float64).ravel(), tuple(map(str, tree["names"])),
+            str(tree["unit"]), Path(tree["folder"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError):
         return None
