@@ -15,10 +15,12 @@ from aeqlab.protocols.errors import (
     CheckpointError,
     DataError,
     FileErrors,
+    HoldError,
     Interrupted,
     ProtocolError,
     StopRequested,
 )
+from aeqlab.protocols.reports import HoldReport
 from aeqlab.protocols.run_state import EXIT_CODES, RunState
 from aeqlab.protocols.status import SessionState
 
@@ -133,12 +135,13 @@ def _safe(operator: Any, reason: str, target: Any) -> Left:
 def _hold(operator: Any, reason: str, target: Any) -> Left:
     operator.release()
     operator.point_interrupt = None
-    report = operator.hold(target)
-    if operator.info.clock is Clock.VIRTUAL:
-        return Left(f"Device holds theta ({report.verdict}), nudge off; its time stands still.", True)
+    report: HoldReport = operator.hold(target)
     if not report.accepted:
-        return Left(f"The device should hold theta, and does not ({report.verdict}); nudge off.", False)
-    return Left(f"Device holds theta ({report.verdict}), nudge off.", True)
+        k, worst = report.worst
+        where = "" if k < 0 else f"; parameter {k} is {worst:.3g} tolerances off"
+        raise HoldError(f"theta is not held ({report.verdict}{where})")
+    still = "; its time stands still" if operator.info.clock is Clock.VIRTUAL else ""
+    return Left(f"Device holds theta ({report.verdict}), nudge off{still}.", True)
 
 
 def _knobs(operator: Any) -> str:

@@ -187,6 +187,18 @@ def test_the_device_is_left_as_declared(
     assert str(made[0].status().state) == state
 
 
+def test_a_device_that_does_not_hold_at_the_end_is_frozen_and_that_is_no_finish(tmp_path: Path) -> None:
+    text = SMALL.replace("then: freeze", "then: hold").replace(
+        "accept: {ticks: 12}}\nsett", "tolerance: 1.0e-300, max_ticks: 30}\nsett"
+    )
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs")
+    assert (result.state, result.exit_code) == (RunState.FAILED, 1)
+    assert "Not left as declared (hold: theta is not held (timeout; parameter" in result.device
+    assert "Device frozen: nudge off" in result.device
+    assert result.device in result.reason
+    ended_well(result.folder, "failed")
+
+
 def test_divergence_is_a_result(tmp_path: Path) -> None:
     text = SMALL.replace("method: centered, beta: 0.2", "method: sgd, learning_rate: 2")
     result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs")
