@@ -134,7 +134,8 @@ def _command(name: str, short: str, text: str = "") -> None:
 
         return send_command(name, target, runs)
 
-    cli.command(name, short_help=short, help=f"{short} {text}\n\nWithout a name: of the one run that is going on.")(send)
+    unnamed = "to all runs and rigs that are there" if name in ("freeze", "safe") else "of the one run that is going on"
+    cli.command(name, short_help=short, help=f"{short} {text}\n\nWithout a name: {unnamed}.")(send)
 
 
 _command("pause", "Pause a run at the next sample boundary.", "On a rig theta is held meanwhile.")

@@ -1,22 +1,33 @@
-"""The commands pause, continue, stop, abort, freeze, safe: to a run, to a session, or to a rig that nobody owns any more."""
+"""The commands pause, continue, stop, abort, freeze, safe: to a run, to a session, or to a rig that nobody owns any more.
+
+A run does what it is asked at a tick. One that hangs does not, so freeze and safe are seen through to the session of its device.
+"""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import DEFAULT_RUNS
 from aeqlab.backends.device import SafetyLine, SafetyReport
+from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession, attach, find_sessions, lost_sessions, make_lost_safe
 from aeqlab.protocols.control import send
-from aeqlab.protocols.errors import NotAllowedError, RecordError
+from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError, SessionError, SessionLostError
 from aeqlab.protocols.lost import LostSession
 from aeqlab.protocols.run_folder import find_run, is_alive
+from aeqlab.protocols.status import SessionState, SessionStatus
 
 #: Commands that a session without a run understands too.
 FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
+#: Commands that must reach the device, and go to everything there is where no name is given.
+URGENT = ("freeze", "safe")
+#: So long may a run take to answer an urgent command, and then to begin with it, before its session is asked itself, in seconds.
+ANSWER_S, BEGIN_S = 1.0, {"freeze": 1.0, "safe": 2.0}
 
 
 def send_command(command: str, target: str | None, runs: Path | None) -> int:
@@ -25,8 +36,10 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     sessions = find_sessions() if command in FOR_SESSIONS else []
     lost = lost_sessions() if command == "safe" else []
     alive = [path.parent for path in sorted(where.glob("*/record.sqlite")) if is_alive(path.parent)]
+    if target is None and command in URGENT:
+        return _to_all(command, where, alive, sessions, lost)
     if target is None:
-        return _to_the_only_one(command, where, alive, sessions, lost)
+        return _to_the_only_one(command, where, alive, sessions)
     if named := [session for session in sessions if target in _names(session)]:
         return to_session(command, named[0])
     if left := [session for session in lost if target in (session.device, session.address, session.folder.name)]:
@@ -34,10 +47,8 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     return to_run(command, find_run(target, where))
 
 
-def _to_the_only_one(
-    command: str, where: Path, alive: Sequence[Path], sessions: Sequence[FoundSession], lost: Sequence[LostSession]
-) -> int:
-    """Send to the one run that is going on; without a run to the one session; without a session make what was lost safe.
+def _to_the_only_one(command: str, where: Path, alive: Sequence[Path], sessions: Sequence[FoundSession]) -> int:
+    """Send to the one run that is going on; without a run to the one session.
 
     A session that serves a run is reached through its run, so it counts only where no run is going on.
     """
@@ -51,15 +62,83 @@ def _to_the_only_one(
     if sessions:
         names = ", ".join(session.name for session in sessions)
         raise NotAllowedError(f"{len(sessions)} sessions are open: {names}. Name one of them.")
-    if lost:
-        return max(to_lost(session) for session in lost)
     raise RecordError(f"No run is going on in {where}. Name a run, or its folder with --runs.")
 
 
+def _to_all(
+    command: str, where: Path, alive: Sequence[Path], sessions: Sequence[FoundSession], lost: Sequence[LostSession]
+) -> int:
+    """Send to every run that is going on, every session that serves none of them, and what was lost, whichever of them fails."""
+    serving = [session_of_run(run, sessions) for run in alive]
+    hung = {session.address for session in lost}
+    others = [session for session in sessions if session not in serving and session.address not in hung]
+    todo: list[tuple[str, Callable[[], int]]] = [
+        *((run.name, lambda run=run: to_run(command, run)) for run in alive),
+        *((session.name, lambda session=session: to_session(command, session)) for session in others),
+        *((left.device, lambda left=left: to_lost(left)) for left in lost),
+    ]
+    if not todo:
+        raise RecordError(f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs.")
+    if len(todo) == 1:
+        return todo[0][1]()
+    print(f"No name was given, so {command} goes to all {len(todo)}: {', '.join(name for name, _ in todo)}.")
+    worst: int = ExitCode.OK
+    for name, do in todo:
+        try:
+            worst = max(worst, do())
+        except (ProtocolError, BackendError) as exc:
+            say(f"{name}: {exc}")
+            worst = ExitCode.FAILED
+    return worst
+
+
 def to_run(command: str, folder: Path) -> int:
-    """Send a command to a run and print its answer."""
-    print(f"{folder.name}: {send(folder, command)['text']}")
-    return ExitCode.OK
+    """Send a command to a run and print its answer; freeze and safe go to its session where the run does not act."""
+    session = session_of_run(folder, find_sessions()) if command in URGENT else None
+    if session is None:
+        print(f"{folder.name}: {send(folder, command)['text']}")
+        return ExitCode.OK
+    try:
+        print(f"{folder.name}: {send(folder, command, timeout_s=ANSWER_S)['text']}")
+        if _begins(command, session):
+            return ExitCode.OK
+        say(f"{folder.name}: the run does not act. Its session is asked itself.")
+    except (RecordError, SessionLostError, NotAllowedError) as exc:
+        say(f"{exc} Its session is asked itself.")
+    return to_session(command, session)
+
+
+def session_of_run(folder: Path, sessions: Sequence[FoundSession]) -> FoundSession | None:
+    """Find the session of the device that a run works with: its own, or one that it controls; None where it has none."""
+    own = folder.resolve() / "session"
+    for session in sessions:
+        if Path(session.folder) == own:
+            return session
+    for session in sessions:
+        with suppress(SessionError), attach(session, name=_person(), control=False) as client:
+            if client.control_by.startswith(f"run {folder.name} ("):
+                return session
+    return None
+
+
+def _begins(command: str, session: FoundSession) -> bool:
+    """Wait until a session does what its run was asked, or is gone because the run has ended; False if it never is so."""
+
+    def begun(status: SessionStatus) -> bool:
+        if command == "safe":
+            return status.state is SessionState.SAFE or status.doing == "make safe"
+        return status.state in (SessionState.FROZEN, SessionState.SAFE)
+
+    try:
+        with attach(session, name=_person(), control=False) as client:
+            until = time.monotonic() + BEGIN_S[command]
+            while time.monotonic() < until:
+                if begun(client.status()):
+                    return True
+                time.sleep(0.02)
+    except SessionError:
+        return not any(found.address == session.address and found.pid == session.pid for found in find_sessions())
+    return False
 
 
 def to_session(command: str, session: FoundSession) -> int:

@@ -1,4 +1,4 @@
-"""Commands to a session that serves no run: freeze, continue, safe, stop; by name and as the only one there is."""
+"""Commands to a session: one that serves no run, one whose run hangs, all of them; by name and as the only one there is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aeqlab.app.cli import main
 from aeqlab.app.commanding import line_in_words, tell
 from aeqlab.app.exits import ExitCode
 from aeqlab.app.launch import read
-from aeqlab.backends.device import Grade, SafetyLine, SafetyReport
-from aeqlab.protocols.client import FoundSession, attach, find_sessions
+from aeqlab.backends.device import Clock, Grade, SafetyLine, SafetyReport
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.client import FoundSession, SessionClient, attach, find_sessions, start_session
+from aeqlab.protocols.control import ControlServer
+from aeqlab.protocols.run_lock import RunLock
+from aeqlab.protocols.run_state import Requests
+from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
 BENCH = """\
@@ -82,3 +89,66 @@ def test_what_was_not_confirmed_is_never_called_safe(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith("rig: NOT CONFIRMED SAFE\n")
     assert line_in_words(lines[0]) == "u3: set to 0 V, reads 0 V, measured"
     assert line_in_words(lines[1]) == "dac output: nothing read back, only sent (it echoes nothing)"
+
+
+@contextmanager
+def hung_run(folder: Path, client: SessionClient | None = None) -> Iterator[Requests]:
+    """Be a run that is going on, takes commands and does nothing about them, as one in an endless loop."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, requests = RunLock(folder / ".lock"), Requests()
+    (folder / "record.sqlite").touch()
+    lock.take()
+    server = ControlServer(folder / "control.json", requests, lambda: {"state": "running"})
+    try:
+        yield requests
+    finally:
+        server.close()
+        lock.release()
+        if client is not None:
+            client.close()
+
+
+@contextmanager
+def hung_served_run(folder: Path) -> Iterator[SessionClient]:
+    """Be such a run, with a session of its own that has the nudge on."""
+    asked = SessionFile(device=SlowSettings(energy="linear", clock=Clock.VIRTUAL), with_client=True, name=f"run {folder.name}")
+    client = start_session(asked, folder / "session", who=f"run {folder.name}")
+    with hung_run(folder, client):
+        client.present(np.zeros((1, len(client.info.inputs))))
+        client.nudge(np.zeros((1, len(client.info.outputs))), 0.1)
+        client.advance()
+        yield client
+
+
+def test_freeze_and_safe_reach_the_device_of_a_run_that_hangs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with hung_served_run(tmp_path / "runs" / "first") as client:
+        assert code_of("freeze") == 0
+        status = client.status()
+        assert (status.state, status.beta) == (SessionState.FROZEN, 0.0)
+        assert "does not act" in capsys.readouterr().err
+        assert code_of("safe", "first") == 0
+        assert client.status().state is SessionState.SAFE
+        assert "SAFE" in capsys.readouterr().out
+
+
+def test_freeze_reaches_the_device_of_a_run_that_takes_no_commands_and_of_one_that_attached(tmp_path: Path) -> None:
+    with hung_served_run(tmp_path / "elsewhere" / "a run") as client, hung_run(tmp_path / "runs" / "a run"):
+        (tmp_path / "runs" / "a run" / "control.json").write_text("", encoding="utf-8")
+        assert code_of("freeze", "a run") == 0
+        assert client.status().state is SessionState.FROZEN
+
+
+def test_freeze_without_a_name_goes_to_all_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with hung_run(tmp_path / "runs" / "first") as first, hung_run(tmp_path / "runs" / "second") as second:
+        (tmp_path / "runs" / "third").mkdir()
+        (tmp_path / "runs" / "third" / "record.sqlite").touch()  # not going on
+        assert code_of("freeze") == 0
+        assert first.freeze
+        assert second.freeze
+        assert "goes to all 2: first, second." in capsys.readouterr().out
+        (tmp_path / "runs" / "first" / "control.json").write_text("", encoding="utf-8")
+        assert code_of("safe") == ExitCode.FAILED  # one of them was not reached, the other was
+        assert second.abort
+        assert "takes no commands now" in capsys.readouterr().err
+        assert code_of("stop") == ExitCode.FAILED  # that is for one at a time
+        assert not second.stop
