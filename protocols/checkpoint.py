@@ -22,8 +22,8 @@ from aeqlab.protocols.run_folder import is_disk_full
 
 MAGIC = b"AEQCHK01"
 KEPT = 2
-BEST = "best.aeq"
 _NAME = re.compile(r"^checkpoint-(\d{6,})-step-(\d+)\.aeq$")
+_BEST = re.compile(r"^best-(train|test)-(\w+)-of-(\d+)\.aeq$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,28 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: the checkpoint is damaged: it holds no names.")
     return tree
+
+
+def best_file(folder: Path, name: str, samples: int) -> Path:
+    """Name the file of the best theta by one measure.
+
+    Args:
+        folder: `checkpoints/` of a run folder.
+        name: set and measure, such as `test error_rate`.
+        samples: on how many samples it was evaluated; fewer are another measure.
+    """
+    return folder / f"best-{name.replace(' ', '-')}-of-{samples}.aeq"
+
+
+def find_best(folder: Path) -> Path | None:
+    """Find the best theta of a run: on the test set if it was evaluated there, by most samples; None if there is none."""
+    found = [(match, path) for path in (folder.iterdir() if folder.is_dir() else ()) if (match := _BEST.match(path.name))]
+    return max(found, key=lambda one: best_rank(one[0][1], int(one[0][3])))[1] if found else None
+
+
+def best_rank(name: str, samples: int) -> tuple[bool, int]:
+    """Rank measures by what they say of a theta: the test set before the training set, then more samples."""
+    return name.startswith("test"), samples
 
 
 def load_newest(folder: Path) -> Loaded:

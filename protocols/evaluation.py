@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.aeqprop import cost
-from aeqlab.protocols.errors import CapabilityError, DataError
+from aeqlab.protocols.errors import CapabilityError, DataError, ProtocolError
 from aeqlab.protocols.record import EvaluationRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
@@ -44,16 +47,17 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     costs, wrong, done = 0.0, 0, 0
     before = session.status.done, session.status.total
     session.status.count(0, len(samples))
-    for chunk, n in samples.chunks(batch, fill=at_once is not None):
-        session.point()
-        outputs = session.sample(lambda chunk=chunk: predict(chunk.inputs))  # type: ignore[misc]
-        while outputs is None:  # the device was frozen meanwhile: this sample again
+    with _theta_kept(session, mode):
+        for chunk, n in samples.chunks(batch, fill=at_once is not None):
+            session.point()
             outputs = session.sample(lambda chunk=chunk: predict(chunk.inputs))  # type: ignore[misc]
-        costs += n * cost(session.info, outputs[:n], chunk.targets[:n])
-        if chunk.labels is not None:
-            wrong += int(np.count_nonzero(outputs[:n].argmax(axis=1) != chunk.labels[:n]))
-        done += n
-        session.status.done = done
+            while outputs is None:  # the device was frozen meanwhile: this sample again
+                outputs = session.sample(lambda chunk=chunk: predict(chunk.inputs))  # type: ignore[misc]
+            costs += n * cost(session.info, outputs[:n], chunk.targets[:n])
+            if chunk.labels is not None:
+                wrong += int(np.count_nonzero(outputs[:n].argmax(axis=1) != chunk.labels[:n]))
+            done += n
+            session.status.done = done
     session.status.count(*before)
     mean, rate = costs / done, None if samples.labels is None else wrong / done
     session.record.evaluation(
@@ -69,8 +73,29 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
         found["held_rate"] = predict.held_rate
     session.status.values.update({f"{name}_{key}": value for key, value in found.items() if key in ("cost_free", "error_rate")})
     measure = ("cost_free", mean) if rate is None else ("error_rate", rate)
-    found["best"] = session.keep_best(f"{name} {measure[0]}", measure[1])
+    found["best"] = session.keep_best(f"{name} {measure[0]}", done, measure[1])
     return found
+
+
+@contextmanager
+def _theta_kept(session: RunSession, mode: str) -> Iterator[None]:
+    """Give theta back afterwards where it floats inside the device; elsewhere the next hold brings it to its target."""
+    if mode != "frozen" or not session.holds_inside:
+        yield
+        return
+    if "WritableParameters" not in session.abilities:
+        raise CapabilityError(
+            f"evaluate: theta of {session.info.name} would float away under frozen knobs, and cannot be written back. "
+            "Choose `parameters: homeostasis`."
+        )
+    theta = session.parameters()
+    try:
+        yield
+    except BaseException:
+        with suppress(ProtocolError, BackendError):
+            session.move_theta(theta)
+        raise
+    session.move_theta(theta)
 
 
 class _Prediction:

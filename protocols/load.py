@@ -161,12 +161,18 @@ class Run:
 
     @property
     def best(self) -> dict[str, Any]:
-        """Get the best evaluated theta: theta, step, value and name of what was lowest.
+        """Get the best evaluated theta: theta, step, and value, name and samples of what was lowest.
+
+        Each set, measure and number of samples has a best of its own; this is that of the test set where there is one, by the
+        most samples. The others are in `checkpoints/`.
 
         Raises:
             CheckpointError: there is none.
         """
-        return checkpoint.read(self.path / "checkpoints" / checkpoint.BEST)
+        found = checkpoint.find_best(self.path / "checkpoints")
+        if found is None:
+            raise CheckpointError(f"{self.path.name}: there is no best theta; the run was not evaluated.")
+        return checkpoint.read(found)
 
     def theta_at(self, step: int) -> Array:
         """Get theta after a training step, shape (parameters,).

@@ -35,11 +35,12 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
     if word == "random":
         return _random(session, options.spread), f"random, standard deviation {options.spread:g}"
     if word == "best":
-        path = session.folder / "checkpoints" / checkpoint.BEST
-        if not path.exists():
+        path = checkpoint.find_best(session.folder / "checkpoints")
+        if path is None:
             raise CheckpointError("restore: there is no best theta yet. Put an `evaluate` before it.")
         tree = checkpoint.read(path)
-        return np.asarray(tree["theta"]), f"best: step {tree['step']}, {tree['name']} {tree['value']:.4g}"
+        by = f"{tree['name']} {tree['value']:.4g} of {tree['samples']} samples"
+        return np.asarray(tree["theta"]), f"best: step {tree['step']}, {by}"
     if "@" in word and not (session.base / word).exists():
         return _of_run(session, word)
     return _of_file(session.base / Path(word).expanduser(), session.info.n_parameters)

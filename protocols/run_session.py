@@ -9,6 +9,7 @@ def stage(session: RunSession, options) -> dict:       what it found, by name
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -86,7 +87,8 @@ class RunSession:
         self.epoch = 0
         self.stage = 0  #: row of the stage in the record
         self.tally = Tally()
-        self.best: dict[str, Any] | None = None  #: name, value and step of the best evaluation so far
+        self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
+        self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
@@ -258,15 +260,33 @@ class RunSession:
         self.target = np.array(theta, dtype=self.info.dtype)
         return "target moved; the next hold brings theta there"
 
-    def keep_best(self, name: str, value: float) -> bool:
-        """Keep theta as the best so far if a value is the lowest of that name; returns whether it is."""
-        if self.best is not None and self.best["name"] == name and not value < self.best["value"]:
+    def keep_best(self, name: str, samples: int, value: float) -> bool:
+        """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
+        before = next((one for one in self.bests if (one["name"], one["samples"]) == (name, samples)), None)
+        if not math.isfinite(value) or (before is not None and value >= before["value"]):
             return False
-        self.best = {"name": name, "value": float(value), "step": self.steps}
+        best = {"name": name, "samples": samples, "value": float(value), "step": self.steps}
+        self.bests = [*(one for one in self.bests if one is not before), best]
         theta = self.theta()
         if theta is not None:
-            checkpoint.write(self.folder / "checkpoints" / checkpoint.BEST, {**self.best, "theta": theta})
+            checkpoint.write(checkpoint.best_file(self.folder / "checkpoints", name, samples), {**best, "theta": theta})
         return True
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """Get the best evaluation so far, by what says most of a theta: the test set before the training set, most samples."""
+        return max(self.bests, key=lambda one: checkpoint.best_rank(one["name"], one["samples"]), default=None)
+
+    def epochs_begun(self, epoch: int) -> int:
+        """Count the epochs that this stage began, with this one; in a repetition over all of its rounds.
+
+        Args:
+            epoch: number of the epoch; the one the stage is in already counts once.
+        """
+        counted = self.epochs_of.setdefault(".".join(map(str, self.sequencer.path[::2])), [0, -1])
+        if counted[1] != epoch:
+            counted[0], counted[1] = counted[0] + 1, epoch
+        return counted[0]
 
     # boundaries
     def point(self) -> None:
@@ -413,12 +433,14 @@ class RunSession:
             "rows": self.record.last_rows(),
             "sequence": self.sequencer.state(),
             "target": self.target,
+            "theta": self.theta() if self.holds_inside else None,  # for reading; the device's state decides
             "device": self._device_state(),
             "presented": self.presented,
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
-            "best": self.best,
+            "bests": self.bests,
+            "epochs_of": self.epochs_of,
             "threads": threads(),
         }
 
@@ -428,7 +450,8 @@ class RunSession:
         self.epoch = int(tree["epoch"])
         self.target = tree["target"]
         self.tally = Tally.from_state(tree["tally"])
-        self.best = tree["best"]
+        self.bests = tree["bests"]
+        self.epochs_of = tree["epochs_of"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)
         for key, state in tree["batches"].items():

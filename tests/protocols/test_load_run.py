@@ -133,7 +133,7 @@ def test_a_newer_record_is_read_with_a_word(finished: Path, tmp_path: Path) -> N
 def test_reading_executes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "best.aeq").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    (folder / "checkpoints" / "best-test-cost_free-of-12.aeq").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     (folder / "checkpoints" / "checkpoint-000001-step-1.aeq").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     run = load_run(folder)
     for read in (lambda: run.theta, lambda: run.best):
