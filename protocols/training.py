@@ -52,8 +52,9 @@ class Training:
         self.free_every = self._free_every()
         self.done = 0
         self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
+        self.evaluated: dict[str, Any] = {}  # what the last evaluation on the way found, by its data set
         self._next_trace = 0.0
-        self._factor = 1.0
+        self._factor = 1.0  # what has decayed so far: of the couplings, of beta, or of a baseline's learning rate
         self._alarm = 0  # row of the alarm that theta is not held, 0: it is
 
     def run(self) -> dict[str, Any]:
@@ -78,7 +79,8 @@ class Training:
             if session.info.clock is Clock.WALL:
                 session.checkpoint()  # on a real device a nudged phase that was done is never done again
             self._evaluate_if_due()
-        return {**found, **self._running(), **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
+        found.update(self._running() | self.evaluated)
+        return {**found, **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
 
     # samples
     def _next_samples(self) -> tuple[Samples, int]:
@@ -88,17 +90,16 @@ class Training:
         return samples, self.batches.first
 
     def _begin_epoch(self, epoch: int) -> None:
-        """Set the couplings of an epoch, or beta where they are fixed, and begin its sums."""
+        """Set the couplings of an epoch, or beta or the learning rate, and begin its sums."""
         self.session.epoch = epoch
         self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
-        decay = self.options.epsilon_decay
-        if decay == 1.0:
-            return
-        factor = decay ** (epoch - self.first_epoch)
+        self._factor = self.options.epsilon_decay ** (self.session.epochs_begun(epoch) - 1)
+        self._scale_coupling()
+
+    def _scale_coupling(self) -> None:
+        """Set the couplings to what this stage asks for, whatever a stage before left behind."""
         if "AdjustableCoupling" in self.session.abilities:
-            self.session.device_call("scale_coupling", factor)
-        else:
-            self._factor = factor
+            self.session.device_call("scale_coupling", self._factor if self.aeqprop else 1.0)
 
     def _end_epoch(self) -> dict[str, Any]:
         """Let the device adapt what it adapts between epochs; report the epoch's running cost and error."""
@@ -162,7 +163,8 @@ class Training:
         session, options = self.session, self.options
         inputs, targets, theta = samples.inputs, samples.targets, session.target
         if self.aeqprop:
-            pair = self.pair if self._factor == 1.0 else (self.pair[0] * self._factor, self.pair[1] * self._factor)
+            factor = 1.0 if "AdjustableCoupling" in session.abilities else self._factor
+            pair = self.pair if factor == 1.0 else (self.pair[0] * factor, self.pair[1] * factor)
             free = self.done % self.free_every == 0 if self.free_every else False
             return train_step(session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=free)
         rate = (options.learning_rate or 0.0) * self._factor
@@ -287,7 +289,8 @@ class Training:
             due = self.done % every == 0
         if due:
             with self.session.between_checkpoints():
-                evaluate(self.session, EvaluateOptions())
+                found = evaluate(self.session, EvaluateOptions())
+            self.evaluated = {f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found}
             self.session.status.count(self.done, self.total)
 
     def _want_trace(self) -> bool:
@@ -305,13 +308,22 @@ class Training:
 
     # checkpoints
     def _state(self) -> dict[str, Any]:
-        return {"done": self.done, "first_epoch": self.first_epoch, "sums": self.sums, "factor": self._factor}
+        return {
+            "done": self.done,
+            "first_epoch": self.first_epoch,
+            "sums": self.sums,
+            "factor": self._factor,
+            "evaluated": self.evaluated,
+        }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.done = int(state["done"])
         self.sums = dict(state["sums"])
         self._factor = float(state["factor"])
+        self.evaluated = dict(state["evaluated"])
         self.first_epoch = int(state["first_epoch"])
+        if self.session.info.clock is Clock.WALL:  # elsewhere the device itself is put back
+            self._scale_coupling()
 
 
 def _verdicts(report: StepReport) -> str:

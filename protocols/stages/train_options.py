@@ -52,7 +52,11 @@ class TrainOptions(StageOptions):
     )
     on_unsettled: OnUnsettled = Field(default=OnUnsettled(), description="what to do when theta could not be held")
     epsilon_decay: float = Field(
-        default=1.0, gt=0, le=1, description="factor of the coupling per epoch; of beta where the coupling is fixed"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="factor of the coupling per epoch of this stage, counted on through the rounds of a repeat; of beta where "
+        "the coupling is fixed; of the learning_rate of a baseline",
     )
     learning_rate: float | None = Field(default=None, gt=0, description="step size of a baseline, needed by these")
     perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
