@@ -33,8 +33,9 @@ from aeqlab.protocols.controllers import make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.reports import HoldReport, SettleReport
-from aeqlab.protocols.settling import SettlingSettings, settle
+from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
+from aeqlab.protocols.traces import Phases
 
 Array = NDArray[Any]
 
@@ -104,7 +105,7 @@ class Session:
         self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
         self._abort: str | None = None
         self._wall = self._info.clock is Clock.WALL
-        self._phases: list[dict[str, Any]] = []
+        self._phases = Phases()
 
     # describe
     @property
@@ -392,10 +393,7 @@ class Session:
 
     def last_traces(self) -> list[dict[str, Any]]:
         """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
-        phases, self._phases = self._phases, []
-        return [
-            {"phase": p["phase"], "t": np.array(p["t"]), "error": _rows(p["error"]), "u": _rows(p["u"])} for p in phases if p["t"]
-        ]
+        return self._phases.take()
 
     def close(self) -> None:
         """Let the device go, as it is. May be called twice."""
@@ -456,18 +454,8 @@ class Session:
         self._last = last._replace(dt=passed)
         return self._last
 
-    def _trace(self, phase: str) -> Callable[[float, Array | None, Array | None], None] | None:
-        if not self.traces:
-            return None
-        rows: dict[str, Any] = {"phase": phase, "t": [], "error": [], "u": []}
-        self._phases.append(rows)
-
-        def keep(t: float, error: Array | None, u: Array | None) -> None:
-            rows["t"].append(t)
-            rows["error"].append(error)
-            rows["u"].append(u)
-
-        return keep
+    def _trace(self, phase: str) -> Trace | None:
+        return self._phases.keep(phase) if self.traces else None
 
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""
@@ -491,7 +479,3 @@ class Session:
 
 def _confirmed(grade: str) -> bool:
     return grade in ("measured", "echoed")
-
-
-def _rows(values: list[Any]) -> Array | None:
-    return None if not values or values[0] is None else np.stack(values)
