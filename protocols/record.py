@@ -25,6 +25,7 @@ FOLD_EVERY_S = 10.0
 TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
+_KEPT = ("steps", "evaluations", "traces", "reports", "stages")  # tables of kept_..., in the order of `attempts`
 
 
 class StepRow(NamedTuple):
@@ -128,14 +129,13 @@ class Record:
         return record
 
     @classmethod
-    def reopen(cls, path: Path, *, durable: bool, from_step: int, kept: dict[str, int]) -> Record:
-        """Open the record of a run that ended, for another attempt.
+    def reopen(cls, path: Path, *, durable: bool, from_step: int) -> Record:
+        """Open the record of a run that ended, for another attempt. Every row counts until `supersede`.
 
         Args:
             path: the file.
             durable: as in `create`.
             from_step: training steps of the checkpoint the attempt begins from.
-            kept: last row of each table that counts, as `last_rows` gave it for that checkpoint; later ones are superseded.
         """
         if not path.exists():
             raise RecordError(f"{path}: no record here. Is this a run folder?")
@@ -148,7 +148,7 @@ class Record:
                     "It can be read, not continued."
                 )
             attempt = 1 + connection.execute("SELECT max(attempt) FROM attempts").fetchone()[0]
-            rows = tuple(kept.get(name, 0) for name in ("steps", "evaluations", "traces", "reports", "stages"))
+            rows = [connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()[0] for name in _KEPT]
             connection.execute(
                 schema.insert("attempts"), (attempt, time.time(), None, "preparing", "", os.getpid(), from_step, *rows)
             )
@@ -159,6 +159,17 @@ class Record:
             connection.close()
             raise
         return cls(path, connection, attempt)
+
+    def supersede(self, kept: dict[str, int]) -> None:
+        """Begin to count from a checkpoint, once this attempt has what it needs to go on from there.
+
+        Args:
+            kept: last row of each table that counts, as `last_rows` gave it for that checkpoint; later ones of earlier attempts
+                are superseded.
+        """
+        names = ", ".join(f"kept_{name} = ?" for name in _KEPT)
+        rows = [kept.get(name, 0) for name in _KEPT]
+        self._execute(f"UPDATE attempts SET {names} WHERE attempt = ?", (*rows, self.attempt))
 
     def close(self) -> None:
         """Fold the log in and leave a single file. May be called twice; never raises for a full disk: the log then stays."""

@@ -183,9 +183,7 @@ class _Work:
         """Prepare another attempt: the same, from the copies in the folder, then the checkpoint."""
         experiment, tree = loaded.experiment, found.tree
         self.then, self.provenance = experiment.then, provenance
-        self.record = Record.reopen(
-            self.folder.record, durable=experiment.device.served, from_step=int(tree["step"]), kept=dict(tree["rows"])
-        )
+        self.record = Record.reopen(self.folder.record, durable=experiment.device.served, from_step=int(tree["step"]))
         self.control = ControlServer(self.folder.control, self.requests, self.status.answer)
         provenance.begin_attempt()
         for text in (*self.folder.disk.warnings, *found.warnings):
@@ -196,6 +194,7 @@ class _Work:
             self._warn(text)
         try:
             self.session.restore(tree)
+            self.record.supersede(dict(tree["rows"]))  # last: a resume that fails before supersedes nothing
         except (KeyError, TypeError, ValueError, IndexError) as exc:
             raise CheckpointError(f"{found.path}: the checkpoint lacks something ({exc!r}); it is of another version.") from exc
         self.session.say("checkpoint", "resume", f"Goes on from {found.path.name}, step {self.session.steps}.")
@@ -300,9 +299,8 @@ class _Work:
         said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
         for found in session.sequencer.results.values():
             if found["stage"] in ("train", "evaluate"):
-                for key in ("train_cost_free", "train_error_rate"):
-                    if key in found:
-                        said[key] = found[key]
+                ways = ("train_cost_free", "train_error_rate", "test_cost_free", "test_error_rate")
+                said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:
                     said.update({f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found})
         if session.best is not None:

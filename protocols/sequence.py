@@ -65,9 +65,10 @@ class Sequencer:
 
     # checkpoints
     def state(self) -> dict[str, Any]:
-        """Get the place, and what the present stage keeps."""
-        local = None if self.provider is None else self.provider()
-        return {"path": list(self.path), "stage": local, "results": self.results}
+        """Get the place, and what the present stage keeps; before a resumed stage took that, it is what the checkpoint held."""
+        local = self._local if self.provider is None else self.provider()
+        path = self.path if self._resume is None else self._resume
+        return {"path": list(path), "stage": local, "results": self.results}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on at a place that `state` gave."""

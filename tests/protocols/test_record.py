@@ -92,7 +92,8 @@ def test_a_second_attempt_supersedes_and_deletes_nothing(tmp_path: Path) -> None
         record.step(_step(number, theta=9.0))
     record.evaluation(_evaluation(8))
     record.close()
-    again = Record.reopen(record.path, durable=False, from_step=5, kept=kept)
+    again = Record.reopen(record.path, durable=False, from_step=5)
+    again.supersede(kept)
     assert again.attempt == 2
     again.step(_step(6, theta=1.0))
     again.close()
@@ -108,11 +109,13 @@ def test_each_attempt_supersedes_only_what_came_after_its_checkpoint(tmp_path: P
         record.step(_step(number))
         marks.append(record.last_rows())
     record.close()
-    second = Record.reopen(record.path, durable=False, from_step=3, kept=marks[2])
+    second = Record.reopen(record.path, durable=False, from_step=3)
+    second.supersede(marks[2])
     second.step(_step(4, theta=2.0))
     second.step(_step(5, theta=2.0))
     second.close()
-    third = Record.reopen(record.path, durable=False, from_step=2, kept=marks[1])
+    third = Record.reopen(record.path, durable=False, from_step=2)
+    third.supersede(marks[1])
     third.step(_step(3, theta=3.0))
     third.close()
     assert _read(record.path, "SELECT step, attempt FROM current_steps") == [(1, 1), (2, 1), (3, 3)]
@@ -177,13 +180,13 @@ def test_a_record_of_another_version_is_not_continued(tmp_path: Path) -> None:
     record._connection.execute("PRAGMA user_version = 99")
     record.close()
     with pytest.raises(RecordError, match="version 99"):
-        Record.reopen(record.path, durable=False, from_step=0, kept={})
+        Record.reopen(record.path, durable=False, from_step=0)
 
 
 def test_a_file_that_is_no_record_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "record.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(RecordError, match="damaged"):
-        Record.reopen(tmp_path / "record.sqlite", durable=False, from_step=0, kept={})
+        Record.reopen(tmp_path / "record.sqlite", durable=False, from_step=0)
 
 
 def test_a_rig_syncs_every_row(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from run_helpers import SMALL, WORKER, experiment, only_run, read_steps, same_ru
 from aeqlab.protocols import load_run
 from aeqlab.protocols.errors import CheckpointError, RecordError
 from aeqlab.protocols.load import Run
+from aeqlab.protocols.progress import Progress
+from aeqlab.protocols.record import Record, StepRow
 from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_folder import RunFolder
 from aeqlab.protocols.run_state import Requests, RunState
@@ -102,8 +104,8 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run)
         requests = Requests()
         at = next(stops, 10**9)
 
-        def watch(progress: object, requests: Requests = requests, at: int = at) -> None:
-            if folder_of(tmp_path) is not None and len(only_run(tmp_path / "runs").steps) >= at:
+        def watch(progress: Progress, requests: Requests = requests, at: int = at) -> None:
+            if progress.state is RunState.RUNNING and len(only_run(tmp_path / "runs").steps) >= at:
                 requests.ask_stop("the test")
 
         if folder is None:
@@ -115,6 +117,32 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run)
         assert state in (RunState.STOPPED, RunState.FINISHED), result.reason
     same_runs(load_run(folder), whole)
     assert len(load_run(folder).attempts) >= 2
+
+
+def test_a_stop_before_a_resumed_stage_goes_on_loses_nothing_of_it(
+    tmp_path: Path, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests, commit = Requests(), Record.step
+
+    def commit_and_stop(self: Record, row: StepRow) -> None:
+        commit(self, row)
+        if row.step == 130:  # in the sequence within the sequence
+            requests.ask_stop("the test")
+
+    monkeypatch.setattr(Record, "step", commit_and_stop)
+    result = run_experiment(experiment(tmp_path, RICH), runs=tmp_path / "runs", requests=requests)
+    assert result.state is RunState.STOPPED
+    assert load_run(result.folder).stages["path"][-1] == "2.0.0"
+    for _ in range(2):
+        again = Requests()
+
+        def at_once(progress: Progress, requests: Requests = again) -> None:
+            if progress.state is RunState.RUNNING:
+                requests.ask_stop("the test")
+
+        assert resume_run(result.folder, requests=again, on_progress=at_once).state is RunState.STOPPED
+    assert resume_run(result.folder).state is RunState.FINISHED
+    same_runs(load_run(result.folder), whole)
 
 
 def folder_of(folder: Path) -> Path | None:
@@ -145,8 +173,8 @@ def test_a_damaged_newest_checkpoint_is_stepped_over(tmp_path: Path) -> None:
     requests.ask_stop("at once")
     requests.stop = False
 
-    def watch(progress: object) -> None:
-        if len(load_run(folder).steps) >= 3:
+    def watch(progress: Progress) -> None:
+        if progress.state is RunState.RUNNING and len(load_run(folder).steps) >= 3:
             requests.ask_stop("the test")
 
     result = resume_run(folder, requests=requests, on_progress=watch)
@@ -193,6 +221,31 @@ def test_changed_data_are_not_resumed(tmp_path: Path) -> None:
     result = resume_run(folder)
     assert (result.state, result.exit_code) == (RunState.FAILED, 2)
     assert "not the data this run began with" in result.reason
+
+
+def test_a_resume_that_fails_in_preparing_supersedes_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    points = "x,y\n" + "".join(f"{k / 50:g},{k % 7 / 7:g}\n" for k in range(40))
+    table.write_text(points)
+    text = SMALL.replace("{kind: legendre, degree: 4, samples: 60, test_samples: 12}",
+                         "{kind: table, path: points.csv, inputs: [x], targets: [y]}")  # fmt: skip
+    folder = _stopped(tmp_path, text.replace("beta: 0.2", "beta: 0.2, samples: 100000"))
+    newest = max((folder / "checkpoints").glob("checkpoint-*"))
+    newest.write_bytes(b"")  # the one before is from the beginning: every row came after it
+    table.write_text(points + "0.5,0.5\n")
+    before = load_run(folder).steps["step"].tolist()
+    result = resume_run(folder)
+    assert (result.state, result.exit_code) == (RunState.FAILED, 2)
+    assert load_run(folder).steps["step"].tolist() == before
+    table.write_text(points)
+    requests = Requests()
+
+    def watch(progress: Progress) -> None:
+        if load_run(folder).steps["attempt"].tolist().count(3) >= 3:
+            requests.ask_stop("the test")
+
+    assert resume_run(folder, requests=requests, on_progress=watch).state is RunState.STOPPED
+    assert set(load_run(folder).steps["attempt"].tolist()) == {3}
 
 
 SERVED = """
