@@ -96,7 +96,7 @@ def test_a_piece_of_mnist_is_learned_through_run_and_record(
     tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AEQLAB_DATA", str(data_folder))
-    run, _ = _run(
+    run, summary = _run(
         tmp_path,
         "mnist-dense",
         "train.epochs=1",
@@ -105,4 +105,4 @@ def test_a_piece_of_mnist_is_learned_through_run_and_record(
         "device.widths=[784,256,10]",
     )
     assert len(run.steps["step"]) == 50
-    assert run.evaluations["error_rate"][-1] < 0.5  # chance is 0.9
+    assert summary["test_error_rate"] == run.evaluations["error_rate"][-1] < 0.5  # chance is 0.9
