@@ -11,6 +11,8 @@ from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import SessionState
 
+_RUN = "run "  #: how the names of runs begin in the events of a session
+
 
 def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
     """Open the device of an experiment, with its settings of homeostasis and settling.
@@ -20,10 +22,11 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
         base: folder from which paths in the experiment resolve.
         folder: the run folder, by whose name the session knows this run.
     Returns:
-        `Session` or `SessionClient`, ready to move: a device left frozen or safe by the run before is continued.
+        `Session` or `SessionClient`, ready to move: a device that a run left frozen or safe is continued.
     Raises:
         BackendError: the device cannot be built, or user code raised.
-        SessionError: its session refuses, or the state of the device is unknown; the message says what was last commanded.
+        NotAllowedError: the state of the device is unknown, or a person, or the session itself, froze it or made it safe.
+        SessionError: its session refuses.
     """
     if experiment.device.served:
         from aeqlab.protocols.client import open_session
@@ -35,16 +38,39 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
             folder=folder,
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
-            who=f"run {folder.name}",
+            who=f"{_RUN}{folder.name}",
             then=experiment.then,
         )
     else:
         device = open_device(experiment.device, seed=experiment.seed, base=base)
-        operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"run {folder.name}")
+        operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"{_RUN}{folder.name}")
+    try:
+        continue_after_run(operator)
+    except BaseException:
+        operator.close()
+        raise
+    return operator
+
+
+def continue_after_run(operator: Any) -> None:
+    """Continue a device that the run before left frozen or safe, and no other.
+
+    Raises:
+        NotAllowedError: it stands still for another reason, which the message says; or its state is unknown.
+    """
     status = operator.status()
     if status.state is SessionState.UNKNOWN:
-        operator.close()
         raise NotAllowedError(status.reason)
-    if status.state in (SessionState.FROZEN, SessionState.SAFE):
+    if status.state not in (SessionState.FROZEN, SessionState.SAFE):
+        return
+    events = operator.log()[0] if hasattr(operator, "log") else list(operator.events)
+    stood = next((event for event in reversed(events) if event.kind == str(status.state)), None)
+    who = stood.who if stood is not None else "someone"
+    if who.startswith(_RUN) or (stood is not None and stood.text.startswith(f"its client {_RUN}")):
         operator.continue_()
-    return operator
+        return
+    by = "its session" if who == "session" else who
+    raise NotAllowedError(
+        f"{status.device} is {status.state}, by {by}: {status.reason}. A run does not undo that. Look at the device, then "
+        f"`aeqlab continue '{status.device}'` and run again."
+    )

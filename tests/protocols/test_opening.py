@@ -1,0 +1,72 @@
+"""A run continues a device that the run before left standing, and none that a person froze or made safe."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from session_helpers import KEY, client_of, eventually, inputs_of, served, slow, targets_of
+
+from aeqlab.backends.device import Clock
+from aeqlab.protocols.errors import NotAllowedError
+from aeqlab.protocols.opening import continue_after_run
+from aeqlab.protocols.status import SessionState
+
+_DIES = """
+import os, sys, numpy as np
+from aeqlab.protocols.remote import SessionClient
+client = SessionClient(int(sys.argv[1]), bytes.fromhex(sys.argv[2]), name="run before")
+client.present(np.full((1, len(client.info.inputs)), 0.3))
+client.nudge(np.zeros((1, len(client.info.outputs))), 0.1)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("left", ["freeze", "make_safe"])
+def test_what_a_run_left_is_continued(left: str) -> None:
+    with served(slow(Clock.VIRTUAL)) as server:
+        with client_of(server, "run before") as before:
+            getattr(before, left)("run before finished")
+        with client_of(server, "run next") as following:
+            assert following.status().state in (SessionState.FROZEN, SessionState.SAFE)
+            continue_after_run(following)
+            assert following.status().state is SessionState.IDLE
+
+
+@pytest.mark.parametrize(("left", "said"), [("freeze", "frozen, by ada"), ("make_safe", "safe, by ada")])
+def test_what_a_person_did_is_not_undone(left: str, said: str) -> None:
+    with served(slow(Clock.VIRTUAL)) as server, client_of(server, "run before") as before:
+        before.freeze("run before finished")
+        with client_of(server, "ada", control=False) as person:
+            getattr(person, left)("smoke")
+        with pytest.raises(NotAllowedError, match=said) as refused:
+            continue_after_run(before)
+        assert "smoke" in str(refused.value)
+        assert "`aeqlab continue 'slow linear'`" in str(refused.value)
+        before.continue_()  # as that command does
+        continue_after_run(before)
+        assert before.status().state is SessionState.IDLE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_run_that_was_killed_may_be_gone_on_with() -> None:
+    with served(slow(Clock.WALL)) as server:
+        died = subprocess.run([sys.executable, "-c", _DIES, str(server.port), KEY.hex()], check=False, timeout=60)
+        assert died.returncode == -signal.SIGKILL
+        with client_of(server, "run next") as following:
+            eventually(lambda: following.status().state is SessionState.FROZEN)
+            continue_after_run(following)
+            assert following.status().state is SessionState.IDLE
+
+
+def test_what_the_session_itself_froze_is_looked_at_first() -> None:
+    with served(slow(Clock.VIRTUAL)) as server, client_of(server, "run before") as before:
+        before.present(inputs_of(before))
+        before.nudge(targets_of(before), 0.1)
+        with client_of(server, "ada") as person, contextlib.suppress(NotAllowedError):
+            person.take_control()
+        with client_of(server, "run next", control=False) as following, pytest.raises(NotAllowedError, match="took control"):
+            continue_after_run(following)
