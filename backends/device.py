@@ -196,6 +196,11 @@ class Device(ABC):
         """True after `close`."""
         return self._closed
 
+    @property
+    def presented(self) -> bool:
+        """True once there is an input: time passes only then."""
+        return self._presented is not None
+
     def __enter__(self) -> Device:
         return self
 

@@ -60,6 +60,11 @@ class SafetyLine:
     unit: str = "1"
     note: str = ""
 
+    @property
+    def confirmed(self) -> bool:
+        """True if the instrument itself or a measurement says so."""
+        return self.grade in (Grade.MEASURED, Grade.ECHOED)
+
 
 @dataclass(frozen=True, slots=True)
 class SafetyReport:
@@ -70,4 +75,15 @@ class SafetyReport:
     @property
     def safe(self) -> bool:
         """True only if there are lines and each one was confirmed, by the instrument itself or by a measurement."""
-        return bool(self.lines) and all(line.grade in (Grade.MEASURED, Grade.ECHOED) for line in self.lines)
+        return bool(self.lines) and all(line.confirmed for line in self.lines)
+
+    @property
+    def failed(self) -> bool:
+        """True if a line failed, or nothing was reported: then it is not known where the device stands."""
+        return not self.lines or any(line.grade is Grade.FAILED for line in self.lines)
+
+    @property
+    def unsure(self) -> str:
+        """What was not confirmed, in words; empty where everything was."""
+        unsure = ", ".join(f"{line.what} ({line.grade})" for line in self.lines if not line.confirmed)
+        return unsure if self.lines else "nothing was reported"

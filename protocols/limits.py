@@ -151,7 +151,11 @@ def _forward(method: str) -> Callable[..., Any]:
     def call(self: LimitedDevice, *args: Any) -> Any:
         return getattr(self.inner, method)(*args)
 
-    return call
+    def restore(self: LimitedDevice, state: dict[str, Any]) -> None:
+        self.inner.restore(state)  # type: ignore[attr-defined]
+        self._presented, self._slewing, self.setpoints = self.inner._presented, None, self.inner.controls()
+
+    return restore if method == "restore" else call
 
 
 def _narrowed(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:

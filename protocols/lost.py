@@ -92,14 +92,14 @@ class LastCommands:
         self._written = -np.inf
         self._said: tuple[Any, ...] = ()
 
-    def note(self, state: str, beta: float, u: Array | None) -> None:
-        """Write what was commanded, if it is time to: 20 ms after the last write where the state or the nudge changed.
+    def note(self, state: str, beta: float, u: Array | None, at_once: bool = False) -> None:
+        """Write what was commanded, at once or if it is time to: 20 ms after the last write where the state or the nudge changed.
 
         Where the device comes to stand or begins to move it is synced; a loop does not wait for the disk.
         """
         at = time.monotonic()
         said = (state, beta)
-        if at - self._written < (EVERY_S if said == self._said else CHANGED_S):
+        if not at_once and at - self._written < (EVERY_S if said == self._said else CHANGED_S):
             return
         stood = not self._said or self._said[0] in STANDING or state in STANDING
         sync = stood and said != self._said

@@ -62,6 +62,14 @@ class HoldReport:
         k = int(np.argmax(ratio))
         return k, float(ratio[k])
 
+    @property
+    def why_not_held(self) -> str:
+        """Why theta is not held, in words; empty where it is."""
+        if self.accepted:
+            return ""
+        k, off = self.worst
+        return f"theta is not held ({self.verdict})" + (f": parameter {k} is {off:.3g} tolerances off" if k >= 0 else "")
+
 
 @dataclass(frozen=True, slots=True)
 class SettleReport:

@@ -85,6 +85,7 @@ class SessionServer:
         self._current: tuple[Peer | None, int] = (None, 0)  # who asked what the owner does now
         self._abort: tuple[Peer | None, int, str] | None = None
         self._noted = 0.0
+        self._unsafe = False  # made safe, and not every line of it was confirmed
         self._ending = threading.Event()
         self._events: deque[tuple[int, SessionEvent]] = deque(maxlen=2000)
         self._next_event = 0
@@ -235,7 +236,9 @@ class SessionServer:
         knobs = self.session.info.controls
         self.patience_s = 30.0 + float((abs(self.session.controls() - knobs.rest) / knobs.slew_per_s).max(initial=0.0)) * 2.0
         try:
-            return self.session.make_safe(reason)
+            report = self.session.make_safe(reason)
+            self._unsafe = not report.safe
+            return report
         finally:
             self.alive = time.monotonic()
             self.patience_s = 0.0
@@ -367,9 +370,10 @@ class SessionServer:
     def _keep(self, still: bool) -> None:
         if self._record is not None:
             self._record.reading(self.session.last_readout, self.device.setpoints, still)
+        state, beta = self.session.standing
+        self._unsafe = self._unsafe and state in STANDING
         if self._last is not None:
-            state, beta = self.session.standing
-            if state is SessionState.UNKNOWN:  # what was commanded before is what the next one must know
+            if state is SessionState.UNKNOWN and not self._unsafe:  # what was commanded before is what the next one must know
                 return
             try:
                 self._last.note(state, beta, self.device.setpoints)
@@ -383,11 +387,19 @@ class SessionServer:
                 report = self.make_safe(None, self.why_ended)
             elif self.then == "freeze" and session.status().state not in STANDING:
                 session.freeze(self.why_ended)
-            elif self.then == "hold":
-                session.release()
+            elif self.then == "hold" and session.status().state is not SessionState.UNKNOWN:
+                self._leave_holding()
         except (SessionError, BackendError) as exc:
             log.warning("the device could not be brought to its end: %s", exc)
         return report
+
+    def _leave_holding(self) -> None:
+        """Take the nudge away and let the knobs stand where they are; what is only staged is applied by the reading."""
+        try:
+            self.session.release()
+            self.session.read_if_presented()
+        except (SessionError, BackendError) as exc:
+            self.session.freeze(f"{self.why_ended}; the nudge could not be released: {exc}")
 
     def _end(self) -> None:
         if not self._ending.is_set():  # the owner thread itself failed
@@ -395,11 +407,16 @@ class SessionServer:
             self._ending.set()
             self._leave_device()
         state = self.session.status().state
-        self.say("end", f"the session ends: {self.why_ended}; the device is left {state}")
+        unsure = state is SessionState.UNKNOWN or (state is SessionState.SAFE and self._unsafe)
+        said = f"{state}, not confirmed" if unsure and state is SessionState.SAFE else str(state)
+        self.say("end", f"the session ends: {self.why_ended}; the device is left {said}")
         self._note()
-        if self._last is not None and state is not SessionState.UNKNOWN:
+        if self._last is not None:
             with contextlib.suppress(OSError):
-                self._last.end(str(state), self.device.setpoints)
+                if not unsure:
+                    self._last.end(str(state), self.device.setpoints)
+                elif self._unsafe:
+                    self._last.note(state, 0.0, self.device.setpoints, at_once=True)
         self.clients.stop()
         self.session.close()
 

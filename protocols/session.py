@@ -19,14 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.backends.device import (
-    Clock,
-    Device,
-    DeviceInfo,
-    Readout,
-    SafetyReport,
-    capabilities,
-)
+from aeqlab.backends.checks import checked_vector
+from aeqlab.backends.device import Clock, Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
@@ -100,8 +94,8 @@ class Session:
         self._target: Array | None = None
         self._beta = 0.0
         self._last: Readout | None = None
-        self._presented = False
         self._doing = ""
+        self._not_held = ""  # why the loop does not hold theta now
         self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
         self._abort: str | None = None
         self._wall = self._info.clock is Clock.WALL
@@ -123,9 +117,8 @@ class Session:
         t = self._last.t if self._last is not None else math.nan
         if control is None or clients is None:
             control, clients = self.who, (self.who,)
-        return SessionStatus(
-            self._state, self._reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing
-        )
+        reason = self._not_held if self._state is SessionState.HOLDING else self._reason
+        return SessionStatus(self._state, reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing)
 
     @property
     def standing(self) -> tuple[SessionState, float]:
@@ -152,7 +145,6 @@ class Session:
         with self._command:
             self._check("present an input")
             self.device.present(inputs)
-            self._presented = True
 
     def set_controls(self, u: Array) -> None:
         """Set the control knobs by hand, shape (controls,); takes them over from a loop, which is said in an event."""
@@ -220,9 +212,23 @@ class Session:
                 raise
             finally:
                 self._doing = ""
-            self._last = report.readout
+            self._last, self._not_held = report.readout, report.why_not_held
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
+
+    def set_target(self, theta: Array) -> None:
+        """Say where theta, shape (parameters,), is to be held from now on; the next hold brings it there.
+
+        Unlike another theta given to `hold` it is no learning step, so it says nothing of how well theta must be held.
+
+        Raises:
+            ArrayRefusedError: wrong shape or type, or not finite.
+        """
+        with self._command:
+            self._check("set a target")
+            target = checked_vector("target of theta", theta, self._info.n_parameters, self._info.dtype)
+            self._target = target.copy()
+            self._controller.target = np.array(target, dtype=np.float64)
 
     def keep_holding(self, interrupt: Callable[[], None]) -> bool:
         """Go on holding where the last hold left off, for one round, if the loop still owns the knobs and no nudge is on.
@@ -230,12 +236,15 @@ class Session:
         Args:
             interrupt: called at every tick; raises to leave.
         Returns:
-            Whether there was anything to hold.
+            Whether there was anything to hold. Whether it is held is in the status, and an event where that changes.
         """
         if self._state is not SessionState.HOLDING or self._target is None or "HoldsParameters" in self._abilities:
             return False
         with self._command:
-            self._last = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt).readout
+            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt)
+            before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
+            if bool(before) is report.accepted:
+                self._say("holding", self._not_held or "theta is held again")
         return True
 
     @property
@@ -245,7 +254,7 @@ class Session:
 
     def read_if_presented(self) -> None:
         """Read as `read` does, if an input was ever presented: before that a device has nothing to run on."""
-        if self._presented:
+        if self.device.presented:
             self.read()
 
     def stand_unknown(self, reason: str) -> None:
@@ -303,7 +312,10 @@ class Session:
                 self._late = late
 
     def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread."""
+        """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread.
+
+        The session is SAFE then, or UNKNOWN if a line failed.
+        """
         with self._stopped(reason):
             self._doing = "make safe"
             try:
@@ -313,11 +325,10 @@ class Session:
                 raise SessionLostError(self._reason) from exc
             finally:
                 self._doing = ""
-            if report.safe:
-                self._stand(SessionState.SAFE, reason)
+            if report.failed:
+                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}")
             else:
-                unsure = ", ".join(f"{line.what} ({line.grade})" for line in report.lines if not _confirmed(line.grade))
-                self._stand(SessionState.SAFE, f"{reason}; not confirmed: {unsure or 'nothing was reported'}")
+                self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}")
             return report
 
     def continue_(self) -> None:
@@ -475,7 +486,3 @@ class Session:
 
     def _say(self, kind: str, text: str) -> None:
         self.events.append(SessionEvent(time.time(), kind, text, self.who))
-
-
-def _confirmed(grade: str) -> bool:
-    return grade in ("measured", "echoed")

@@ -17,7 +17,8 @@ class SessionState(StrEnum):
     NUDGED = "nudged"  #: a nudge other than zero is on
     FROZEN = "frozen"  #: nudge off, knobs frozen, loops stopped; reading goes on; nothing moves until `continue`
     SAFE = "safe"  #: frozen, knobs at rest, outputs off; nothing moves until `continue`
-    UNKNOWN = "unknown"  #: the device does not answer, or its last owner died: make it safe, or take it as it is by `continue`
+    #: the device does not answer, its last owner died, or making it safe failed: make it safe, or take it as it is by `continue`
+    UNKNOWN = "unknown"
 
 
 #: States in which every call that would move something is refused.
@@ -39,7 +40,7 @@ class SessionStatus:
     """Where a session stands.
 
     Attributes:
-        state, reason: what it is doing, and why it stands still where it does.
+        state, reason: what it is doing, and why it stands still where it does, or why theta is not held.
         knobs: who owns the control knobs: "nobody", "loop", or the name of a person or a run.
         control: client that holds the control token ("" : nobody does).
         clients: everyone connected.

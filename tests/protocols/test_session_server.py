@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from session_helpers import HOLD, KEY, SETTLE, client_of, eventually, inputs_of, served, simulated, slow, targets_of
 
-from aeqlab.backends.device import Clock, Readout
-from aeqlab.backends.errors import ArrayRefusedError, LimitError
+from aeqlab.backends.device import Clock, Grade, Readout, SafetyLine, SafetyReport
+from aeqlab.backends.errors import ArrayRefusedError, DivergedError, LimitError
+from aeqlab.backends.plant import Plant
+from aeqlab.backends.slow import Inside, SlowDevice
+from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.aeqprop import train_step
 from aeqlab.protocols.errors import (
     AbortRequested,
@@ -309,6 +312,106 @@ def test_the_end_leaves_the_device_as_declared() -> None:
             client.close()
             eventually(lambda device=device: device.closed)
             assert server.session.status().state == state
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["it reads", "it does not"])
+def test_an_end_that_holds_takes_the_nudge_off_the_hardware(tmp_path: Path, fails: bool) -> None:
+    class Failing(SlowDevice):
+        def _advance(self, seconds: float | None) -> Readout:
+            if fails and ending:
+                raise DivergedError("it ran away")
+            return super()._advance(seconds)
+
+    ending: list[bool] = []
+    plant = Plant(SlowSettings(energy="linear", clock=Clock.VIRTUAL), seed=1, base=tmp_path, journal=None)
+    with served(Failing(Inside(plant)), then="hold") as server, client_of(server) as client:
+        client.present(inputs_of(client))
+        client.set_controls(np.full(len(client.info.controls), 0.3))
+        client.nudge(targets_of(client), 0.1)
+        client.advance(0.5)
+        assert plant.motion.beta == 0.1
+        ending.append(True)
+        server.request_end("a signal asked for it")
+        eventually(lambda: server.device.closed)
+    assert plant.motion.beta == 0.0
+    np.testing.assert_allclose(plant.dac.output, 0.3, atol=1e-3)
+    assert server.session.status().state == ("frozen" if fails else "idle")
+
+
+class Stuck(LimitedDevice):
+    """A device whose make safe reports grades as told."""
+
+    grades: tuple[Grade, ...] = ()
+
+    def _make_safe(self) -> SafetyReport:
+        super()._make_safe()
+        return SafetyReport(tuple(SafetyLine(f"u{k}", grade, 0.0, 1.0, "V") for k, grade in enumerate(self.grades)))
+
+
+@pytest.mark.parametrize(
+    ("grades", "state", "said", "lost"),
+    [
+        ((Grade.MEASURED, Grade.ECHOED), SessionState.SAFE, "", False),
+        ((Grade.MEASURED, Grade.SENT), SessionState.SAFE, "not confirmed: u1 (only sent)", True),
+        ((Grade.MEASURED, Grade.FAILED), SessionState.UNKNOWN, "not safe: u1 (failed)", True),
+        ((), SessionState.UNKNOWN, "nothing was reported", True),
+    ],
+    ids=["confirmed", "sent", "failed", "nothing"],
+)
+def test_only_a_confirmed_make_safe_is_a_clean_end(
+    tmp_path: Path, grades: tuple[Grade, ...], state: SessionState, said: str, lost: bool
+) -> None:
+    address = f"bench {grades}"
+    inner = simulated()
+    last = LastCommands(address, inner.info.name, inner.info.controls.names, "1", tmp_path)
+    device = Stuck(inner, inner.info, np.inf)
+    device.grades = grades
+    with served(device, last=last, then="safe") as server, client_of(server) as client:
+        client.present(inputs_of(client))
+        client.set_controls(np.full(len(client.info.controls), 0.125))
+        client.advance()
+        client.make_safe("asked for")
+        assert state_of(client) is state
+        assert said in client.status().reason
+        with pytest.raises(FrozenError):
+            client.advance()
+    left = lost_session(address)
+    assert (left is not None) is lost
+    if left is not None:
+        assert left.u is not None
+        assert not left.u.any()  # at rest, as was commanded
+        assert left.state == state
+
+
+def test_a_session_that_goes_on_after_a_make_safe_that_failed_ends_cleanly(tmp_path: Path) -> None:
+    inner = simulated()
+    device = Stuck(inner, inner.info, np.inf)
+    device.grades = (Grade.FAILED,)
+    last = LastCommands("bench", inner.info.name, inner.info.controls.names, "1", tmp_path)
+    with served(device, last=last) as server, client_of(server) as client:
+        client.make_safe("asked for")
+        client.continue_()  # taken as it is
+        client.present(inputs_of(client))
+        client.advance()
+    assert lost_session("bench") is None
+
+
+def test_a_loop_that_does_not_hold_any_more_says_so_and_says_when_it_does_again() -> None:
+    settings = HomeostasisSettings(controller="integral", tolerance=0.01, timeout=20.0)
+    with served(slow(), homeostasis=settings) as server, client_of(server) as client:
+        client.present(inputs_of(client))
+        target = np.full(client.info.n_parameters, 0.1)
+        assert client.hold(target).accepted
+        assert client.status().reason == ""
+        client.configure(homeostasis=settings.model_copy(update={"tolerance": 1e-12}))
+        eventually(lambda: "theta is not held (" in client.status().reason)
+        assert state_of(client) is SessionState.HOLDING
+        client.configure(homeostasis=settings)
+        eventually(lambda: client.status().reason == "")
+        told = [event.text for event in client.log()[0] if event.kind == "holding"]
+    assert told[0].startswith("theta is not held (")
+    assert "tolerances off" in told[0]
+    assert told[1] == "theta is held again"
 
 
 def test_a_session_that_lives_with_its_client_ends_with_it() -> None:
