@@ -148,11 +148,15 @@ _command("safe", "Freeze, ramp knobs to rest, outputs off.", "Says line by line 
 
 @cli.command(short_help="Serve a device until Ctrl-C; runs attach to it.")
 @_experiment
-def session(experiment: str) -> int:
-    """Serve the device of an experiment until Ctrl-C or `aeqlab stop`; guard it meanwhile. Runs attach to it."""
+@_overrides
+def session(experiment: str, overrides: tuple[str, ...]) -> int:
+    """Serve the device of an experiment until Ctrl-C or `aeqlab stop NAME`; guard it meanwhile.
+
+    Runs and notebooks whose device and seed are the same attach to it; others say why not and get a session of their own.
+    """
     from aeqlab.app.launch import run_session
 
-    return run_session(Path(experiment))
+    return run_session(experiment, overrides=overrides, announce=True)
 
 
 @cli.command()

@@ -13,13 +13,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from aeqlab.app.guardian import Guardian, guard_other, switch_off
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
-from aeqlab.protocols.client import refusal
+from aeqlab.protocols.client import find_sessions, refusal
 from aeqlab.protocols.errors import ProtocolError, SessionError
 from aeqlab.protocols.lease import holder_of, slug, state_folder
 from aeqlab.protocols.lost import forget
@@ -47,12 +49,14 @@ def main(argv: list[str] | None = None) -> int:
     return run_session(options.file, options.folder)
 
 
-def run_session(path: Path, folder: Path | None = None) -> int:
+def run_session(source: str | Path, folder: Path | None = None, overrides: Sequence[str] = (), *, announce: bool = False) -> int:
     """Start a session and guard it until it ends.
 
     Args:
-        path: session file or experiment file.
+        source: session file, experiment file, or the name of a preset.
         folder: session folder; None for a new one in the user's state folder.
+        overrides: changes of the experiment, `key=value` each.
+        announce: print what is served and how to end it, once it is ready.
     Returns:
         0 after a clean end, 1 after a death that was made safe, 2 if it could not start, 3 if the state is unknown.
     """
@@ -61,7 +65,7 @@ def run_session(path: Path, folder: Path | None = None) -> int:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        prepare(read(path), path, folder)
+        prepare(read(source, overrides), source, folder, overrides)
     except (ProtocolError, BackendError, OSError) as exc:
         print(exc, file=sys.stderr)
         (folder / "failed.txt").write_text(f"{exc}\n", encoding="utf-8")
@@ -75,6 +79,8 @@ def run_session(path: Path, folder: Path | None = None) -> int:
         child.kill()
         child.wait()
 
+    if announce:
+        threading.Thread(target=_announce, args=(child, folder), name="announce", daemon=True).start()
     guardian = Guardian(folder, child.stdout, child.stdin, kill)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(guardian, "ending", True))
@@ -85,17 +91,32 @@ def run_session(path: Path, folder: Path | None = None) -> int:
     return 1 if guardian.make_safe() else 3
 
 
-def read(path: Path) -> SessionFile:
-    """Read a session file, or the device and loops of an experiment.
+def _announce(child: subprocess.Popen[bytes], folder: Path) -> None:
+    """Print what is served once the session is there; nothing if it never is."""
+    while child.poll() is None:
+        for session in find_sessions():
+            if Path(session.folder) == folder:
+                print(
+                    f"Session {session.name or folder.name} serves {session.device}.\n  address  {session.address}\n"
+                    f"  folder   {folder}\nRuns of the same device and seed attach to it. Ctrl-C ends it.",
+                    flush=True,
+                )
+                return
+        time.sleep(0.05)
+
+
+def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
+    """Read a session file, or the device and loops of an experiment or a preset.
 
     Raises:
         FileErrors, SessionError: it has mistakes, all of them listed.
     """
+    path = Path(source)
     if path.suffix == ".json" or path.is_dir():
         return SessionFile.read(path)
     from aeqlab.protocols.experiment import load_experiment
 
-    loaded = load_experiment(path)
+    loaded = load_experiment(source, overrides)
     asked = loaded.experiment
     return SessionFile(
         device=asked.device,
@@ -108,7 +129,7 @@ def read(path: Path) -> SessionFile:
     )
 
 
-def prepare(file: SessionFile, path: Path, folder: Path) -> None:
+def prepare(file: SessionFile, source: str | Path, folder: Path, overrides: Sequence[str] = ()) -> None:
     """Find or start the hardware, and write the session file into the folder.
 
     Raises:
@@ -119,7 +140,7 @@ def prepare(file: SessionFile, path: Path, folder: Path) -> None:
         if file.device.address is not None:
             plant = (file.base / file.device.address).resolve()
         elif plant is None:
-            plant = folder / "device" if file.with_client else state_folder() / "devices" / slug(str(path.resolve()))
+            plant = folder / "device" if file.with_client else state_folder() / "devices" / slug(_source(source, overrides))
     address = file.address or (str(plant) if plant is not None else f"session:{folder}")
     if holder_of(address) is not None:
         raise SessionError(refusal(address))
@@ -127,6 +148,12 @@ def prepare(file: SessionFile, path: Path, folder: Path) -> None:
         _switch_on(file, file.device, plant, address)
         ours = True
     file.changed(plant=plant, address=address, switch_off=ours).write(folder)
+
+
+def _source(source: str | Path, overrides: Sequence[str]) -> str:
+    """Name what emulated hardware was described by: the same words get the same hardware again."""
+    named = str(Path(source).resolve()) if Path(source).exists() else f"preset {source}"
+    return " ".join([named, *sorted(text for text in overrides if text.startswith(("device.", "seed=")))])
 
 
 def _switch_on(file: SessionFile, settings: SlowSettings, plant: Path, address: str) -> None:

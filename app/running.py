@@ -27,9 +27,24 @@ def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: 
     told = [str(warning) for warning in loaded.warnings]
     for warning in told:
         say(f"warning: {warning}")
+    _say_owner(loaded)
     with ProgressLine(quiet=quiet) as show:
         result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show)
     return conclude(result, quiet=quiet, told=told)
+
+
+def _say_owner(loaded: LoadedExperiment) -> None:
+    """Say which session the device of a run belongs to, and which ones are not used and why."""
+    from aeqlab.protocols.client import owner_of
+
+    asked = loaded.experiment
+    if not asked.device.served:
+        return
+    owner, passed = owner_of(asked.device, seed=asked.seed, base=loaded.base)
+    if owner is not None:
+        say(f"Attaches to the session {owner.name} ({owner.address}).")
+    for sentence in passed:
+        say(sentence)
 
 
 def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:

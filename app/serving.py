@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
             os.setpriority(os.PRIO_PROCESS, 0, -10)
     from_guardian, to_guardian = _pipes()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("aeqlab.protocols.server").addFilter(_only_who_controls())
     failed = folder / "failed.txt"
     try:
         file = SessionFile.read(folder)
@@ -72,6 +74,26 @@ def serve(folder: Path, guardian_pid: int) -> int:
             found.remove()
             link.bye()
     return 0
+
+
+def _only_who_controls() -> Callable[[logging.LogRecord], bool]:
+    """Keep those who only look out of what is printed; events.jsonl has them all."""
+    controlling: set[str] = set()
+
+    def shown(record: logging.LogRecord) -> bool:
+        kind, text = record.args if isinstance(record.args, tuple) and len(record.args) == 2 else ("", "")
+        if kind != "client":
+            return True
+        who, _, controls = str(text).partition(" connected")
+        if controls:
+            controlling.add(who)
+            return True
+        name = who.removesuffix(" left")
+        known = name in controlling
+        controlling.discard(name)
+        return known
+
+    return shown
 
 
 def _pipes() -> tuple[IO[bytes], IO[bytes]]:

@@ -1,6 +1,7 @@
 """Finding, starting and attaching to sessions: `open_session` for a run, `open_rig` for a notebook.
 
-A session that owns the device's address already is attached to; else one is started by the command
+A session that owns the device's address, or one that a person started on the same device and seed, is attached to; else one is
+started by the command
 `python -m aeqlab.app.launch session`, whose process is the guardian, and lives as long as its client.
 """
 
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FoundSession", "LostSession", "SessionClient", "attach", "find_sessions", "lost_session", "lost_sessions", "make_lost_safe",
-    "open_rig", "open_session", "start_session",
+    "open_rig", "open_session", "owner_of", "start_session",
 ]  # fmt: skip
 
 #: How long a session may take to become ready, in seconds.
@@ -53,7 +54,7 @@ class FoundSession:
     pid: int
     folder: str
     port: int
-    key: str
+    key: str = field(repr=False)
     guardian: int = 0
 
     def write(self) -> None:
@@ -107,14 +108,14 @@ def open_session(
         then: how a session that is started leaves the device at its end: freeze, safe or hold.
     Returns:
         A client that holds the control token. If the last owner of the device died, its `status().state` is UNKNOWN and the
-        reason says what was last commanded. `client.events` begins with other lost sessions of this user.
+        reason says what was last commanded. `client.events` begins with the session attached to, or with those that were not used
+        and why, and with other lost sessions of this user.
     Raises:
         NotAllowedError: another client controls the device; the message says who.
         SessionError: the session could not be started; the message says why.
     """
     others = lost_sessions()
-    address = device_address(settings, base)
-    running = None if address is None else _read(_path(address))
+    running, passed = owner_of(settings, seed=seed, base=base)
     if running is not None:
         try:
             client = attach(running, name=who)
@@ -128,6 +129,7 @@ def open_session(
             )
         if homeostasis is not None or settling is not None:
             client.configure(homeostasis=homeostasis, settling=settling)
+        client.notice("attached", f"attached to the session {running.name} ({running.address})")
         return client
     file = SessionFile(
         device=settings,
@@ -141,10 +143,41 @@ def open_session(
         then=then,  # type: ignore[arg-type]
     )
     client = start_session(file, _new_folder(folder), who=who)
+    for why in passed:
+        client.notice("other", why)
     for lost in others:
         if lost.folder != client.folder:
             client.notice("lost", lost.sentence())
     return client
+
+
+def owner_of(settings: DeviceSettings, *, seed: int, base: Path) -> tuple[FoundSession | None, list[str]]:
+    """Find the session that a device belongs to: by its address, else one that serves the same device with the same seed.
+
+    Only a session that does not end with its client counts, and without an address only one that nobody controls.
+
+    Returns:
+        The session, or None; and a sentence for every session of such a device that is not used.
+    """
+    address = device_address(settings, base)
+    if address is not None:
+        return _read(_path(address)), []
+    passed: list[str] = []
+    for session in find_sessions():
+        try:
+            file = SessionFile.read(Path(session.folder))
+        except SessionError:
+            continue
+        if file.with_client or file.device.kind != settings.kind:
+            continue
+        why = file.difference(settings, seed, base) or _taken(session)
+        if not why:
+            return session, []
+        passed.append(
+            f"The session {session.name} is not used: {why}. This device gets a session of its own; "
+            f"`--set device.address={session.address}` uses that one all the same."
+        )
+    return None, passed
 
 
 def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> SessionClient:
@@ -292,6 +325,15 @@ def detached() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
     return {"start_new_session": True}
+
+
+def _taken(session: FoundSession) -> str:
+    """Say why a session cannot be controlled now; empty where it can."""
+    try:
+        with attach(session, name="a look", control=False) as client:
+            return f"{client.control_by} controls it" if client.control_by else ""
+    except SessionError as exc:
+        return str(exc).rstrip(".")
 
 
 def _answers(session: FoundSession) -> bool:

@@ -78,6 +78,19 @@ class SessionFile(BaseModel):
             return reopen(self.plant)
         return open_device(self.device, seed=self.seed, base=self.base)
 
+    def difference(self, settings: DeviceSettings, seed: int, base: Path) -> str:
+        """Say in what another description of a device differs from this one's; empty where both mean the same device."""
+        if self.device != settings:
+            mine, other = self.device.model_dump(), settings.model_dump()
+            name = next((key for key in {**mine, **other} if mine.get(key) != other.get(key)), "kind")
+            return f"its device.{name} is {mine.get(name)}, here it is {other.get(name)}"
+        if self.seed != seed:
+            return f"its seed is {self.seed}, here it is {seed}"
+        named = [value for value in settings.model_dump().values() if isinstance(value, str) and ":" in value]
+        if named and self.base != base.resolve():  # code of the user's own is found from there
+            return f"its {named[0]} is that in {self.base}"
+        return ""
+
     @property
     def outlives(self) -> bool:
         """Whether the device goes on when the session is gone: only then can a guardian do anything."""

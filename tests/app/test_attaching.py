@@ -1,0 +1,120 @@
+"""`aeqlab session` as a person uses it: it says what it serves, and runs and notebooks attach to it or say why not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aeqlab.app.cli import main
+from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of
+from aeqlab.protocols.experiment import load_experiment
+from aeqlab.protocols.load import load_run
+
+BENCH = """\
+name: bench
+seed: 3
+device: {kind: slow, energy: linear, options: {frequencies: 3}}
+data: {kind: legendre, samples: 4}
+sequence:
+  - train: {beta: 0.1}
+"""
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Run `aeqlab session` in another process until it says how to end it; yields what it prints and its log."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aeqlab.app.cli", "session", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said: list[str] = []
+    logged: list[str] = []
+    stderr = process.stderr
+    reader = threading.Thread(target=lambda: logged.extend(stderr), daemon=True)
+    reader.start()
+    try:
+        while "Ctrl-C ends it" not in "".join(said):
+            line = process.stdout.readline()
+            assert line, f"it did not begin: {logged}"
+            said.append(line)
+        yield said, logged
+    finally:
+        process.terminate()
+        code = process.wait(30)
+        reader.join(10)
+        process.stdout.close()
+        stderr.close()
+    assert code == 0
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Path:
+    """Write an experiment on a slow device."""
+    path = tmp_path / "bench.yaml"
+    path.write_text(BENCH, encoding="utf-8")
+    return path
+
+
+def test_runs_and_notebooks_of_the_same_device_and_seed_attach(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(str(bench)) as (said, _):
+        (session,) = find_sessions()
+        assert f"Session bench serves {session.device}" in "".join(said)
+        assert session.address in "".join(said)
+        assert session.folder in "".join(said)
+        with open_rig(bench) as rig:
+            assert str(getattr(rig, "folder", "")) == session.folder
+        with pytest.raises(SystemExit) as exit_:
+            main(["run", str(bench), "--quiet", "--set", "train.samples=1"])
+        assert exit_.value.code == 0
+        assert f"Attaches to the session bench ({session.address})" in capsys.readouterr().err
+        (folder,) = Path("runs").iterdir()
+        assert not (folder / "session").exists()
+        assert "attached" in list(load_run(folder).events["word"])
+        assert [found.pid for found in find_sessions()] == [session.pid]
+
+
+def test_another_device_or_seed_or_one_that_is_taken_says_why_not(bench: Path) -> None:
+    with serving(str(bench)):
+        (session,) = find_sessions()
+        for change, why in (
+            ("seed=4", "its seed is 3, here it is 4"),
+            ("device.epsilon=0.05", "its device.epsilon is 0.1, here it is 0.05"),
+        ):
+            asked = load_experiment(bench, [change])
+            owner, passed = owner_of(asked.experiment.device, seed=asked.experiment.seed, base=asked.base)
+            assert owner is None
+            assert why in passed[0]
+            assert f"device.address={session.address}" in passed[0]
+        asked = load_experiment(bench)
+        device, seed = asked.experiment.device, asked.experiment.seed
+        with attach(session, name="run first"):
+            owner, passed = owner_of(device, seed=seed, base=asked.base)
+            assert owner is None
+            assert "run first" in passed[0]
+        owner, passed = owner_of(device, seed=seed, base=asked.base)
+        assert owner == session
+        assert not passed
+
+
+def test_a_preset_is_served_with_changes_and_looks_print_nothing() -> None:
+    with serving("linear-slow", "--set", "device.epsilon=0.05") as (_, logged):
+        (session,) = find_sessions()
+        with attach(session, name="a passer-by", control=False) as client:
+            client.status()
+        with attach(session, name="who controls") as client:
+            client.status()
+        until = time.monotonic() + 20.0
+        while not any("who controls" in line and "left" in line for line in logged) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert "key=" not in repr(session)
+    assert not any("passer-by" in line for line in logged)
+    assert any("who controls" in line and "left" in line for line in logged)
