@@ -116,6 +116,7 @@ COMMANDS: dict[str, Command] = {
     "read": Command((), "control", False, "a readout after the shortest tick", _S("read")),
     # loops
     "hold": Command((("theta", "array?"),), "control", True, "a hold report; then the loop goes on holding", _S("hold")),
+    "set_target": Command((("theta", "array"),), "control", True, "nothing; the next hold brings theta there", _S("set_target")),
     "settle": Command((), "control", True, "a settle report", _S("settle")),
     "parameters": Command((), "control", False, "theta", _S("parameters"), quick=True),
     "configure": Command(

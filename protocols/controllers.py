@@ -27,8 +27,8 @@ class Controller:
     Attributes:
         continuous: whether it moves at every tick; the quasi-static law moves only between windows.
         u: setpoints given last, shape (controls,), unrounded; of length 0 before the first hold.
-        target: theta last held, shape (parameters,).
-        step: size of the last learning step of each parameter (rms over its block); zeros where none was seen.
+        target: theta last held, shape (parameters,); a change by a hold is a learning step, one by `Session.set_target` is not.
+        step: size of the last learning step of each parameter (rms over its block); None where none was seen.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
     """
 

@@ -187,6 +187,10 @@ class SessionClient:
         report: HoldReport = self._call("hold", None if theta is None else np.asarray(theta))
         return report
 
+    def set_target(self, theta: Array) -> None:
+        """Say where theta, shape (parameters,), is to be held from now on; no learning step, and nothing moves before a hold."""
+        self._call("set_target", np.asarray(theta))
+
     def settle(self) -> SettleReport:
         """Clamp the knobs where they are and let state and parameters come to rest."""
         report: SettleReport = self._call("settle")

@@ -253,12 +253,17 @@ class RunSession:
         if "WritableParameters" in self.abilities:
             self.device_call("write_parameters", theta)
             if not self.holds_inside:
-                self.target = np.array(theta, dtype=self.info.dtype)
+                self._aim(theta)
             return "written"
         if self.holds_inside:
             raise CapabilityError(f"{self.info.name} keeps its parameters itself and does not let them be written.")
-        self.target = np.array(theta, dtype=self.info.dtype)
+        self._aim(theta)
         return "target moved; the next hold brings theta there"
+
+    def _aim(self, theta: Array) -> None:
+        """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
+        self.target = np.array(theta, dtype=self.info.dtype)
+        self.operator.set_target(self.target)  # type: ignore[attr-defined]
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""

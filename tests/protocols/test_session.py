@@ -10,7 +10,7 @@ import pytest
 from session_helpers import HOLD, SETTLE, inputs_of, simulated, slow, targets_of
 
 from aeqlab.backends.device import Clock, Device, Grade, Readout, SafetyLine, SafetyReport
-from aeqlab.backends.errors import DeviceConfigError, DeviceLostError, LimitError
+from aeqlab.backends.errors import ArrayRefusedError, DeviceConfigError, DeviceLostError, LimitError
 from aeqlab.backends.journal import read_journal
 from aeqlab.backends.plant import Plant
 from aeqlab.backends.simulated_settings import SimulatedSettings
@@ -407,3 +407,21 @@ def test_closing_twice_is_allowed() -> None:
     session.close()
     session.close()
     assert session.device.closed
+
+
+def test_another_target_is_no_learning_step_where_it_is_said_so() -> None:
+    session = Session(simulated(), homeostasis=HomeostasisSettings(controller="integral"))
+    session.present(inputs_of(session))
+    theta = session.parameters()
+    session.hold(theta)
+    step = session.hold(theta + 0.01)
+    session.set_target(theta + 0.5)
+    far = session.hold()
+    assert step.tolerance is not None
+    np.testing.assert_array_equal(far.tolerance, step.tolerance)
+    assert np.abs(far.readout.parameters - (theta + 0.5)).max() <= step.tolerance.max()
+    with pytest.raises(ArrayRefusedError, match="target of theta"):
+        session.set_target(theta[:-1])
+    session.freeze("the test")
+    with pytest.raises(FrozenError):
+        session.set_target(theta)

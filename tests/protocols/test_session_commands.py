@@ -22,7 +22,8 @@ def arguments(name: str, client: SessionClient, state: dict[str, Any]) -> list[A
     return {
         "present": [inputs_of(client)], "set_controls": [np.zeros(len(client.info.controls))],
         "nudge": [targets_of(client), 0.05],
-        "hold": [theta], "configure": [None, None, False, "freeze"], "device_call": ["true_parameters", []], "restore": [state],
+        "hold": [theta], "set_target": [theta],
+        "configure": [None, None, False, "freeze"], "device_call": ["true_parameters", []], "restore": [state],
         "freeze": ["a reason"], "make_safe": ["a reason"], "abort": ["a reason"],
     }.get(name, [])  # fmt: skip
 

@@ -9,6 +9,8 @@ import pytest
 from run_helpers import SMALL, run_sequence
 
 from aeqlab.protocols import checkpoint, load_run
+from aeqlab.protocols.reports import HoldReport
+from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import RunState
 
 INSIDE = SMALL.replace("controller: integral, ", "")
@@ -65,6 +67,29 @@ def test_an_evaluation_with_frozen_knobs_leaves_theta_as_it_was(tmp_path: Path) 
     assert result.state is RunState.FINISHED, result.reason
     theta = run.steps["theta"]
     np.testing.assert_allclose(theta[5], theta[4], rtol=0.0, atol=1e-5)
+
+
+# restore ------------------------------------------------------------------------------------------------------------
+
+
+def test_theta_brought_from_afar_is_held_as_well_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savetxt(tmp_path / "theta.csv", np.full(7, 0.4))
+    text = SMALL.replace("accept: {ticks: 12}}\nsettling", "accept: settled}\nsettling")
+    allowed: list[float] = []
+    hold = RunSession.hold
+
+    def noted(session: RunSession, theta: np.ndarray | None = None) -> HoldReport:
+        report = hold(session, theta)
+        assert report.tolerance is not None
+        allowed.append(float(report.tolerance.max()))
+        return report
+
+    monkeypatch.setattr(RunSession, "hold", noted)
+    train = "train: {beta: 0.2, samples: 8, free_phase: false}"
+    _, run = run_sequence(tmp_path, f"{train}\nrestore: {{theta: theta.csv}}\n{train}", text)
+    assert np.abs(run.steps["theta"][7] - 0.4).max() > 0.2  # it was a jump, of much more than a step
+    assert len(allowed) == 16
+    assert max(allowed[8:]) < 3.0 * max(allowed[:8]) < 0.02
 
 
 # large devices ------------------------------------------------------------------------------------------------------
