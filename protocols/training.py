@@ -55,6 +55,8 @@ class Training:
         self.evaluated: dict[str, Any] = {}  # what the last evaluation on the way found, by its data set
         self._next_trace = 0.0
         self._factor = 1.0  # what has decayed so far: of the couplings, of beta, or of a baseline's learning rate
+        self._begun: int | None = None  # sample of a step that is under way on a real clock, where none is done twice
+        self._left = False  # the present step was left in its middle and is written down
         self._alarm = 0  # row of the alarm that theta is not held, 0: it is
 
     def run(self) -> dict[str, Any]:
@@ -68,21 +70,31 @@ class Training:
         session.keep_in_checkpoints(self._state)
         session.status.count(self.done, self.total)
         found: dict[str, Any] = {}
+        if self._begun is not None:
+            self._partial(self._begun, 1, "the process that did it ended")
+        if self._left:
+            found = self._sample_done()
         while self.done < self.total:
             session.point()
             samples, number = self._next_samples()
             self._train_on(samples, number)
-            self.done += 1
-            session.status.done = self.done
-            if self.batches.position == self.batches.per_epoch:
-                found = self._end_epoch()
-            if session.info.clock is Clock.WALL:
-                session.checkpoint()  # on a real device a nudged phase that was done is never done again
-            self._evaluate_if_due()
+            found = self._sample_done() or found
         found.update(self._running() | self.evaluated)
         return {**found, **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
 
     # samples
+    def _sample_done(self) -> dict[str, Any]:
+        """Count a sample, and do what is due after it; returns what was found at the end of an epoch."""
+        session = self.session
+        self.done += 1
+        self._begun, self._left = None, False
+        session.status.done = self.done
+        found = self._end_epoch() if self.batches.position == self.batches.per_epoch else {}
+        if session.info.clock is Clock.WALL:
+            session.checkpoint()  # on a real device a nudged phase that was done is never done again
+        self._evaluate_if_due()
+        return found
+
     def _next_samples(self) -> tuple[Samples, int]:
         if self.batches.position == self.batches.per_epoch:
             self._begin_epoch(self.batches.epoch + 1)
@@ -123,6 +135,9 @@ class Training:
     def _train_on(self, samples: Samples, number: int) -> None:
         options, session = self.options, self.session
         session.find_target(samples.inputs)
+        if session.info.clock is Clock.WALL:
+            self._begun = number
+            session.checkpoint()  # whatever becomes of this process, this step is not begun again
         if options.sham_every and self.done % options.sham_every == options.sham_every - 1:
             self._try(samples, number, sham=True, tries=1)
         tries = 1
@@ -261,10 +276,9 @@ class Training:
             )
         )  # fmt: skip
         session.say("command", "partial", f"Step {session.steps} was left in its middle: {why}.")
-        self.done += 1
+        self._begun, self._left = None, True
         if session.info.clock is Clock.WALL:
             session.checkpoint()  # this phase is never done again
-        self.done -= 1
 
     # beside the steps
     def _free_every(self) -> int:
@@ -314,6 +328,8 @@ class Training:
             "sums": self.sums,
             "factor": self._factor,
             "evaluated": self.evaluated,
+            "begun": self._begun,
+            "left": self._left,
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -322,6 +338,7 @@ class Training:
         self._factor = float(state["factor"])
         self.evaluated = dict(state["evaluated"])
         self.first_epoch = int(state["first_epoch"])
+        self._begun, self._left = state["begun"], bool(state["left"])
         if self.session.info.clock is Clock.WALL:  # elsewhere the device itself is put back
             self._scale_coupling()
 

@@ -10,30 +10,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from run_helpers import experiment, only_run, read_steps, start_worker, wait_for
 
+from aeqlab.backends.device import Clock
 from aeqlab.backends.journal import Journal, read_journal
 from aeqlab.backends.plant_link import end_plant, start_plant
 from aeqlab.backends.slow_settings import SlowSettings
-from aeqlab.protocols import checkpoint
+from aeqlab.protocols import checkpoint, load_run
 from aeqlab.protocols.client import attach, find_sessions
 from aeqlab.protocols.control import send
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.remote import SessionClient
-from aeqlab.protocols.run import resume_run
+from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import RunState
 from aeqlab.protocols.status import SessionState
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-# five times as fast as a rig; nudged in nearly all of a step, so that a moment of it mostly meets the nudge
+# ten times as fast as a rig; nudged in nearly all of a step, so that a moment of it mostly meets the nudge
 WALL = """
 name: wall
 seed: 3
-device: {kind: slow, energy: linear, epsilon: 0.1, options: {frequencies: 2}, clock: wall, speed: 5}
+device: {kind: slow, energy: linear, epsilon: 0.1, options: {frequencies: 2}, clock: wall, speed: 10}
 data: {kind: legendre, degree: 3, samples: 1000, test_samples: 4}
 homeostasis: {controller: integral, accept: {ticks: 6}}
 settling: {accept: {ticks: 25}}
@@ -73,17 +75,62 @@ def steps_of(folder: Path, at_least: int) -> Run:
     return only_run(folder)
 
 
+def test_a_checkpoint_per_step_and_a_device_left_as_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    save = checkpoint.save
+
+    def saved(folder: Path, tree: dict[str, Any], step: int) -> Path:
+        steps.append(step)
+        return save(folder, tree, step)
+
+    monkeypatch.setattr(checkpoint, "save", saved)
+    result = run_experiment(experiment(tmp_path, WALL), runs=tmp_path / "runs")
+    assert (result.state, result.exit_code) == (RunState.FINISHED, 0), result.reason
+    assert set(steps) == set(range(13))
+    assert steps == sorted(steps)
+    assert result.device.startswith("Device frozen: nudge off")
+    run = load_run(result.folder)
+    assert run.meta["clock"] == "wall"
+    assert (np.diff(run.steps["t"]) > 0).all()
+
+
+def test_a_pause_goes_on_holding(tmp_path: Path) -> None:
+    path = experiment(tmp_path, LONG).path
+    with program("run", path, "--runs", tmp_path / "runs") as process:
+        run = steps_of(tmp_path / "runs", 2)
+        with session_of(run) as watcher:
+            send(run.path, "pause", who="ada")
+            wait_for(lambda: run.state == "paused", "the pause")
+            wait_for(lambda: watcher.status().state is SessionState.HOLDING, "the hold")
+            steps, begun = len(run.steps), watcher.status()
+            assert (begun.beta, begun.knobs) == (0.0, "loop")
+            wait_for(lambda: watcher.status().t > begun.t + 2.0, "two seconds of the device")
+            assert watcher.status().state is SessionState.HOLDING
+            assert (run.state, len(run.steps)) == ("paused", steps)
+            target = run.steps["theta"][-1]
+            readout, _ = watcher.last()
+            assert readout is not None
+            np.testing.assert_allclose(readout.parameters, target, atol=0.01)  # V; tens of read noises
+        send(run.path, "continue", who="ada")
+        wait_for(lambda: len(run.steps) > steps, "a step")
+        send(run.path, "stop", who="ada")
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3, err
+
+
 def test_a_worker_that_stalls_goes_on_and_finishes(tmp_path: Path) -> None:
     path = experiment(tmp_path, WALL).path
     with program("run", path, "--runs", tmp_path / "runs") as process:
         run = steps_of(tmp_path / "runs", 3)
         with session_of(run) as watcher:
-            wait_for(lambda: watcher.status().state is SessionState.NUDGED, "the nudge")
-            os.kill(process.pid, signal.SIGSTOP)
-            time.sleep(0.6)  # the stall is what this test is about
             frozen = watcher.status()
-            os.kill(process.pid, signal.SIGCONT)
-        out, err = process.communicate(timeout=60)
+            while frozen.state is not SessionState.FROZEN:  # it may have been stopped where no nudge was on: once more
+                wait_for(lambda: watcher.status().state is SessionState.NUDGED, "the nudge")
+                os.kill(process.pid, signal.SIGSTOP)
+                time.sleep(0.6)  # the stall is what this test is about
+                frozen = watcher.status()
+                os.kill(process.pid, signal.SIGCONT)
+        _, err = process.communicate(timeout=60)
     assert (frozen.state, frozen.beta) == (SessionState.FROZEN, 0.0)
     assert process.returncode == 0, err
     steps = run.steps
@@ -91,3 +138,46 @@ def test_a_worker_that_stalls_goes_on_and_finishes(tmp_path: Path) -> None:
     assert steps["sample"].tolist() == list(range(12))
     assert steps["partial"].any()
     assert "late" in run.events["word"].tolist()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Path]:
+    """Start an emulated rig that outlives sessions."""
+    settings = SlowSettings(energy="linear", epsilon=0.1, options={"frequencies": 2}, clock=Clock.WALL, speed=10)
+    folder = tmp_path / "bench"
+    start_plant(settings, seed=3, base=tmp_path, folder=folder)
+    yield folder
+    end_plant(folder)
+
+
+def learned_from(journal: Journal) -> list[tuple[float, ...]]:
+    """List the inputs, in the order of time, at which the second nudge of a step came on."""
+    at = np.searchsorted(journal.inputs.number, journal.nudges.number) - 1
+    return [tuple(journal.inputs.values[k]) for k, (beta,) in zip(at, journal.nudges.values, strict=True) if beta > 0.0]
+
+
+@pytest.mark.parametrize("moment", [pytest.param("committed", marks=pytest.mark.slow), "nudged"])
+def test_killed_and_resumed_no_step_is_lost_and_no_nudged_phase_is_done_again(tmp_path: Path, bench: Path, moment: str) -> None:
+    path = experiment(tmp_path, WALL.replace("speed: 10", f"address: {bench}, speed: 10")).path
+    process = start_worker("run", path, tmp_path / "runs")
+    acknowledged = read_steps(process, 4)
+    if moment == "nudged":
+        came = len(learned_from(read_journal(bench / "journal")))
+        wait_for(lambda: len(learned_from(read_journal(bench / "journal"))) > came, "the second nudge")
+    process.kill()
+    out, _ = process.communicate()
+    acknowledged = max([acknowledged, *map(int, out.split())])
+    run = only_run(tmp_path / "runs")
+    assert run.missing == []
+    assert run.all_steps["step"].tolist() == list(range(1, acknowledged + 1))
+    wait_for(lambda: not find_sessions(), "the end of the session")
+    result = resume_run(run.path)
+    assert (result.state, result.exit_code) == (RunState.FINISHED, 0), result.reason
+    steps = run.steps
+    assert steps["step"].tolist() == list(range(1, 13))
+    assert steps["sample"].tolist() == list(range(12))
+    assert set(range(1, acknowledged + 1)) <= set(run.all_steps["step"].tolist())
+    assert np.flatnonzero(steps["attempt"] == 1).tolist() == list(range((steps["attempt"] == 1).sum()))
+    learned = learned_from(read_journal(bench / "journal"))
+    assert len(learned) == len(set(learned))
+    assert len(learned) >= 11  # one step at most was cut off before its nudged phase
