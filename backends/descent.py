@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from aeqlab.backends.costs import Cost
 from aeqlab.backends.couplings import Coupling
 from aeqlab.backends.energies import Energy
+from aeqlab.backends.errors import DivergedError
 
 Array = NDArray[Any]
 GROW = 1.05
 SHRINK = 0.5
 FIRST_STATE_STEP = 1.0
 ROUNDING = 16 * 2.0**-52
+SMALLEST = 1e-200  # a step size is not halved below this, as where a gradient points the wrong way
 
 
 class Descent:
@@ -89,7 +91,11 @@ class Descent:
     # time
     @np.errstate(over="ignore", invalid="ignore")  # a step that overshoots to infinity is refused like any other
     def step_state(self) -> None:
-        """Take one step (14) of every sample's state, inside the box; undone where E + beta C rises."""
+        """Take one step (14) of every sample's state, inside the box; undone where E + beta C rises.
+
+        Raises:
+            DivergedError: the energy where the state stands, or its gradient, is not a finite number.
+        """
         s, y, beta = self.s, self.y, self.beta
         e = self._e if self._e is not None else self._at.value(self.theta, s)
         g = self._at.state_gradient(self.theta, s)
@@ -101,21 +107,26 @@ class Descent:
             old = e
         new_s = s - self.eta_s[:, None] * g
         if self.energy.box is not None:
+            self._demand_finite("force on the state", g)  # the box would cut an infinite step to a finite one
             new_s = new_s.clip(*self.energy.box)
         new_e = self._at.value(self.theta, new_s)
         new = new_e + beta * self.cost.value(new_s[:, self._out], y) if y is not None and beta else new_e
+        if not abs(float(old.sum())) < math.inf:
+            self._demand_finite("energy", old)
         if len(s) == 1:
             factor = self._factor(float(old[0]), float(new[0]), s[0], g[0], float(self.eta_s[0]))
-            self.eta_s = self.eta_s * factor
+            self.eta_s = np.maximum(self.eta_s * factor, SMALLEST)
             if factor != SHRINK:
                 self.s, self._e = new_s, new_e
             else:
+                self._demand_finite("force on the state", g)
                 self._e = e
             return
         lower = new < old
         if b"\0" not in lower.tobytes():  # all of them, the usual case
             self.s, self._e, self.eta_s = new_s, new_e, self.eta_s * GROW
             return
+        self._demand_finite("force on the state", g)
         size = np.sqrt((s * s).sum(axis=1))
         noise = ROUNDING * (np.abs(old) + size * np.sqrt((g * g).sum(axis=1))) + (ROUNDING * size) ** 2 / self.eta_s
         unchanged = ~lower & (new - old <= noise)
@@ -123,7 +134,7 @@ class Descent:
         factors = np.where(lower, GROW, SHRINK)
         if unchanged.any():
             factors[unchanged] = np.where(self.rng.random(int(unchanged.sum())) < 0.5, GROW, 1 / GROW)
-        self.eta_s = self.eta_s * factors
+        self.eta_s = np.maximum(self.eta_s * factors, SMALLEST)
         if kept.all():
             self.s, self._e = new_s, new_e
         elif kept.any():
@@ -133,7 +144,11 @@ class Descent:
 
     @np.errstate(over="ignore", invalid="ignore")
     def step_parameters(self) -> float:
-        """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone."""
+        """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone.
+
+        Raises:
+            DivergedError: the energy where they stand, or the force on them, is not a finite number.
+        """
         theta, s, u, eta = self.theta, self.s, self.u, self.eta_theta
         e = self._e if self._e is not None else self._at.value(theta, s)
         force = self.coupling.gradient(u, theta)
@@ -141,9 +156,13 @@ class Descent:
         new_theta = theta - force * (self._rates * eta)
         new_e = self._at.value(new_theta, s)
         old, new = self.coupling.value(u, theta) + mean(e), self.coupling.value(u, new_theta) + mean(new_e)
+        if not abs(old) < math.inf:
+            self._demand_finite("energy", np.array([old]))
         factor = self._factor(old, new, theta, force, eta)
         self.eta_theta = eta * factor
         if factor == SHRINK:
+            self._demand_finite("force on the parameters", force)
+            self.eta_theta = max(self.eta_theta, SMALLEST)
             self._e = e
             return 0.0
         self.theta, self._e = new_theta, new_e
@@ -164,9 +183,25 @@ class Descent:
         return GROW if self.rng.random() < 0.5 else 1 / GROW
 
     def balanced_controls(self, s: Array | None = None) -> Array:
-        """Find the u at which theta stands still against the force of a state (None: the present one)."""
+        """Find the u at which theta stands still against the force of a state (None: the present one).
+
+        Raises:
+            DivergedError: there is none that is finite.
+        """
         force = self._at.parameter_gradient(self.theta, self.s if s is None else s)
-        return self.coupling.balance(self.theta, force)
+        self._demand_finite("force on the parameters", force)
+        u = self.coupling.balance(self.theta, force)
+        self._demand_finite("control knobs that hold the parameters", u)
+        return u
+
+    def _demand_finite(self, what: str, values: Array) -> None:
+        if not np.isfinite(values).all():
+            wrong = values[~np.isfinite(values)]
+            raise DivergedError(
+                f"energy {self.energy.name}: the {what} came out as {wrong[0]:g} at beta = {self.beta:g} "
+                f"(largest state {float(np.abs(self.s).max()):g}, largest parameter {float(np.abs(self.theta).max()):g}). "
+                f"The system ran away, or its energy is not defined there."
+            )
 
     # what it says
     def outputs(self) -> Array:

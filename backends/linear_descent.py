@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Quadratic
-from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, ROUNDING, SHRINK, Descent
+from aeqlab.backends.descent import FIRST_STATE_STEP, GROW, ROUNDING, SHRINK, SMALLEST, Descent
 from aeqlab.backends.linear import LinearEnergy
 
 Array = NDArray[Any]
@@ -116,7 +116,7 @@ class LinearDescent(Descent):
         elif new - old <= ROUNDING * (old + abs(s * (new_s - s)) / step) + (ROUNDING * s) ** 2 / step:
             self._s, self._step = new_s, step * (GROW if self.rng.random() < 0.5 else 1 / GROW)
         else:
-            self._step = step * SHRINK
+            self._step = max(step * SHRINK, SMALLEST)
 
     def step_parameters(self) -> float:
         """Take one step (15) of the parameters, undone if U/epsilon + E rises; return the time that passed, 0 if undone."""
@@ -136,6 +136,7 @@ class LinearDescent(Descent):
             factor = self._factor(old, new, self.theta, (new_theta - self.theta) / eta, eta)
             self.eta_theta = eta * factor
             if factor == SHRINK:
+                self.eta_theta = max(self.eta_theta, SMALLEST)
                 return 0.0
         self.theta, self._p, self._d, self._pull = new_theta, p, d, pull
         return eta

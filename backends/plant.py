@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from aeqlab.backends import journal as rows
 from aeqlab.backends.dac import Dac
 from aeqlab.backends.device import Clock, Flag
-from aeqlab.backends.errors import DeviceConfigError, DivergedError, LimitError
+from aeqlab.backends.errors import DeviceConfigError, DivergedError, LimitError, UserCodeError
 from aeqlab.backends.frames import Past, Reader
 from aeqlab.backends.integration import integrate
 from aeqlab.backends.journal import JournalWriter
@@ -182,7 +182,7 @@ class Plant:
         """Take the nudge off and stop every control knob where it is, at once."""
         try:
             self.catch_up()
-        except DivergedError:  # what ran away does not keep the outputs from obeying
+        except (DivergedError, UserCodeError):  # what ran away does not keep the outputs from obeying
             pass
         self._nudge(0.0, None)
         self.dac.hold()

@@ -21,7 +21,7 @@ from aeqlab.backends.device import (
     SafetyLine,
     SafetyReport,
 )
-from aeqlab.backends.errors import ArrayRefusedError, DeviceConfigError, DeviceStateError, DivergedError
+from aeqlab.backends.errors import ArrayRefusedError, BackendError, DeviceConfigError, DeviceStateError, DivergedError
 from aeqlab.backends.streams import restore_stream, stream_state
 
 Array = NDArray[Any]
@@ -134,7 +134,10 @@ class SimulatedDevice(Device):
 
     # safety
     def _freeze(self) -> None:
-        self.hold_exactly(False)
+        try:
+            self.hold_exactly(False)
+        except BackendError:  # no u holds theta where the energy is not finite; the knobs stay as they were before the hold
+            self._holding = False
         self._next_controls = None
         self._next_nudge = None
         self._physics.nudge(None, 0.0)

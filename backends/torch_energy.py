@@ -27,17 +27,19 @@ class TorchEnergy(UserEnergy):
         """Call the user's `energy` without recording a graph."""
         with torch.no_grad():
             energies: Array = self._tensor(_leaf(theta), _leaf(x), _leaf(s)).detach().double().numpy().copy()
-            return energies
+        return self._finite("energy", energies, (theta, x, s), "it returned", walls=True)
 
     def state_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Differentiate the sum over the samples, whose energies do not mix, with respect to s."""
         leaf = _leaf(s).requires_grad_()
-        return self._gradient(self._tensor(_leaf(theta), _leaf(x), leaf).sum(), leaf)
+        gradient = self._gradient(self._tensor(_leaf(theta), _leaf(x), leaf).sum(), leaf)
+        return self._finite("energy", gradient, (theta, x, s), "its slope in s is")
 
     def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Differentiate the mean over the samples with respect to theta."""
         leaf = _leaf(theta).requires_grad_()
-        return self._gradient(self._tensor(leaf, _leaf(x), _leaf(s)).mean(), leaf)
+        gradient = self._gradient(self._tensor(leaf, _leaf(x), _leaf(s)).mean(), leaf)
+        return self._finite("energy", gradient, (theta, x, s), "its slope in theta is")
 
     def _tensor(self, theta: torch.Tensor, x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         with blamed(f"energy {self.name}"):

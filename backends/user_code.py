@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -70,7 +71,7 @@ def blamed(what: str, *passing: type[BaseException]) -> Iterator[None]:
 
 def user_error(what: str, exc: BaseException) -> UserCodeError:
     """Make the error that names the line of user code in which an exception began."""
-    return UserCodeError(f"{what}: {_place(exc)}{type(exc).__name__}: {exc}".rstrip(": "))
+    return UserCodeError(f"{what}: {place_of_error(exc)}{type(exc).__name__}: {exc}".rstrip(": "))
 
 
 def _from_file(spec: str, path: Path) -> ModuleType:
@@ -105,7 +106,7 @@ def _from_module(spec: str, place: str) -> ModuleType:
         raise user_error(spec, exc) from exc
 
 
-def _place(exc: BaseException) -> str:
+def place_of_error(exc: BaseException) -> str:
     """Find the deepest line that is neither of aeqlab, nor of an installed library, nor of Python itself."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{exc.filename}:{exc.lineno}: "
@@ -114,6 +115,12 @@ def _place(exc: BaseException) -> str:
     theirs = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_python_folder())]
     chosen = theirs or frames
     return f"{chosen[-1].filename}:{chosen[-1].lineno}: " if chosen else ""
+
+
+def place_of_code(function: Any) -> str:
+    """Get the file and line where a function or method begins, followed by a colon; nothing where it is no Python code."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
 
 
 def _python_folder() -> str:

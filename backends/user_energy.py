@@ -20,6 +20,8 @@ It may also have, each optional:
     parameter_gradient(theta, x, s) -> (K,)       dE/dtheta, mean over the samples
     first_parameters(rng) -> (K,)                 theta to wake up with; zeros if not said
     start(samples) -> (B, N)                      states to wake up with; zeros if not said
+What they return must be finite; only an energy may be inf, as a wall is that the system never enters. An energy that is not a
+number stops the run with its file and line, but for states and parameters beyond 1e12, where a step merely overshot.
 Options of the file go to the constructor by keyword. Without gradients, numpy energies are differentiated by central
 differences: right to about 1e-9, and 2 (N + K) evaluations of `energy` per tick.
 """
@@ -39,9 +41,10 @@ from aeqlab.backends.device import ParameterBlock, channels, knobs
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import DeviceConfigError, UserCodeError
 from aeqlab.backends.settings import BetaBounds
-from aeqlab.backends.user_code import blamed, load
+from aeqlab.backends.user_code import blamed, load, place_of_code, place_of_error
 
 Array = NDArray[Any]
+RUNAWAY = 1e12  # arguments beyond this are a step that overshot; what comes of them is refused, whatever it is
 STEP = 6e-6  # cube root of the rounding of float64, best for central differences
 
 
@@ -106,7 +109,7 @@ class UserEnergy(Energy):
             up[:, i] += h
             down[:, i] -= h
             gradient[:, i] = (self.energy(theta, x, up) - self.energy(theta, x, down)) / (up[:, i] - down[:, i])
-        return gradient
+        return self._finite("energy", gradient, (theta, x, s), "its slope in s is")
 
     def parameter_gradient(self, theta: Array, x: Array, s: Array) -> Array:
         """Call the user's `parameter_gradient`, or take central differences."""
@@ -120,7 +123,7 @@ class UserEnergy(Energy):
             down[k] -= h
             rise = self.energy(up, x, s) - self.energy(down, x, s)
             gradient[k] = float(rise.mean()) / (up[k] - down[k])
-        return gradient
+        return self._finite("energy", gradient, (theta, x, s), "its slope in theta is")
 
     def first_parameters(self, rng: np.random.Generator) -> Array:
         """Call the user's `first_parameters`, or begin with zeros."""
@@ -143,7 +146,30 @@ class UserEnergy(Energy):
             given: Array = np.array(getattr(self._made, method)(*args), dtype=np.float64)
         if given.shape != shape:
             raise UserCodeError(f"energy {self.name}: {method} must return shape {shape}, this one returned {given.shape}")
-        return given
+        return self._finite(method, given, args, "it returned", walls=method == "energy")
+
+    def _finite(self, method: str, given: Array, args: tuple[Any, ...], said: str, *, walls: bool = False) -> Array:
+        """Pass on what a method gave if it is finite; `walls` may be inf, and anything may come of arguments run away."""
+        if math.isfinite(given.sum()):
+            return given
+        wrong = given[np.isnan(given) | (np.isneginf(given) if walls else np.isinf(given))]
+        moderate = all(bool((np.abs(a) < RUNAWAY).all()) for a in args if isinstance(a, np.ndarray))
+        if not len(wrong) or not moderate:
+            return given
+        place = self._place(method, args)
+        raise UserCodeError(f"energy {self.name}: {place}{method}: {said} {wrong[0]:g}, not a finite number.{_shown(args)}")
+
+    def _place(self, method: str, args: tuple[Any, ...]) -> str:
+        """Find the line in which a number stops being finite, where numpy notices; else the line where the method begins."""
+        function = getattr(self._made, method)
+        try:
+            with np.errstate(invalid="raise", divide="raise", over="raise"):
+                function(*args)
+        except FloatingPointError as exc:
+            return place_of_error(exc)
+        except Exception:  # what it raises here it did not raise before; that line says nothing
+            pass
+        return place_of_code(function)
 
     def _count(self, name: str) -> int:
         value = getattr(self._made, name, None)
@@ -175,3 +201,13 @@ class UserEnergy(Energy):
         if not (low < high).all():
             raise DeviceConfigError(f"energy {self.name}: in {name} the lowest must lie below the highest")
         return low, high
+
+
+def _shown(args: tuple[Any, ...]) -> str:
+    """Say at which theta, x and s, as far as a line holds."""
+    if len(args) != 3:
+        return ""
+    parts = (
+        f"{name} = {np.array2string(np.ravel(a)[:4], precision=4)}" for name, a in zip(("theta", "x", "s"), args, strict=True)
+    )
+    return f" It was asked at {', '.join(parts)}."
