@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.errors import DeviceConfigError, UserCodeError
-from aeqlab.backends.user_code import blamed, is_user_code, load
+from aeqlab.backends.user_code import blamed, is_user_code, load, place_of_code, spoken
 
 Array = NDArray[Any]
+RUNAWAY = 1e12  # as in `user_energy`
 
 
 class Coupling(ABC):
@@ -167,6 +168,9 @@ class UserCoupling(Coupling):
             raise UserCodeError(
                 f"coupling {self._spec}: {method} must return shape {theta.shape}, this one returned {given.shape}"
             )
+        if np.isnan(given.sum()) and np.isnan(given).any() and (np.abs(u) < RUNAWAY).all() and (np.abs(theta) < RUNAWAY).all():
+            place = place_of_code(getattr(self._made, method))
+            raise UserCodeError(f"coupling {self._spec}: {place}{method}: it returned nan, not a finite number.")
         return given
 
 
@@ -185,6 +189,7 @@ def make_coupling(name: str, epsilon: Array, base: Path) -> Coupling:
     if not is_user_code(name):
         raise DeviceConfigError(f"there is no coupling {name!r}. Choose {', '.join(BUILT_IN)}, or file.py:Class.")
     found = load(name, base)
+    name = spoken(name, base)
     with blamed(f"coupling {name}"):
         made = found() if inspect.isclass(found) else found
     for method in ("energy", "gradient"):

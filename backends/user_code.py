@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 import traceback
@@ -19,6 +20,7 @@ from typing import Any
 
 from aeqlab.backends.errors import BackendError, DeviceConfigError, UserCodeError
 
+ORIGINALS = "originals.json"  #: in a folder of copies, from the name of each to the path of the file it is a copy of
 _FORM = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -53,6 +55,23 @@ def load(spec: str, base: Path) -> Any:
         raise DeviceConfigError(f"{spec}: {place} has no {name}. It has: {there or 'nothing'}.") from None
 
 
+def original(path: Path) -> Path:
+    """Find the user's own file of which a file is an unchanged copy, as its folder says; else it is that file itself."""
+    try:
+        named = json.loads((path.parent / ORIGINALS).read_text(encoding="utf-8"))[path.name]
+        found = Path(named)
+        return found if found.read_bytes() == path.read_bytes() else path
+    except (OSError, ValueError, KeyError, TypeError):
+        return path
+
+
+def spoken(spec: str, base: Path) -> str:
+    """Get what a message should call `file.py:Name`: by the user's own file, where the spec names a copy of it."""
+    place, _, name = spec.rpartition(":")
+    path = base / place
+    return f"{own.name}:{name}" if place.endswith(".py") and (own := original(path)) != path else spec
+
+
 @contextmanager
 def blamed(what: str, *passing: type[BaseException]) -> Iterator[None]:
     """Run user code; whatever it raises becomes a UserCodeError that names its file and line.
@@ -78,6 +97,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
     if not path.is_file():
         raise DeviceConfigError(f"{spec}: there is no file {path}")
     path = path.resolve()
+    said = spoken(f"{path}:{spec.rpartition(':')[2]}", path.parent) if original(path) != path else spec
     name = f"aeqlab_user_{path.stem}_{abs(hash(path)):x}"
     found = importlib.util.spec_from_file_location(name, path)
     if found is None or found.loader is None:
@@ -85,7 +105,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling of the user's classes look here
     try:
-        with blamed(spec):
+        with blamed(said):
             found.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -109,18 +129,18 @@ def _from_module(spec: str, place: str) -> ModuleType:
 def place_of_error(exc: BaseException) -> str:
     """Find the deepest line that is neither of aeqlab, nor of an installed library, nor of Python itself."""
     if isinstance(exc, SyntaxError) and exc.filename:
-        return f"{exc.filename}:{exc.lineno}: "
+        return f"{original(Path(exc.filename))}:{exc.lineno}: "
     ours = str(Path(__file__).resolve().parent)
     frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith(("<", ours))]
     theirs = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_python_folder())]
     chosen = theirs or frames
-    return f"{chosen[-1].filename}:{chosen[-1].lineno}: " if chosen else ""
+    return f"{original(Path(chosen[-1].filename))}:{chosen[-1].lineno}: " if chosen else ""
 
 
 def place_of_code(function: Any) -> str:
     """Get the file and line where a function or method begins, followed by a colon; nothing where it is no Python code."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
+    return f"{original(Path(code.co_filename))}:{code.co_firstlineno}: " if code is not None else ""
 
 
 def _python_folder() -> str:

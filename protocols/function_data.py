@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aeqlab.backends.errors import DeviceConfigError
-from aeqlab.backends.user_code import blamed, is_user_code, load
+from aeqlab.backends.user_code import blamed, is_user_code, load, spoken
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.samples import Data, Samples
@@ -56,9 +56,11 @@ def load_function(settings: FunctionSettings, base: Path, seed: int) -> Data:
         raise DataError(f"data: {exc}") from exc
     if not callable(function):
         raise DataError(f"data: {spec} is not a function. Name one that returns arrays.")
+    spec = spoken(spec, base)
     options = dict(settings.options)
     if "seed" not in options and _takes_seed(function):
         options["seed"] = seed
+    _check_options(spec, function, options)
     with blamed(f"data {spec}"):
         returned = function(**options)
     arrays = _arrays(spec, returned)
@@ -67,6 +69,24 @@ def load_function(settings: FunctionSettings, base: Path, seed: int) -> Data:
     if test is not None and (test.inputs.shape[1], test.targets.shape[1]) != (train.inputs.shape[1], train.targets.shape[1]):
         raise DataError(f"{spec}: test samples have other widths than training samples. Return both alike.")
     return Data(name=f"function {spec}", train=train, test=test)
+
+
+def _check_options(spec: str, function: Any, options: dict[str, Any]) -> None:
+    """Refuse options the function does not take, and miss those it cannot do without."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return  # written in another language; it will say so itself
+    by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = [p.name for p in by_name]
+    takes = f"{spec} takes {', '.join(names) or 'no options'}"
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for name in options:
+            if name not in names:
+                raise DataError(f"data.options: {takes}; there is no option {name}.{did_you_mean(name, names)}")
+    for p in by_name:
+        if p.default is p.empty and p.name not in options:
+            raise DataError(f"data.options: {takes}; {p.name} is missing. Give it in options.")
 
 
 def _takes_seed(function: Any) -> bool:

@@ -7,11 +7,13 @@ written to the folder names the copies. Data files (`data.path`) stay where they
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from aeqlab.backends.user_code import ORIGINALS
 from aeqlab.protocols.errors import RecordError
 
 _COPY_BYTES = 64 * 1024 * 1024
@@ -32,6 +34,7 @@ def keep_inputs(tree: dict[str, Any], base: Path, folder: Path) -> tuple[dict[st
     """
     keeper = _Keeper(base, folder)
     kept = {key: keeper.walk(value, data=key == "data") for key, value in tree.items() if key != "runs"}
+    keeper.write_originals()
     return kept, keeper.files
 
 
@@ -47,6 +50,16 @@ class _Keeper:
         self.folder = folder
         self.files: list[dict[str, str]] = []
         self._copies: dict[Path, str] = {}
+
+    def write_originals(self) -> None:
+        """Say beside the copies of what they are copies, so that messages can name the user's own files."""
+        originals = {Path(file["copy"]).name: file["path"] for file in self.files if file["copy"].endswith(".py")}
+        if not originals:
+            return
+        try:
+            (self.folder / "inputs" / ORIGINALS).write_text(json.dumps(originals, indent=1), encoding="utf-8")
+        except OSError as exc:
+            raise RecordError(f"{self.folder / 'inputs' / ORIGINALS} cannot be written: {exc.strerror or exc}.") from exc
 
     def walk(self, value: Any, *, data: bool = False) -> Any:
         if isinstance(value, dict):

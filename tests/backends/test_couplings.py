@@ -140,3 +140,12 @@ def check_cost(cost: costs.Cost, s: Array, y: Array) -> None:
 def test_log_cosh_stays_finite_far_away() -> None:
     far = make_cost("log cosh", Path()).value(np.array([[1e5]]), np.array([[-1e5]]))
     np.testing.assert_allclose(far, 2e5 - np.log(2))
+
+
+def test_a_users_coupling_that_is_not_a_number_names_its_line(tmp_path: Path) -> None:
+    body = "class Mine:\n    def energy(self, u, theta):\n        return (u - theta) ** 2 / 2\n"
+    body += "    def gradient(self, u, theta):\n        return (theta - u) * float('nan')\n"
+    (tmp_path / "mine.py").write_text(body, encoding="utf-8")
+    coupling = make_coupling("mine.py:Mine", np.array([0.1]), tmp_path)
+    with pytest.raises(UserCodeError, match=r"mine\.py:4: gradient: it returned nan"):
+        coupling.gradient(np.array([1.0]), np.array([0.5]))

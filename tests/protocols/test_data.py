@@ -251,3 +251,17 @@ def test_a_function_that_is_not_there(tmp_path: Path) -> None:
         (tmp_path / "mine.py").write_text("value = 3\n", encoding="utf-8")
         with pytest.raises(DataError, match=words):
             load(FunctionSettings(function=spec), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("signature", "options", "said"),
+    [
+        ("n=3, seed=0", {"m": 5}, r"mine\.py:make takes n, seed; there is no option m\."),
+        ("n", {}, r"mine\.py:make takes n; n is missing\."),
+        ("samples=3", {"sampels": 5}, r"there is no option sampels\..*samples"),
+    ],
+)
+def test_options_a_function_does_not_take_are_named(tmp_path: Path, signature: str, options: dict[str, Any], said: str) -> None:
+    settings = function(tmp_path, f"def make({signature}):\n    return [[0.0]], [[0.0]]\n", **options)
+    with pytest.raises(DataError, match=said):
+        load(settings, tmp_path)
