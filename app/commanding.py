@@ -18,7 +18,7 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession, attach, find_sessions, lost_sessions, make_lost_safe
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError, SessionError, SessionLostError
-from aeqlab.protocols.lost import LostSession
+from aeqlab.protocols.lost import LostSession, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import find_run, is_alive
 from aeqlab.protocols.status import SessionState, SessionStatus
 
@@ -34,34 +34,47 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     """Send a command to one run or session and print what is done; returns the exit code."""
     where = runs or DEFAULT_RUNS
     sessions = find_sessions() if command in FOR_SESSIONS else []
-    lost = lost_sessions() if command == "safe" else []
+    lost = lost_sessions() if command in ("safe", "continue") else []
     alive = [path.parent for path in sorted(where.glob("*/record.sqlite")) if is_alive(path.parent)]
     if target is None and command in URGENT:
         return _to_all(command, where, alive, sessions, lost)
     if target is None:
-        return _to_the_only_one(command, where, alive, sessions)
+        return _to_the_only_one(command, where, alive, sessions, lost)
     if named := [session for session in sessions if target in _names(session)]:
         return to_session(command, named[0])
-    if left := [session for session in lost if target in (session.device, session.address, session.folder.name)]:
-        return to_lost(left[0])
+    if left := [session for session in lost if target in _words(session.device, session.address, session.folder)]:
+        return to_lost(command, left[0])
+    if command == "safe" and (seen := [one for one in seen_to() if target in _words(one.device, one.address, one.folder)]):
+        print(seen[0].sentence())
+        return ExitCode.OK
     return to_run(command, find_run(target, where))
 
 
-def _to_the_only_one(command: str, where: Path, alive: Sequence[Path], sessions: Sequence[FoundSession]) -> int:
-    """Send to the one run that is going on; without a run to the one session.
+def _to_the_only_one(
+    command: str, where: Path, alive: Sequence[Path], sessions: Sequence[FoundSession], lost: Sequence[LostSession]
+) -> int:
+    """Send to the one run that is going on; without a run to the one session, and without one to the one that was lost.
 
-    A session that serves a run is reached through its run, so it counts only where no run is going on.
+    A session that serves a run is reached through its run, so it counts only where no run is going on; it ends by name alone.
     """
     if len(alive) == 1:
         return to_run(command, alive[0])
     if alive:
         names = ", ".join(path.name for path in alive)
         raise RecordError(f"{len(alive)} runs are going on in {where}: {names}. Name one of them.")
+    names = ", ".join(session.name for session in sessions)
+    if sessions and command == "stop":
+        raise RecordError(f"No run is going on in {where}. To end a session, name it: {names}.")
     if len(sessions) == 1:
         return to_session(command, sessions[0])
     if sessions:
-        names = ", ".join(session.name for session in sessions)
         raise NotAllowedError(f"{len(sessions)} sessions are open: {names}. Name one of them.")
+    waiting = [session for session in lost if not session.taken]
+    if len(waiting) == 1:
+        return to_lost(command, waiting[0])
+    if waiting:
+        lines = "".join(f"\n  {session.address}" for session in waiting)
+        raise NotAllowedError(f"The state of {len(waiting)} devices is unknown. Name one of them by its address:{lines}")
     raise RecordError(f"No run is going on in {where}. Name a run, or its folder with --runs.")
 
 
@@ -75,8 +88,11 @@ def _to_all(
     todo: list[tuple[str, Callable[[], int]]] = [
         *((run.name, lambda run=run: to_run(command, run)) for run in alive),
         *((session.name, lambda session=session: to_session(command, session)) for session in others),
-        *((left.device, lambda left=left: to_lost(left)) for left in lost),
+        *((left.device, lambda left=left: to_lost(command, left)) for left in lost),
     ]
+    if not todo and command == "safe" and (seen := seen_to()):
+        print(seen[0].sentence())
+        return ExitCode.OK
     if not todo:
         raise RecordError(f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs.")
     if len(todo) == 1:
@@ -166,8 +182,11 @@ def to_session(command: str, session: FoundSession) -> int:
     return tell(session.name, report) if report is not None else ExitCode.OK
 
 
-def to_lost(session: LostSession) -> int:
-    """Make the device of a session safe that died without anyone seeing to it."""
+def to_lost(command: str, session: LostSession) -> int:
+    """Make the device of a session safe that died without anyone seeing to it, or take it as it is."""
+    if command == "continue":
+        print(take_as_it_is(session, _person()).sentence())
+        return ExitCode.OK
     say(session.sentence())
     return tell(session.device, make_lost_safe(session))
 
@@ -186,6 +205,11 @@ def line_in_words(line: SafetyLine) -> str:
     asked = "" if line.setpoint is None else f" set to {line.setpoint:.4g}{unit},"
     back = " nothing read back," if line.readback is None else f" reads {line.readback:.4g}{unit},"
     return f"{line.what}:{asked}{back} {line.grade}{f' ({line.note})' if line.note else ''}"
+
+
+def _words(device: str, address: str, folder: Path) -> tuple[str, ...]:
+    """The words that mean a device nobody owns: its own, and the names of its session's folder and of the run that has it."""
+    return device, address, folder.name, folder.parent.name
 
 
 def _names(session: FoundSession) -> tuple[str, ...]:

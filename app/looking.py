@@ -18,6 +18,7 @@ from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, si
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import find_run
+from aeqlab.protocols.verdict import guardian_verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,6 +94,7 @@ def _head(run: Run) -> Iterator[str]:
     yield f"  {run.state}{reason}"
     attempts = provenance.get("attempts") or [{}]
     versions = attempts[-1].get("versions", {})
+    verdict = guardian_verdict(run.path / "session")
     size = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
     rows = {
         "folder": f"{shortest(run.path)} ({size_in_words(size)})",
@@ -104,6 +106,7 @@ def _head(run: Run) -> Iterator[str]:
         "attempts": "" if len(attempts) == 1 else str(len(attempts)),
         "software": ", ".join(f"{name} {version}" for name, version in versions.items() if name in ("aeqlab", "numpy", "torch")),
         **found_in_words(run.summary),
+        "guardian": "" if verdict is None else verdict.sentence(),
     }
     yield from _aligned(rows)
 

@@ -84,7 +84,9 @@ def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int
         return result.exit_code
     if not result.exit_code:
         print(headline)
-    rows = {"record": str(folder), **found_in_words(result.summary), "device": result.device}
+    rows = {"record": str(folder), **found_in_words(result.summary)}
+    if result.device not in headline:
+        rows["device"] = result.device
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:{width}}  {value}")

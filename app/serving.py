@@ -59,6 +59,9 @@ def serve(folder: Path, guardian_pid: int) -> int:
         )
         if lost is not None:
             server.stand_unknown(lost.sentence(), lost.u)
+            if lost.taken:
+                server.session.who = lost.taken
+                server.session.continue_()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.request_end("a signal asked for it"))
         link = GuardianLink(server, folder, guardian_pid, from_guardian, to_guardian)

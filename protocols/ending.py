@@ -18,11 +18,13 @@ from aeqlab.protocols.errors import (
     HoldError,
     Interrupted,
     ProtocolError,
+    SessionLostError,
     StopRequested,
 )
 from aeqlab.protocols.reports import HoldReport
 from aeqlab.protocols.run_state import EXIT_CODES, RunState
 from aeqlab.protocols.status import SessionState
+from aeqlab.protocols.verdict import WAIT_S, guardian_verdict
 
 BAD_INPUT = 2
 
@@ -96,6 +98,8 @@ def leave_device(operator: Any, then: str, reason: str, target: Any) -> Left:
     for way in {"hold": ("hold", "freeze", "safe"), "freeze": ("freeze", "safe"), "safe": ("safe", "freeze")}[then]:
         try:
             left = _WAYS[way](operator, reason, target)
+        except SessionLostError as exc:
+            return _lost(operator, exc)
         except (BackendError, ProtocolError) as exc:
             wrong.append(f"{way}: {exc}")
         except Exception as exc:  # a device of the user's own may raise anything; the next way is tried all the same
@@ -105,6 +109,16 @@ def leave_device(operator: Any, then: str, reason: str, target: Any) -> Left:
                 return left
             return Left(f"Not left as declared ({'; '.join(wrong)}). {left.text}", False, left.lines)
     return Left(f"State of the device unknown. {'; '.join(wrong)}", False)
+
+
+def _lost(operator: Any, exc: SessionLostError) -> Left:
+    """Say of a device whose session is gone what its guardian says, which may take it a moment."""
+    folder = getattr(operator, "folder", None)
+    verdict = None if folder is None else guardian_verdict(folder, WAIT_S)
+    if verdict is None:
+        told = str(exc) if folder is None else "Its guardian is not done yet; `aeqlab show` and `aeqlab safe` say when it is."
+        return Left(f"State of the device unknown. {told}", False)
+    return Left(f"{'' if verdict.safe else 'State of the device unknown. '}{verdict.sentence()}", False, verdict.lines)
 
 
 def _freeze(operator: Any, reason: str, target: Any) -> Left:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class LostSession:
 
     `t` is when it last wrote, in seconds since 1970; `u` the control knobs as last commanded, shape (controls,), in `unit`;
     `names` are those of the first few. `hung`: its process is still there, but does not answer. `damaged`: what it wrote cannot
-    be read, so what it commanded is unknown; the address and the folder are those of its lease, where that is left.
+    be read, so what it commanded is unknown; the address and the folder are those of its lease, where that is left. `taken` says
+    who took the device as it is, and when; empty where nobody did.
     """
 
     address: str
@@ -54,19 +55,23 @@ class LostSession:
     folder: Path
     hung: bool = False
     damaged: bool = False
+    taken: str = ""
 
     def sentence(self) -> str:
         """Say it for a person: state unknown, last commanded, and what can be done."""
-        when = datetime.fromtimestamp(self.t).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        when = _clock(self.t)
+        todo = "Make it safe with `aeqlab safe`, or take it as it is with `aeqlab continue`."
+        if self.hung:
+            todo = "Make it safe with `aeqlab safe`, which ends that process first."
+        elif self.taken:
+            todo = f"Taken as it is by {self.taken}; `aeqlab safe` still makes it safe."
         if self.damaged:
-            return (
-                f"{self.device}: state unknown, last commands unknown: what its session wrote down at {when} cannot be read. "
-                "Make it safe with `aeqlab safe`, or continue to take it as it is."
-            )
+            unread = f"last commands unknown: what its session wrote down at {when} cannot be read"
+            return f"{self.device}: state unknown, {unread}. {todo}"
         now = "which is there but does not answer" if self.hung else "now gone"
         return (
             f"{self.device}: state unknown, last commanded {self._knobs()}, nudge {self.beta:g}, {self.state} at {when} by "
-            f"process {self.pid}, {now}. Make it safe with `aeqlab safe`, or continue to take it as it is."
+            f"process {self.pid}, {now}. {todo}"
         )
 
     def _knobs(self) -> str:
@@ -78,6 +83,21 @@ class LostSession:
             if len(self.u) <= SHOWN
             else f"{shown} and {len(self.u) - SHOWN} more ({self.u.min():.4g} to {self.u.max():.4g})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTo:
+    """A device whose session ended, and which was made safe by someone else afterwards: `by` whom, and when (since 1970)."""
+
+    address: str
+    device: str
+    t: float
+    by: str
+    folder: Path
+
+    def sentence(self) -> str:
+        """Say it for a person."""
+        return f"{self.device}: already SAFE since {_clock(self.t)}, by {self.by}, after its session died. Nobody owns it now."
 
 
 class LastCommands:
@@ -156,16 +176,51 @@ def recover(address: str, open_device: Callable[[], Device], wait_s: float = 0.5
     with acquire(address, "", "recovery", wait_s), open_device() as device:
         report = device.make_safe()
         if report.safe:
-            mark_ended(address, "safe")
+            mark_ended(address, "safe", by="`aeqlab safe`")
     return report
 
 
-def mark_ended(address: str, state: str) -> None:
+def mark_ended(address: str, state: str, by: str = "the guardian") -> None:
     """Mark what was left behind at an address as seen to."""
     path = _path(address)
     if path.exists():
-        tree = {**(_tree(path) or {"address": address}), "state": state, "beta": 0.0, "t": time.time(), "ended": True}
-        write_whole(path, pack(tree))
+        told = {"state": state, "beta": 0.0, "t": time.time(), "ended": True, "by": by}
+        write_whole(path, pack({**(_tree(path) or {"address": address}), **told}))
+
+
+def seen_to() -> list[SeenTo]:
+    """List the devices of this user that were made safe after their session died and have had no owner since, latest first."""
+    found = []
+    for path in state_folder().glob("*.last"):
+        tree = _tree(path) or {}
+        if tree.get("ended") is True and tree.get("state") == "safe" and tree.get("by") and not last_holder(path)[1]:
+            address = str(tree.get("address", path.stem))
+            found.append(
+                SeenTo(
+                    address,
+                    str(tree.get("device", address)),
+                    float(tree["t"]),
+                    str(tree["by"]),
+                    Path(str(tree.get("folder", ""))),
+                )
+            )
+    return sorted(found, key=lambda seen: -seen.t)
+
+
+def take_as_it_is(lost: LostSession, who: str) -> LostSession:
+    """Take the device of a lost session as it is: the next session on it says so and does not wait for anyone.
+
+    Raises:
+        NotAllowedError: its session is still there, or another owns the device.
+    """
+    if lost.hung:
+        raise NotAllowedError(f"{lost.sentence()} It cannot be taken as it is before.")
+    path = left_behind(lost)
+    taken = f"{who} at {_clock(time.time())}"
+    with acquire(lost.address, "", "recovery", 0.5):
+        tree = _tree(path) or {"address": lost.address, "device": lost.device, "t": lost.t}
+        write_whole(path, pack({**tree, "ended": False, "taken": taken}))
+    return replace(lost, taken=taken)
 
 
 def forget(address: str) -> None:
@@ -184,6 +239,10 @@ def left_behind(lost: LostSession) -> Path:
     """Get the file that tells of a lost session."""
     path = _path(lost.address)
     return path if path.exists() else state_folder() / f"{lost.address}.last"  # damaged, and its address is not known
+
+
+def _clock(t: float) -> str:
+    return datetime.fromtimestamp(t).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _path(address: str) -> Path:
@@ -205,6 +264,8 @@ def _lost(path: Path, held: bool = False, address: str | None = None) -> LostSes
     if tree is not None and tree.get("ended") is True:
         return None
     lost = (_told(tree) if tree is not None else None) or _untold(path, address)
+    if lost is not None and tree is not None:
+        lost = replace(lost, taken=str(tree.get("taken", "")))
     return lost if lost is not None and (held or not last_holder(path)[1]) else None
 
 

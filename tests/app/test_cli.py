@@ -229,7 +229,8 @@ def test_accept_prints_verdicts_and_fails_for_a_wrong_device(here: Here) -> None
 
 
 @pytest.mark.parametrize("command", ["pause", "continue", "stop", "abort", "freeze", "safe"])
-def test_a_command_without_a_run_says_so(command: str, here: Here) -> None:
+def test_a_command_without_a_run_says_so(command: str, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))  # nothing that another test left behind
     done = here(command)
     assert done.returncode == ExitCode.FAILED
     assert "No run is going on in runs" in done.stderr

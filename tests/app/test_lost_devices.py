@@ -1,0 +1,116 @@
+"""After the death of a session: the run, `show` and `safe` say what its guardian did, and `continue` takes a device as it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from aeqlab.app.cli import main
+from aeqlab.app.exits import ExitCode
+from aeqlab.backends.device import Clock
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.client import FoundSession, find_sessions, lost_sessions, start_session
+from aeqlab.protocols.session_file import SessionFile
+from aeqlab.protocols.status import SessionState
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+BENCH = """\
+name: bench
+device: {kind: slow, energy: linear, options: {frequencies: 3}}
+data: {kind: legendre, samples: 4}
+sequence:
+  - train: {beta: 0.1, epochs: 100000}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Use a state folder of this test's own, and end what a test leaves behind."""
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    yield
+    for process in psutil.process_iter(["cmdline"]):
+        if str(tmp_path) in " ".join(process.info["cmdline"] or []):
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def the_session() -> FoundSession:
+    """Wait for the one session there is."""
+    until = time.monotonic() + 60.0
+    while not (found := find_sessions()):
+        assert time.monotonic() < until, "no session began"
+        time.sleep(0.02)
+    return found[0]
+
+
+def code_of(*arguments: str) -> int:
+    """Run one command in this process and get its exit code."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert isinstance(exit_.value.code, int)
+    return int(exit_.value.code)
+
+
+def test_a_run_show_and_safe_quote_the_guardian(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bench.yaml").write_text(BENCH, encoding="utf-8")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "aeqlab.app.cli", "run", "bench.yaml"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    session = the_session()
+    until = time.monotonic() + 60.0
+    while "train" not in (capsys.readouterr().out, code_of("runs"), capsys.readouterr().out)[2]:
+        assert time.monotonic() < until, "it never trained"
+        time.sleep(0.05)
+    os.kill(session.pid, signal.SIGKILL)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == ExitCode.FAILED
+    assert (out + err).count("the guardian said: the device is SAFE") == 1
+    assert "unknown" not in out + err
+    assert code_of("show") == 0
+    assert "the guardian said: the device is SAFE" in capsys.readouterr().out
+    for words in (("safe",), ("safe", next(Path("runs").iterdir()).name)):
+        assert code_of(*words) == 0
+        assert "already SAFE since" in capsys.readouterr().out
+
+
+def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = SessionFile(
+        device=SlowSettings(energy="linear", clock=Clock.WALL),
+        plant=tmp_path / "plant",
+        address="bench",
+        name="bench",
+        then="hold",
+    )
+    with start_session(file, tmp_path / "first") as client:
+        client.present(np.zeros((1, len(client.info.inputs))))
+        client.advance()
+        session = the_session()
+        for pid in (session.guardian, session.pid):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (session.guardian, session.pid):
+            os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 20.0
+        while not lost_sessions():
+            assert time.monotonic() < until, "it was never lost"
+            time.sleep(0.02)
+    assert code_of("continue") == 0
+    assert "Taken as it is by" in capsys.readouterr().out
+    with start_session(file, tmp_path / "second") as client:
+        assert client.status().state is SessionState.IDLE
+        until = time.monotonic() + 20.0
+        while not any(event.kind == "continue" for event in client.log()[0]):
+            assert time.monotonic() < until, "it was not said"
+            time.sleep(0.02)
+        client.end_session("the test is over", "safe")
+    assert not lost_sessions()
