@@ -34,7 +34,7 @@ def explain(error: BaseException) -> ExitCode:
         LimitError,
         UserCodeError,
     )
-    from aeqlab.protocols.errors import CheckpointError, DataError, FileErrors, ProtocolError
+    from aeqlab.protocols.errors import CheckpointError, DataError, FileErrors, ProtocolError, UnknownRunError
 
     match error:
         case FileErrors():
@@ -43,7 +43,10 @@ def explain(error: BaseException) -> ExitCode:
         case DivergedError():
             say(str(error))
             return ExitCode.DIVERGED
-        case DataError() | CheckpointError() | DeviceConfigError() | LimitError() | ArrayRefusedError() | UserCodeError():
+        case DataError() | CheckpointError() | UnknownRunError() | DeviceConfigError():
+            say(str(error))
+            return ExitCode.BAD_INPUT
+        case LimitError() | ArrayRefusedError() | UserCodeError():
             say(str(error))
             return ExitCode.BAD_INPUT
         case ProtocolError() | BackendError():

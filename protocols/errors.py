@@ -4,6 +4,7 @@ ProtocolError
 ├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
 ├── DataError              a data set that is missing, damaged or does not fit
 ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
+│   └── UnknownRunError    no run is meant by a word, or more than one
 ├── CheckpointError        a checkpoint that is damaged or of another experiment
 ├── SessionError           the owner of the device refuses or is gone
 │   ├── NotAllowedError    the command is not allowed in this state, or without the control token
@@ -65,6 +66,10 @@ class DataError(ProtocolError):
 
 class RecordError(ProtocolError):
     """A run folder or its record cannot be written or read; what is in it was not touched."""
+
+
+class UnknownRunError(RecordError):
+    """No run is meant by a word that was given, or more than one."""
 
 
 class CheckpointError(ProtocolError):

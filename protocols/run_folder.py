@@ -16,7 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
-from aeqlab.protocols.errors import RecordError
+from aeqlab.protocols.errors import RecordError, UnknownRunError
 from aeqlab.protocols.local_disk import Disk, check_runs_folder
 from aeqlab.protocols.run_lock import RunLock, is_held
 
@@ -130,7 +130,7 @@ def find_run(word: str, runs: Path) -> Path:
     """Find a run folder by its path, its name, the end of its name, or the word `last`.
 
     Raises:
-        RecordError: none is meant by the word, or more than one.
+        UnknownRunError: none is meant by the word, or more than one.
     """
     direct = Path(word)
     if (direct / "record.sqlite").exists():
@@ -143,9 +143,9 @@ def find_run(word: str, runs: Path) -> Path:
         return found[0]
     if found:
         names = ", ".join(path.name for path in found[:5])
-        raise RecordError(f"{word!r} may be {names}. Give more of the name.")
+        raise UnknownRunError(f"{word!r} may be {names}. Give more of the name.")
     known = f"The last one there is {folders[-1].name}." if folders else "There are no runs there."
-    raise RecordError(f"No run {word!r} in {runs}. {known}")
+    raise UnknownRunError(f"No run {word!r} in {runs}. {known}")
 
 
 def is_disk_full(exc: OSError) -> bool:

@@ -236,6 +236,13 @@ def test_a_command_without_a_run_says_so(command: str, here: Here, tmp_path: Pat
     assert "No run is going on in runs" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("resume", "nope"), ("show", "nope"), ("stop", "nope"), ("freeze", "nope"), ("resume", ".")])
+def test_a_name_that_means_no_run_is_bad_input(words: tuple[str, str], here: Here) -> None:
+    done = here(*words)
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert f"No run '{words[1]}' in runs" in done.stderr
+
+
 def test_an_error_inside_the_program_becomes_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,8 @@ def test_a_session_hears_commands(session: FoundSession, capsys: pytest.CaptureF
     assert "bench: SAFE" in out
     assert "measured" in out
     assert code_of("pause") == ExitCode.FAILED  # that is for runs
+    assert code_of("stop") == ExitCode.FAILED  # that is for runs, unless a session is named
+    assert "To end a session, name it: bench." in capsys.readouterr().err
     assert code_of("stop", "bench") == 0
     assert "the session ends" in capsys.readouterr().out
 
