@@ -9,6 +9,7 @@ words, `serve` and `guard`, are what these processes start each other with.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import find_sessions, refusal
 from aeqlab.protocols.errors import ProtocolError, SessionError
-from aeqlab.protocols.lease import holder_of, slug, state_folder
+from aeqlab.protocols.lease import holder_of, no_room, slug, state_folder
 from aeqlab.protocols.lost import forget
 from aeqlab.protocols.session_file import SessionFile
 
@@ -63,12 +64,14 @@ def run_session(source: str | Path, folder: Path | None = None, overrides: Seque
     if folder is None:
         folder = state_folder() / "sessions" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         prepare(read(source, overrides), source, folder, overrides)
     except (ProtocolError, BackendError, OSError) as exc:
-        print(exc, file=sys.stderr)
-        (folder / "failed.txt").write_text(f"{exc}\n", encoding="utf-8")
+        said = no_room(exc, folder) if isinstance(exc, OSError) else str(exc)
+        print(said, file=sys.stderr)
+        with contextlib.suppress(OSError):
+            (folder / "failed.txt").write_text(f"{said}\n", encoding="utf-8")
         return 2
     command = [sys.executable, "-P", "-m", "aeqlab.app.launch", "serve", "--folder", str(folder), "--pid", str(os.getpid())]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)

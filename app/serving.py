@@ -17,7 +17,7 @@ from aeqlab.app.guardian_link import GuardianLink
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession
 from aeqlab.protocols.errors import ProtocolError
-from aeqlab.protocols.lease import acquire
+from aeqlab.protocols.lease import acquire, no_room
 from aeqlab.protocols.lost import LastCommands, lost_session
 from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.session_file import SessionFile
@@ -37,7 +37,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
         file = SessionFile.read(folder)
         lease = acquire(file.address, str(folder))
     except (ProtocolError, OSError) as exc:
-        return _give_up(failed, str(exc), to_guardian)
+        return _give_up(failed, no_room(exc, folder) if isinstance(exc, OSError) else str(exc), to_guardian)
     with lease:
         try:
             lost = lost_session(file.address, held=True)

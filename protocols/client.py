@@ -25,7 +25,7 @@ from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
-from aeqlab.protocols.lease import holder_of, slug, state_folder
+from aeqlab.protocols.lease import holder_of, no_room, slug, state_folder
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.lost import LostSession, forget, last_commands, left_behind, lost_session, recover
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
@@ -187,10 +187,13 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
         SessionError: it could not be started; the message says why.
     """
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "asked.json"
-    write_private(asked, file.model_dump_json(indent=1).encode("utf-8"))
-    (folder / "failed.txt").unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_private(asked, file.model_dump_json(indent=1).encode("utf-8"))
+        (folder / "failed.txt").unlink(missing_ok=True)
+    except OSError as exc:
+        raise SessionError(no_room(exc, folder)) from exc
     before = _session_of(folder)
     command = [sys.executable, "-P", "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
     with (folder / "log.txt").open("ab") as log:

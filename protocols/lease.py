@@ -64,6 +64,22 @@ def state_folder() -> Path:
     return folder
 
 
+def no_room(exc: OSError, folder: Path) -> str:
+    """Say that a session cannot keep its files: where, why, and what to do.
+
+    Args:
+        exc: what the operating system said.
+        folder: the session folder.
+    """
+    named = os.environ.get("AEQLAB_STATE")
+    where = exc.filename or folder
+    state = f"the state folder {named}" if named else "the user's state folder"
+    return (
+        f"{where}: {exc.strerror or exc}. A session keeps its files in {folder} and in {state}: make room there, or set "
+        "AEQLAB_STATE to another folder that can be written to."
+    )
+
+
 def slug(address: str) -> str:
     """Make a file name of an address: readable, and different for different addresses."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "-", address).strip("-.")[:60] or "device"

@@ -14,6 +14,7 @@ import pytest
 
 from aeqlab.app.cli import main
 from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of
+from aeqlab.protocols.errors import SessionError
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.load import load_run
 
@@ -118,3 +119,20 @@ def test_a_preset_is_served_with_changes_and_looks_print_nothing() -> None:
         assert "key=" not in repr(session)
     assert not any("passer-by" in line for line in logged)
     assert any("who controls" in line and "left" in line for line in logged)
+
+
+def test_a_state_folder_that_cannot_be_written_to_is_told_with_its_remedy(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "sessions").write_text("", encoding="utf-8")  # in the way of the session folder
+    monkeypatch.setenv("AEQLAB_STATE", str(state))
+    with pytest.raises(SystemExit) as exit_:
+        main(["session", str(bench)])
+    assert exit_.value.code == 2
+    err = capsys.readouterr().err
+    assert str(state) in err
+    assert "set AEQLAB_STATE" in err
+    with pytest.raises(SessionError, match="set AEQLAB_STATE"), open_rig(bench):
+        raise AssertionError("it opened")
