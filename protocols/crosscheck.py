@@ -1,7 +1,7 @@
 """What the parts of an experiment say of one another: widths, nudges, files, abilities; found before anything starts.
 
-Nothing here opens a device, imports code that a file names, or reads a data file beyond its header. What only the user's own
-code can say is left to the run, which checks it while it is `preparing`.
+Nothing here opens a device, imports code that a file names, or reads a data file beyond its header, but for small tables.
+What only the user's own code can say is left to the run, which checks it while it is `preparing`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+from aeqlab.protocols.table import TableSettings, load_table, table_file
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
 MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
+TABLE_BYTES = 20_000_000  #: a larger table is read by the run alone
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
 #: Abilities that a kind of device has not.
 LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
@@ -162,6 +164,7 @@ def _data(check: _Check) -> None:
         check.widths = data_widths(data, check.base)
     except DataError as exc:
         check.wrong(("data", "path"), str(exc))
+    _table(check, data)
     widths = check.widths
     if widths is None or dimensions is None or check.parts.device is None:
         return
@@ -176,6 +179,19 @@ def _data(check: _Check) -> None:
     if interval is not None and widths.range is not None and not interval[0] <= widths.range[0] <= widths.range[1] <= interval[1]:
         message = f"{kind} has inputs from {widths.range[0]:g} to {widths.range[1]:g}, the {device} device takes "
         check.wrong(("data",), f"{message}{interval[0]:g} to {interval[1]:g}.", "Scale the data, or choose another device.")
+
+
+def _table(check: _Check, data: DataSettings) -> None:
+    """Read a small table whole, which runs no code: what is wrong in its rows is found before a run begins."""
+    if not isinstance(data, TableSettings) or check.widths is None:
+        return
+    try:
+        if table_file(data, check.base).stat().st_size <= TABLE_BYTES:
+            load_table(data, check.base, seed=0)
+    except OSError as exc:
+        check.wrong(("data", "path"), f"{data.path}: cannot be read: {exc.strerror or exc}.")
+    except DataError as exc:
+        check.wrong(("data", "path"), str(exc))
 
 
 def _homeostasis(check: _Check) -> None:

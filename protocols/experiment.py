@@ -99,7 +99,8 @@ def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> Loaded
     try:
         experiment = Experiment.model_validate_json(json.dumps(tree.plain()), strict=True)
     except ValidationError as exc:
-        problems += explain(exc, tree, Experiment)
+        known = {(p.file, p.line, p.column) for p in problems}  # a value that cannot be read is not also out of range
+        problems += [p for p in explain(exc, tree, Experiment) if (p.file, p.line, p.column) not in known]
     found, warnings = cross_check(_parts(tree, experiment), tree, base)
     problems += found
     if problems or experiment is None:

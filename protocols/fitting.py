@@ -64,12 +64,13 @@ def _data(data: Data | None, info: DeviceInfo) -> Iterator[tuple[Path_, str]]:
         low, high = np.min(samples.inputs, axis=0), np.max(samples.inputs, axis=0)
         outside = (low < info.inputs.lowest) | (high > info.inputs.highest)
         if outside.any():
-            k = int(np.argmax(outside))
+            k, n = int(np.argmax(outside)), int(outside.sum())
+            unit = "" if info.inputs.unit == "1" else f" {info.inputs.unit}"
+            others = "" if n == 1 else f" {n} knobs are asked for too much."
             yield (
                 ("data",),
-                f"{part} inputs of knob {info.inputs.names[k]} go from {low[k]:g} to {high[k]:g} {info.inputs.unit}, it takes "
-                f"{info.inputs.low[k]:g} to {info.inputs.high[k]:g} {info.inputs.unit} ({int(outside.sum())} knobs in all). "
-                "Scale the data.",
+                f"{part} inputs of knob {info.inputs.names[k]} go from {low[k]:g} to {high[k]:g}{unit}, it takes "
+                f"{info.inputs.low[k]:g} to {info.inputs.high[k]:g}{unit}.{others} Scale the data.",
             )
 
 

@@ -155,8 +155,17 @@ def _wanted(path: Path, names: list[str], there: tuple[str, ...]) -> list[str]:
     wanted = expand_columns(names)
     for name in wanted:
         if name not in there:
-            raise DataError(f"{path}: no column {name!r}.{did_you_mean(name, there)} It has {_listed(there)}.")
+            hint = _other_delimiter(there) or did_you_mean(name, there)
+            raise DataError(f"{path}: no column {name!r}.{hint} It has {_listed(there)}.")
     return wanted
+
+
+def _other_delimiter(there: tuple[str, ...]) -> str:
+    """Say what delimiter to set where the whole line of names was read as one."""
+    for sign, written in ((";", '";"'), ("\t", r'"\t"'), (",", '","')):
+        if len(there) == 1 and sign in there[0]:
+            return f" Its columns seem to be parted by {written}: set delimiter: {written}."
+    return ""
 
 
 def _listed(names: tuple[str, ...]) -> str:

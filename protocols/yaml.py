@@ -33,6 +33,8 @@ def read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise failed("this is a folder.", "Name the .yaml file in it.")
+        if path.exists() and not path.is_file():  # a pipe nobody writes to would be read for ever
+            raise failed("not a regular file.", "Save the experiment as a .yaml file.")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.check import CheckReport, Envelope, check
 from aeqlab.protocols.crosscheck import device_facts
 from aeqlab.protocols.data import DataWidths
+from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.estimate import estimate
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
 from aeqlab.protocols.schema import json_schema
@@ -134,3 +135,17 @@ def test_presets_fit_the_keys_of_the_schema() -> None:
 def test_bare_words_are_offered_for_stages_that_need_no_options() -> None:
     entry = json_schema()["properties"]["sequence"]["items"]
     assert {"enum": ["evaluate"]} in entry["anyOf"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [("abc,1\n", "line 2, column x"), ("nan,1\n", "not a finite"), ("1\n", "1 values for 2"), ("", "no rows")]
+)
+def test_a_table_that_cannot_be_read_is_found_by_the_check(tmp_path: Path, rows: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    text = "name: t\ndevice: {kind: simulated, energy: linear}\ndata: {kind: table, path: t.csv, inputs: [x], targets: [y]}\n"
+    path = tmp_path / "e.yaml"
+    path.write_text(text + "sequence:\n  - train: {method: centered, beta: 0.1}\n", encoding="utf-8")
+    with pytest.raises(FileErrors, match=said):
+        load_experiment(path)
+    (tmp_path / "t.csv").write_text("x,y\n0.1,0.2\n0.3,0.4\n", encoding="utf-8")
+    assert load_experiment(path).experiment.name == "t"

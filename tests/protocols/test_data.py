@@ -265,3 +265,11 @@ def test_options_a_function_does_not_take_are_named(tmp_path: Path, signature: s
     settings = function(tmp_path, f"def make({signature}):\n    return [[0.0]], [[0.0]]\n", **options)
     with pytest.raises(DataError, match=said):
         load(settings, tmp_path)
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_another_delimiter_is_proposed(tmp_path: Path, sign: str) -> None:
+    (tmp_path / "t.csv").write_text(f"x{sign}y\n1{sign}2\n", encoding="utf-8")
+    settings = TableSettings(path="t.csv", inputs=["x"], targets=["y"])
+    with pytest.raises(DataError, match="set delimiter: " + ('";"' if sign == ";" else r'"\\t"')):
+        data_widths(settings, tmp_path)

@@ -386,3 +386,17 @@ def test_a_problem_found_later_has_its_place(tmp_path: Path) -> None:
     problem = loaded.problem("sequence.0.train.beta", "too strong", "Lower it.")
     assert (problem.line, problem.column) == (6, 37)
     assert loaded.problem("data.path", "missing").line == 3
+
+
+@pytest.mark.parametrize("value", ["1e400", ".nan"])
+def test_a_value_no_computer_holds_is_one_mistake(value: str, tmp_path: Path) -> None:
+    with pytest.raises(FileErrors) as by_override:
+        load_experiment("linear-regression", [f"train.beta={value}"])
+    path = tmp_path / "e.yaml"
+    text = "device: {kind: simulated, energy: linear}\ndata: {kind: legendre}\nsequence:\n"
+    path.write_text(f"name: e\n{text}  - train: {{method: centered, beta: {value}}}\n", encoding="utf-8")
+    with pytest.raises(FileErrors) as in_file:
+        load_experiment(path)
+    for raised in (by_override, in_file):
+        assert len(raised.value.problems) == 1
+        assert "number" in raised.value.problems[0].message

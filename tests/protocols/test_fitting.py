@@ -73,3 +73,10 @@ def test_stages_that_ask_for_samples_that_are_not_there() -> None:
     with pytest.raises(FileErrors) as caught:
         check_fit(experiment, Data("mine", data.train.take(slice(0, 5))), info, abilities)
     assert [problem.key for problem in caught.value.problems] == ["sequence.0.evaluate.on", "sequence.1.hold.sample"]
+
+
+def test_a_range_is_said_without_the_unit_one() -> None:
+    experiment, _, info, abilities = prepared()
+    inputs = np.linspace(0, 1.5, 9)[:, None]
+    with pytest.raises(FileErrors, match=r"from 0 to 1\.5, it takes -1 to 1\. Scale the data\."):
+        check_fit(experiment, Data("mine", Samples(inputs, np.zeros((9, 1)))), info, abilities)

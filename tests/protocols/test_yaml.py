@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,10 @@ def test_what_is_written_is_read_again(tree: Any) -> None:
     assert not problems
     assert node.plain() == {"tree": tree}
     assert str(node.plain()) == str({"tree": tree})  # 1, 1.0 and True are equal, and differ here
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
+def test_a_pipe_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(FileErrors, match="not a regular file"):
+        read_text(tmp_path / "pipe.yaml")
