@@ -101,7 +101,10 @@ def nearly_full(folder: Path) -> str | None:
 def _room(folder: Path, needed: int) -> tuple[int, tuple[str, ...]]:
     free = free_bytes(folder)
     if free < TOO_FULL_BYTES:
-        raise RecordError(f"{folder}: the disk is full ({free / 1e6:.1f} MB left). Make room before starting a run.")
+        wanted = f"a run wants {TOO_FULL_BYTES / 1e6:.0f} MB at least"
+        if needed > TOO_FULL_BYTES:
+            wanted += f", and this one may write {needed / 1e6:.0f} MB"
+        raise RecordError(f"{folder}: its disk has {free / 1e6:.1f} MB left; {wanted}. Make room, or choose another with --runs.")
     if free < max(NEARLY_FULL_BYTES, 2 * needed):
         need = f"; this run may write {needed / 1e6:.0f} MB" if needed else ""
         return free, (f"{folder}: the disk is nearly full, {free / 1e6:.0f} MB left{need}.",)
