@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -170,11 +172,20 @@ def schema(markdown: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of docs/exit-codes.md; every error becomes a sentence."""
+    if arguments is None:
+        _demand_utf8()
     for stream in (sys.stdout, sys.stderr):  # a terminal that has no such letter shows a question mark, and nothing fails
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     sys.exit(_guarded(lambda: cli.main(args=words, prog_name="aeqlab", standalone_mode=False)))
+
+
+def _demand_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale knows ASCII alone: other paths could not be written down."""
+    if sys.platform != "win32" and codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _guarded(call: Callable[[], Any]) -> int:
