@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.device import Clock
-from aeqlab.protocols.errors import Interrupted, LateError
+from aeqlab.protocols.errors import FrozenError, Interrupted, LateError
+from aeqlab.protocols.status import SessionState
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -19,10 +20,15 @@ class FreezeRequested(Interrupted):
     """Leave the phase at this tick; the run freezes the device and pauses."""
 
 
-def pause(session: RunSession) -> None:
-    """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held."""
+def pause(session: RunSession, frozen: bool = False) -> None:
+    """Stand still until someone goes on. In virtual time nothing passes; on a real device theta goes on being held.
+
+    Args:
+        session: the run's.
+        frozen: the device is frozen already.
+    """
     requests, status, record = session.requests, session.status, session.record
-    frozen = _freeze_if_asked(session, False)
+    frozen = _freeze_if_asked(session, frozen)
     if not frozen:
         session.release()
     status.change(record, session.steps, "pausing", requests.why)
@@ -39,6 +45,11 @@ def pause(session: RunSession) -> None:
             except LateError as exc:  # this computer slept, perhaps: nobody asked for a freeze
                 _continue(session, f"Frozen by its session, goes on being held: {exc}")
                 continue
+            except FrozenError:
+                frozen = bool(frozen_by_someone(session))
+                if not frozen:
+                    raise
+                continue
             requests.wait(HOLD_AGAIN_S)
         else:
             requests.wait(0.25)
@@ -47,6 +58,21 @@ def pause(session: RunSession) -> None:
     if frozen:
         _operator(session).continue_()
     status.change(record, session.steps, "running", requests.why)
+
+
+def frozen_by_someone(session: RunSession) -> str:
+    """Say why the device is frozen if another client of its session asked for it; empty if not.
+
+    What the session froze by itself for an error is none of this: the run ends by that error.
+    """
+    operator = _operator(session)
+    status = operator.status()
+    if status.state is not SessionState.FROZEN or not hasattr(operator, "log"):
+        return ""
+    stood = next((event for event in reversed(operator.log()[0]) if event.kind == str(status.state)), None)
+    if stood is None or stood.who in ("session", operator.who):
+        return ""
+    return f"{stood.who} froze the device at its session: {status.reason}"
 
 
 def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> None:

@@ -23,10 +23,18 @@ from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.data import Batches, Data
-from aeqlab.protocols.errors import AbortRequested, CapabilityError, DataError, LateError, NotAllowedError, StopRequested
+from aeqlab.protocols.errors import (
+    AbortRequested,
+    CapabilityError,
+    DataError,
+    FrozenError,
+    LateError,
+    NotAllowedError,
+    StopRequested,
+)
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.operator import Operator
-from aeqlab.protocols.pausing import FreezeRequested, go_on_after, pause
+from aeqlab.protocols.pausing import FreezeRequested, frozen_by_someone, go_on_after, pause
 from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
@@ -317,8 +325,8 @@ class RunSession:
     def sample(self, work: Callable[[], T], on_left: Callable[[str], None] | None = None) -> T | None:
         """Do the work of one sample; None if it was left, after the run may go on.
 
-        It is left by a freeze that was asked for, until someone continues, and by one of the device's session, which did not
-        hear this process in time: then the run goes on by itself.
+        It is left by a freeze that was asked for, of the run or of the device's session, until someone continues; and by one of
+        that session, which did not hear this process in time: then the run goes on by itself.
 
         Args:
             work: what to do.
@@ -329,13 +337,20 @@ class RunSession:
         """
         try:
             done = work()
-        except (FreezeRequested, LateError) as exc:
+        except (FreezeRequested, FrozenError) as exc:
+            asked = isinstance(exc, FreezeRequested) or self.requests.freeze
+            why = "" if asked or isinstance(exc, LateError) else frozen_by_someone(self)
+            if not asked and not isinstance(exc, LateError) and not why:
+                raise
             if on_left is not None:
                 on_left(str(exc))
             self.clamped = False
             if isinstance(exc, LateError) and not self.requests.freeze:
                 self._late += 1
                 go_on_after(self, exc, self._late)
+            elif why:
+                self.requests.ask_pause(why)
+                pause(self, frozen=True)
             else:
                 pause(self)
             if on_left is None:

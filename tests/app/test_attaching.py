@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from aeqlab.app.cli import main
+from aeqlab.app.exits import ExitCode
 from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of
 from aeqlab.protocols.errors import SessionError
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.load import load_run
+from aeqlab.protocols.status import SessionState
 
 BENCH = """\
 name: bench
@@ -136,3 +138,40 @@ def test_a_state_folder_that_cannot_be_written_to_is_told_with_its_remedy(
     assert "set AEQLAB_STATE" in err
     with pytest.raises(SessionError, match="set AEQLAB_STATE"), open_rig(bench):
         raise AssertionError("it opened")
+
+
+def test_a_freeze_of_the_session_pauses_the_run_that_is_attached(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def code_of(*words: str) -> int:
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert isinstance(exit_.value.code, int)
+        return int(exit_.value.code)
+
+    def until_runs_say(word: str) -> None:
+        until = time.monotonic() + 60.0
+        while word not in capsys.readouterr().out:
+            assert time.monotonic() < until, f"it is never {word}"
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.05)
+            assert code_of("runs") == 0
+
+    with serving(str(bench)):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "aeqlab.app.cli", "run", str(bench), "--set", "train.epochs=100000"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        )  # fmt: skip
+        try:
+            until_runs_say(" train")
+            assert code_of("freeze", "bench") == 0
+            until_runs_say("paused")
+            (session,) = find_sessions()
+            with attach(session, name="a look", control=False) as client:
+                assert client.status().state is SessionState.FROZEN
+            (folder,) = Path("runs").iterdir()
+            assert code_of("continue", folder.name) == 0
+            until_runs_say("running")
+            assert code_of("stop") == 0
+            assert run.wait(60) == ExitCode.STOPPED
+        finally:
+            run.kill()
+            run.communicate()
