@@ -174,6 +174,9 @@ def to_session(command: str, session: FoundSession) -> int:
             case "stop":
                 report = client.end_session(reason)
             case _:
+                if client.control_by.startswith("run "):
+                    run = client.control_by.removeprefix("run ").partition(" (")[0]
+                    raise NotAllowedError(f"{session.name}: the run {run} works with it. Continue that: aeqlab continue {run}")
                 client.continue_()
         if command == "stop":
             print(f"{session.name}: the session ends.")

@@ -168,6 +168,8 @@ def test_a_freeze_of_the_session_pauses_the_run_that_is_attached(bench: Path, ca
             with attach(session, name="a look", control=False) as client:
                 assert client.status().state is SessionState.FROZEN
             (folder,) = Path("runs").iterdir()
+            assert code_of("continue", "bench") == ExitCode.FAILED
+            assert f"aeqlab continue {folder.name}" in capsys.readouterr().err
             assert code_of("continue", folder.name) == 0
             until_runs_say("running")
             assert code_of("stop") == 0
