@@ -172,6 +172,13 @@ class Plant:
         if self._wall:
             self.run_until(self.now())
 
+    def _catch_up_if_possible(self) -> None:
+        """Catch up; physics that ran away keep the outputs neither from obeying nor from being told. An exchange says it."""
+        try:
+            self.catch_up()
+        except (DivergedError, UserCodeError):
+            pass
+
     @property
     def unattended(self) -> bool:
         """True while a knob moves by itself on the wall clock, so that the journal wants company."""
@@ -180,10 +187,7 @@ class Plant:
     # safety
     def freeze(self, why: str = "freeze") -> None:
         """Take the nudge off and stop every control knob where it is, at once."""
-        try:
-            self.catch_up()
-        except (DivergedError, UserCodeError):  # what ran away does not keep the outputs from obeying
-            pass
+        self._catch_up_if_possible()
         self._nudge(0.0, None)
         self.dac.hold()
         self.frozen, self._homing = True, False
@@ -212,7 +216,7 @@ class Plant:
     # what may be asked at any time
     def status(self) -> dict[str, Any]:
         """Get what stands on the knobs, as a tree; lets no virtual time pass."""
-        self.catch_up()
+        self._catch_up_if_possible()
         return {
             "t": self.t,
             "setpoints": self.dac.setpoint.copy(),

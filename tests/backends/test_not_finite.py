@@ -106,6 +106,16 @@ def test_an_exact_hold_finds_it_and_freezing_leaves_finite_knobs(tmp_path: Path)
     assert np.isfinite(device.controls()).all()
 
 
+def test_a_device_on_the_wall_clock_freezes_though_its_energy_is_not_a_number(tmp_path: Path) -> None:
+    code = CLASS.format(line="left = left + 0 * np.log(0.2 - s[:, 0])")  # at rest s is a quarter
+    device = opened("slow", tmp_path, code, clock="wall", speed=20.0)
+    device.present(np.array([[0.5]]))
+    with np.errstate(invalid="ignore"), pytest.raises(UserCodeError, match=r"bad\.py:10: energy: it returned nan"):
+        device.advance(20.0)
+    device.freeze()
+    assert np.isfinite(device.controls()).all()
+
+
 def test_a_wall_of_infinite_energy_is_never_entered(tmp_path: Path) -> None:
     code = CLASS.format(line="left = np.where(s[:, 0] < 1.0, left, np.inf)") + GRADIENTS.format(state="1", parameter="1")
     device = opened("simulated", tmp_path, code)
