@@ -367,7 +367,7 @@ class SessionClient:
         return exc
 
     def _gone(self, why: str) -> SessionLostError:
-        self._lost = f"{why}; what became of the device its guardian says. `aeqlab safe` asks."
+        self._lost = f"{why}; the state of the device is unknown to us until its guardian says it is safe."
         self._faster.set()
         return SessionLostError(self._lost)
 
