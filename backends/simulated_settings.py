@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -71,7 +72,13 @@ class SimulatedSettings(BaseModel):
     @classmethod
     def _options_of_energy(cls, value: Any, info: ValidationInfo) -> Any:
         model = OPTIONS.get(str(info.data.get("energy")), UserOptions)
-        return value if isinstance(value, model) else model.model_validate({} if value is None else value, strict=True)
+        if isinstance(value, model):
+            return value
+        try:
+            text = json.dumps({} if value is None else value)
+        except (TypeError, ValueError) as exc:
+            raise ValueError(f"plain values are needed: {exc}") from exc
+        return model.model_validate_json(text, strict=True)  # strict as JSON is: '3' is no number, a list is a row
 
     @field_validator("epsilon")
     @classmethod
