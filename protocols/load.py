@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import CheckpointError, RecordError
-from aeqlab.protocols.record_reader import Rows, array_of, opened
+from aeqlab.protocols.record_reader import Rows, array_of, columns_of, newest_theta, opened
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
 
@@ -104,6 +105,11 @@ class Run:
         return self._rows("steps", current=False)
 
     @property
+    def thetas(self) -> Rows:
+        """Get theta as stages left it, where no step says so."""
+        return self._rows("thetas", current=True)
+
+    @property
     def evaluations(self) -> Rows:
         """Get the evaluations that count."""
         return self._rows("evaluations", current=True)
@@ -156,7 +162,7 @@ class Run:
         Raises:
             CheckpointError: neither the record nor a checkpoint holds it.
         """
-        found = self._last_theta("current_steps", "1", ())
+        found = self._theta_of_record(newest_theta)
         return self._theta_of_checkpoint(checkpoint.load_newest(self.path / "checkpoints").tree) if found is None else found
 
     @property
@@ -180,7 +186,7 @@ class Run:
         Raises:
             CheckpointError: it was not kept; on a large device only checkpoints keep it.
         """
-        found = self._last_theta("current_steps", "step = ?", (step,))
+        found = self._theta_of_record(lambda connection: _theta_of_step(connection, step))
         if found is not None:
             return found
         kept = checkpoint.listed_steps(self.path / "checkpoints")
@@ -199,16 +205,14 @@ class Run:
                 return theta
         raise CheckpointError(f"{self.path.name}: its checkpoints hold no theta; the run ended before it was known.")
 
-    def _last_theta(self, view: str, where: str, values: tuple[Any, ...]) -> Array | None:
+    def _theta_of_record(self, find: Callable[[sqlite3.Connection], bytes | None]) -> Array | None:
         try:
             with opened(self.path / "record.sqlite") as connection:
-                row = connection.execute(
-                    f"SELECT theta FROM {view} WHERE theta IS NOT NULL AND {where} ORDER BY id DESC LIMIT 1", values
-                ).fetchone()
+                found = find(connection)
         except sqlite3.Error as exc:
             self._miss(f"record.sqlite, theta: {exc}.")
             return None
-        return None if row is None else np.frombuffer(row[0], dtype="<f8").copy()
+        return None if found is None else np.frombuffer(found, dtype="<f8").copy()
 
     def _read_facts(self) -> None:
         try:
@@ -234,6 +238,8 @@ class Run:
         rows: list[tuple[Any, ...]] = []
         try:
             with opened(self.path / "record.sqlite") as connection:
+                there = columns_of(connection, source)  # fewer in a record of an earlier version
+                names = [name for name in names if name in there or not there]
                 cursor = connection.execute(f"SELECT {', '.join(names)} FROM {source} ORDER BY {key}")
                 while True:  # one by one, so that a damaged page costs what is behind it and nothing before
                     row = cursor.fetchone()
@@ -252,6 +258,13 @@ class Run:
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:
             self.missing.append(sentence)
+
+
+def _theta_of_step(connection: sqlite3.Connection, step: int) -> bytes | None:
+    row = connection.execute(
+        "SELECT theta FROM current_steps WHERE theta IS NOT NULL AND step = ? ORDER BY id DESC LIMIT 1", (step,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def load_run(path: str | Path) -> Run:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import RecordError
+from aeqlab.protocols.record_reader import newest_theta
 
 Array = NDArray[Any]
 FOLD_EVERY_S = 10.0
 TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
-_KEPT = ("steps", "evaluations", "traces", "reports", "stages")  # tables of kept_..., in the order of `attempts`
+_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas")  # tables of kept_..., in the order of `attempts`
 
 
 class StepRow(NamedTuple):
@@ -93,6 +94,7 @@ class Record:
         self.attempt = attempt
         self._connection = connection
         self._step_sql = schema.insert("steps")
+        self._theta: bytes | None = None  # the last theta that was committed
         self._next_fold = time.monotonic() + FOLD_EVERY_S
         self._closed = False
 
@@ -119,7 +121,8 @@ class Record:
             )
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
-            connection.execute(schema.insert("attempts"), (1, time.time(), None, "preparing", "", os.getpid(), 0, 0, 0, 0, 0, 0))
+            first = (1, time.time(), None, "preparing", "", os.getpid(), 0, *(0 for _ in _KEPT))
+            connection.execute(schema.insert("attempts"), first)
             connection.execute("COMMIT")
         except sqlite3.Error as exc:
             connection.close()
@@ -170,6 +173,10 @@ class Record:
         names = ", ".join(f"kept_{name} = ?" for name in _KEPT)
         rows = [kept.get(name, 0) for name in _KEPT]
         self._execute(f"UPDATE attempts SET {names} WHERE attempt = ?", (*rows, self.attempt))
+        try:
+            self._theta = newest_theta(self._connection)
+        except sqlite3.Error as exc:
+            raise _sentence(self.path, exc) from exc
 
     def close(self) -> None:
         """Fold the log in and leave a single file. May be called twice; never raises for a full disk: the log then stays."""
@@ -195,6 +202,15 @@ class Record:
             self._connection.execute(self._step_sql, (self.attempt, *row))
         except sqlite3.Error as exc:
             raise _sentence(self.path, exc) from exc
+        self._theta = row.theta or self._theta
+
+    def theta(self, step: int, stage: int, theta: bytes | None) -> None:
+        """Commit theta as a stage left it, as bytes from `blob`; nothing where the last row that has one says the same."""
+        if theta is None or theta == self._theta:
+            return
+        after = self._execute("SELECT coalesce(max(id), 0) FROM steps", ()).fetchone()[0]
+        self._insert("thetas", (step, stage, time.time(), after, theta))
+        self._theta = theta
 
     def evaluation(self, row: EvaluationRow) -> None:
         """Commit one evaluation."""

@@ -80,6 +80,25 @@ def _blobs(dtype: str, shape: str, values: tuple[Any, ...]) -> Array:
     return made
 
 
+def newest_theta(connection: sqlite3.Connection) -> bytes | None:
+    """Get the theta that was committed last, by a step or at the end of a stage, in its bytes; None: there is none."""
+    step = _last_of(connection, "SELECT id, theta FROM current_steps WHERE theta IS NOT NULL ORDER BY id DESC LIMIT 1")
+    if not columns_of(connection, "current_thetas"):
+        return step[1]
+    stage = _last_of(connection, "SELECT after_row, theta FROM current_thetas ORDER BY id DESC LIMIT 1")
+    return step[1] if step[0] > stage[0] else stage[1]
+
+
+def _last_of(connection: sqlite3.Connection, query: str) -> tuple[int, bytes | None]:
+    place, theta = connection.execute(query).fetchone() or (-1, None)
+    return place, theta
+
+
+def columns_of(connection: sqlite3.Connection, source: str) -> list[str]:
+    """List the columns of a table or view of a record; empty where it has no such table, as one of an earlier version."""
+    return [str(row[1]) for row in connection.execute(f"PRAGMA table_info({source})")]
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a record for reading; on a medium that cannot be written, as it lies there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1  #: PRAGMA user_version of a record
+SCHEMA_VERSION = 2  #: PRAGMA user_version of a record
 APPLICATION_ID = 0x41455131  #: PRAGMA application_id, "AEQ1"
 THETA_LIMIT = 4096  #: up to so many parameters a step stores its theta
 
@@ -83,6 +83,7 @@ TABLES: tuple[Table, ...] = (
             Column("kept_traces", "INTEGER NOT NULL", "the same for traces"),
             Column("kept_reports", "INTEGER NOT NULL", "the same for reports"),
             Column("kept_stages", "INTEGER NOT NULL", "the same for stages"),
+            Column("kept_thetas", "INTEGER NOT NULL", "the same for thetas"),
         ),
     ),
     Table(
@@ -141,6 +142,22 @@ TABLES: tuple[Table, ...] = (
                 "parameter unit",
                 "<f8",
                 "(parameters,)",
+            ),
+        ),
+        superseded=True,
+    ),
+    Table(
+        "thetas",
+        "theta as a stage left it at its end, where no row before says so: after `restore`, or without a step",
+        (
+            _ID,
+            _ATTEMPT,
+            _STEP,
+            _STAGE,
+            _AT,
+            Column("after_row", "INTEGER NOT NULL", "last row of steps before it, 0 for none"),
+            Column(
+                "theta", "BLOB NOT NULL", "target of theta; no row on large devices", "parameter unit", "<f8", "(parameters,)"
             ),
         ),
         superseded=True,

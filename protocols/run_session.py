@@ -238,6 +238,10 @@ class RunSession:
         theta = self.theta()
         return None if theta is None else blob(theta)
 
+    def keep_theta(self) -> None:
+        """Write theta down as the present stage leaves it, where no step has said so; on a large device its checkpoints do."""
+        self.record.theta(self.steps, self.stage, self.theta_blob())
+
     def move_theta(self, theta: Array) -> str:
         """Bring theta elsewhere: written where the device can, else by moving the homeostatic target.
 

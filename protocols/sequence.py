@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.protocols.stages.entry import StageEntry
@@ -100,7 +100,10 @@ class Sequencer:
         session.status.begin_stage(kind.name, name)
         try:
             result = kind.run(session, entry.options)
+            session.keep_theta()
         except BaseException as exc:
+            with suppress(Exception):  # what ended the stage is what is told
+                session.keep_theta()
             session.record.stage_ended(stage, str(exc) or type(exc).__name__, None)
             raise
         finally:

@@ -14,6 +14,7 @@ import pytest
 
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import RecordError
+from aeqlab.protocols.load import load_run
 from aeqlab.protocols.record import EvaluationRow, Record, StepRow, blob
 
 
@@ -119,6 +120,57 @@ def test_each_attempt_supersedes_only_what_came_after_its_checkpoint(tmp_path: P
     third.step(_step(3, theta=3.0))
     third.close()
     assert _read(record.path, "SELECT step, attempt FROM current_steps") == [(1, 1), (2, 1), (3, 3)]
+
+
+def test_the_newest_theta_is_that_of_a_step_or_of_a_stage_and_superseded_as_they_are(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+
+    def newest() -> float:
+        return float(load_run(tmp_path).theta[0])
+
+    def left(theta: float) -> None:
+        record.theta(1, 1, blob(np.full(3, theta)))
+
+    left(0.1)
+    assert newest() == 0.1
+    record.step(_step(1, theta=0.2))
+    assert newest() == 0.2
+    left(0.2)  # the step said so
+    left(0.3)
+    kept = record.last_rows()
+    left(0.4)
+    left(0.4)
+    assert newest() == 0.4
+    assert _read(record.path, "SELECT after_row FROM thetas") == [(0,), (1,), (1,)]
+    record.close()
+    record = Record.reopen(record.path, durable=False, from_step=1)
+    record.supersede(kept)
+    assert newest() == 0.3
+    left(0.3)  # stands there already
+    record.step(_step(2, theta=0.5))
+    assert newest() == 0.5
+    record.close()
+    assert _read(record.path, "SELECT attempt FROM thetas") == [(1,), (1,), (1,)]
+
+
+def test_a_record_of_the_first_version_is_read(tmp_path: Path) -> None:
+    record = _record(tmp_path)
+    record.step(_step(1, theta=0.2))
+    record.close()
+    connection = sqlite3.connect(record.path)
+    for statement in (
+        "DROP VIEW current_thetas", "DROP TABLE thetas", "ALTER TABLE attempts DROP COLUMN kept_thetas", "PRAGMA user_version = 1"
+    ):  # fmt: skip
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    run = load_run(tmp_path)
+    assert run.theta.tolist() == [0.2] * 3
+    assert run.attempts["kept_stages"].tolist() == [0]
+    assert run.missing == []
+    assert len(run.thetas) == 0
+    with pytest.raises(RecordError, match="a record of version 1"):
+        Record.reopen(record.path, durable=False, from_step=1)
 
 
 def test_readers_see_a_growing_record_and_never_a_torn_row(tmp_path: Path) -> None:

@@ -92,6 +92,27 @@ def test_theta_brought_from_afar_is_held_as_well_as_any_other(tmp_path: Path, mo
     assert max(allowed[8:]) < 3.0 * max(allowed[:8]) < 0.02
 
 
+def test_the_theta_of_a_run_is_that_of_its_last_restore(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "theta.csv", np.full(7, 0.4))
+    train = "train: {beta: 0.2, samples: 8}"
+    _, run = run_sequence(tmp_path, f"{train}\nrestore: {{theta: theta.csv}}")
+    np.testing.assert_array_equal(run.theta, np.full(7, 0.4))
+    np.testing.assert_array_equal(run.theta_at(8), run.steps["theta"][-1])
+    assert (run.thetas["step"].tolist(), run.thetas["after_row"].tolist()) == ([8], [8])
+    _, run = run_sequence(tmp_path, f"restore: {{theta: theta.csv}}\n{train}\nevaluate: {{}}")
+    np.testing.assert_array_equal(run.theta, run.steps["theta"][-1])
+    np.testing.assert_array_equal(run.thetas["theta"], np.full((1, 7), 0.4))  # what came after stood with its step
+
+
+@pytest.mark.parametrize("text", [SMALL, INSIDE])
+def test_the_theta_of_a_run_without_a_step_is_known(tmp_path: Path, text: str) -> None:
+    _, run = run_sequence(tmp_path, "evaluate: {}\nrestore: {theta: random, spread: 0.3}\nevaluate: {}\nevaluate: {}", text)
+    assert len(run.steps) == 0
+    first, second = run.thetas["theta"]  # as found, and as drawn
+    assert np.abs(second - first).max() > 0.01
+    np.testing.assert_array_equal(run.theta, second)
+
+
 # large devices ------------------------------------------------------------------------------------------------------
 
 
@@ -102,3 +123,4 @@ def test_theta_of_a_large_device_is_in_its_checkpoints(tmp_path: Path) -> None:
     assert len(theta) == run.meta["parameters"] > 4096
     np.testing.assert_array_equal(theta, run.best["theta"])
     np.testing.assert_array_equal(theta, run.theta_at(5))
+    assert len(run.thetas) == 0
