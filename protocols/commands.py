@@ -131,8 +131,12 @@ COMMANDS: dict[str, Command] = {
     "state": Command((), "control", False, "everything that decides the future", _S("state")),
     "restore": Command((("state", "mapping"),), "control", True, "nothing", _S("restore")),
     # safety
-    "freeze": Command((("reason", "text"),), "anyone", False, "nothing, once it is frozen", _V("freeze"), urgent=True),
-    "make_safe": Command((("reason", "text"),), "anyone", False, "a safety report, line by line", _V("make_safe"), urgent=True),
+    "freeze": Command(
+        (("reason", "text"), ("by", "text?")), "anyone", False, "nothing, once it is frozen", _V("freeze"), urgent=True
+    ),
+    "make_safe": Command(
+        (("reason", "text"), ("by", "text?")), "anyone", False, "a safety report, line by line", _V("make_safe"), urgent=True
+    ),
     "abort": Command((("reason", "text"),), "key", False, "nothing; a loop ends at its next tick", _V("abort"), direct=True),
     "continue": Command((), "control", False, "nothing", _S("continue_")),
     # ownership

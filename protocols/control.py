@@ -27,7 +27,7 @@ from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.errors import NotAllowedError, RecordError, SessionLostError
 from aeqlab.protocols.run_folder import is_alive
-from aeqlab.protocols.run_state import ENDED, Note, Requests, RunState
+from aeqlab.protocols.run_state import ENDED, SOMEONE, Note, Requests, RunState
 
 VERSION = 1
 COMMANDS = ("pause", "continue", "stop", "abort", "freeze", "safe", "status", "note")
@@ -112,7 +112,7 @@ class ControlServer:
         command, who, text = (request.get(key, "") for key in ("command", "who", "text"))
         if not all(isinstance(word, str) for word in (command, who, text)):
             return {"ok": False, "text": "Not understood: command, who and text are words."}
-        return obey(self.requests, self.status, command, who[:80] or "someone", text[:10_000])
+        return obey(self.requests, self.status, command, who[:80] or SOMEONE, text[:10_000])
 
 
 def obey(requests: Requests, status: Status, command: str, who: str, text: str = "") -> dict[str, Any]:
@@ -145,10 +145,10 @@ def obey(requests: Requests, status: Status, command: str, who: str, text: str =
             requests.ask_abort(why)
             said = "Aborts at the next tick."
         case "freeze":
-            requests.ask_freeze(why)
+            requests.ask_freeze(why, by=who)
             said = "Freezes the device at the next tick and pauses; `continue` presents the next sample."
         case "safe":
-            requests.ask_abort(why, safe=True)
+            requests.ask_abort(why, safe=True, by=who)
             said = "Aborts at the next tick and makes the device safe."
         case _:
             if not text.strip():

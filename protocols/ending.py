@@ -85,7 +85,7 @@ class Left:
     lines: tuple[str, ...] = ()
 
 
-def leave_device(operator: Any, then: str, reason: str, target: Any) -> Left:
+def leave_device(operator: Any, then: str, reason: str, target: Any, by: str = "") -> Left:
     """Bring the device to its declared end and read back that it is there.
 
     Args:
@@ -93,11 +93,12 @@ def leave_device(operator: Any, then: str, reason: str, target: Any) -> Left:
         then: freeze, safe or hold. Where it cannot be done the next safer thing is: hold -> freeze -> safe.
         reason: why, for the session's own record.
         target: theta to hold.
+        by: the person who asked for it, where it is not the run itself that declares it so.
     """
     wrong: list[str] = []
     for way in {"hold": ("hold", "freeze", "safe"), "freeze": ("freeze", "safe"), "safe": ("safe", "freeze")}[then]:
         try:
-            left = _WAYS[way](operator, reason, target)
+            left = _WAYS[way](operator, reason, target, by)
         except SessionLostError as exc:
             return _lost(operator, exc)
         except (BackendError, ProtocolError) as exc:
@@ -121,17 +122,17 @@ def _lost(operator: Any, exc: SessionLostError) -> Left:
     return Left(f"{'' if verdict.safe else 'State of the device unknown. '}{verdict.sentence()}", False, verdict.lines)
 
 
-def _freeze(operator: Any, reason: str, target: Any) -> Left:
-    operator.freeze(reason)
+def _freeze(operator: Any, reason: str, target: Any, by: str) -> Left:
+    operator.freeze(reason, by=by)
     status = operator.status()
     standing = status.state in (SessionState.FROZEN, SessionState.SAFE) and status.beta == 0.0
     if not standing:
         return Left(f"The device should be frozen, and its session says it is {status.state}, nudge {status.beta:g}.", False)
-    return Left(f"Device frozen: nudge off, {_knobs(operator)}.", True)
+    return Left(f"Device {status.state}: nudge off, {_knobs(operator)}.", True)
 
 
-def _safe(operator: Any, reason: str, target: Any) -> Left:
-    report: SafetyReport = operator.make_safe(reason)
+def _safe(operator: Any, reason: str, target: Any, by: str) -> Left:
+    report: SafetyReport = operator.make_safe(reason, by=by)
     lines = tuple(
         f"{line.what}: {line.grade}"
         + ("" if line.readback is None else f", reads {line.readback:g} {line.unit}")
@@ -146,7 +147,7 @@ def _safe(operator: Any, reason: str, target: Any) -> Left:
     return Left(f"Device made safe as far as it can be confirmed: {said}.", not failed, lines)
 
 
-def _hold(operator: Any, reason: str, target: Any) -> Left:
+def _hold(operator: Any, reason: str, target: Any, by: str) -> Left:
     operator.release()
     operator.point_interrupt = None
     report: HoldReport = operator.hold(target)

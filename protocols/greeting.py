@@ -14,7 +14,7 @@ from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import unpack
 from aeqlab.protocols.channel import Channel
 
-PROTOCOL = 1
+PROTOCOL = 2
 PROGRAM = "aeqlab-session"
 #: How long an answer to a greeting may take, in seconds.
 ANSWER_S = 4.0

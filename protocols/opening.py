@@ -9,9 +9,7 @@ from aeqlab.backends.kinds import open_device
 from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.session import Session
-from aeqlab.protocols.status import SessionState
-
-_RUN = "run "  #: how the names of runs begin in the events of a session
+from aeqlab.protocols.status import RUN, SESSION, SessionState
 
 
 def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
@@ -38,12 +36,12 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
             folder=folder,
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
-            who=f"{_RUN}{folder.name}",
+            who=f"{RUN}{folder.name}",
             then=experiment.then,
         )
     else:
         device = open_device(experiment.device, seed=experiment.seed, base=base)
-        operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"{_RUN}{folder.name}")
+        operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"{RUN}{folder.name}")
     try:
         continue_after_run(operator)
     except BaseException:
@@ -63,13 +61,10 @@ def continue_after_run(operator: Any) -> None:
         raise NotAllowedError(status.reason)
     if status.state not in (SessionState.FROZEN, SessionState.SAFE):
         return
-    events = operator.log()[0] if hasattr(operator, "log") else list(operator.events)
-    stood = next((event for event in reversed(events) if event.kind == str(status.state)), None)
-    who = stood.who if stood is not None else "someone"
-    if who.startswith(_RUN) or (stood is not None and stood.text.startswith(f"its client {_RUN}")):
+    if status.by.startswith(RUN) or status.reason.startswith(f"its client {RUN}"):
         operator.continue_()
         return
-    by = "its session" if who == "session" else who
+    by = "its session" if status.by == SESSION else status.by
     raise NotAllowedError(
         f"{status.device} is {status.state}, by {by}: {status.reason}. A run does not undo that. Look at the device, then "
         f"`aeqlab continue '{status.device}'` and run again."

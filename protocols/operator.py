@@ -54,11 +54,11 @@ class Operator(Protocol):
     def parameters(self) -> Array:
         """Read theta, shape (parameters,): the last reading, or from inside a device that holds exactly."""
 
-    def freeze(self, reason: str) -> None:
-        """Nudge off, knobs frozen, loops stopped; reading goes on."""
+    def freeze(self, reason: str, *, by: str = "") -> None:
+        """Nudge off, knobs frozen, loops stopped; reading goes on. `by`: the person on whose behalf."""
 
-    def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line."""
+    def make_safe(self, reason: str, *, by: str = "") -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. `by`: the person on whose behalf."""
 
     def device_call(self, name: str, *args: Any) -> Any:
         """Call a method of a capability interface by name, such as `scale_coupling`. Refused if the device does not have it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.device import Clock
 from aeqlab.protocols.errors import FrozenError, Interrupted, LateError
-from aeqlab.protocols.status import SessionState
+from aeqlab.protocols.status import SESSION, SessionState
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -67,12 +67,9 @@ def frozen_by_someone(session: RunSession) -> str:
     """
     operator = _operator(session)
     status = operator.status()
-    if status.state is not SessionState.FROZEN or not hasattr(operator, "log"):
+    if status.state is not SessionState.FROZEN or status.by in (SESSION, operator.who):
         return ""
-    stood = next((event for event in reversed(operator.log()[0]) if event.kind == str(status.state)), None)
-    if stood is None or stood.who in ("session", operator.who):
-        return ""
-    return f"{stood.who} froze the device at its session: {status.reason}"
+    return f"{status.by} froze the device at its session: {status.reason}"
 
 
 def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> None:
@@ -100,7 +97,7 @@ def _continue(session: RunSession, text: str) -> None:
 
 def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:
     if session.requests.freeze and not frozen:
-        session.freeze(session.requests.why)
+        _operator(session).freeze(session.requests.why[:500], by=session.requests.by)
         session.say("device", "frozen", f"Device frozen: {session.requests.why}.")
         return True
     return frozen

@@ -201,14 +201,14 @@ class SessionClient:
         return np.asarray(self._call("parameters"))
 
     # safety
-    def freeze(self, reason: str) -> None:
-        """Nudge off, knobs frozen, loops stopped; reading goes on. Needs no control token."""
-        self._call("freeze", reason)
+    def freeze(self, reason: str, *, by: str = "") -> None:
+        """Nudge off, knobs frozen, loops stopped; reading goes on. Needs no control token. `by`: the person on whose behalf."""
+        self._call("freeze", reason, by)
         self._beta = 0.0
 
-    def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line. Needs no control token."""
-        report: SafetyReport = self._call("make_safe", reason)
+    def make_safe(self, reason: str, *, by: str = "") -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. Needs no control token. `by`: the person on whose behalf."""
+        report: SafetyReport = self._call("make_safe", reason, by)
         self._beta = 0.0
         return report
 

@@ -284,7 +284,10 @@ class _Work:
         then = "safe" if self.requests.safe else self.then
         self.operator.point_interrupt = None  # nothing asked for may leave this loop
         target = None if self.session is None else self.session.target
-        left = leave_device(self.operator, then, f"run {self.folder.path.name} {end.state}", target)
+        why, by = f"run {self.folder.path.name} {end.state}", ""
+        if self.requests.safe:
+            why, by = f"{self.requests.why[:500]}; {why}", self.requests.by
+        left = leave_device(self.operator, then, why, target, by)
         if not left.as_declared:
             end.fail(left.text)
         for line in left.lines:

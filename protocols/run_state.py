@@ -33,6 +33,7 @@ EXIT_CODES = {
     RunState.DIVERGED: 5,
 }
 ENDED = frozenset(EXIT_CODES)
+SOMEONE = "someone"  #: who asks where nothing else is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Requests:
     """What was asked of a run, set from any thread or signal handler, looked at by the run between ticks.
 
     `stop` and `pause` count at the next sample boundary; `abort` and `freeze` at the next tick. `why` says who asked for the one
-    that was asked last. `abort_by` is a time (time.monotonic) from which on a stop counts as an abort.
+    that was asked last, `by` who asked for a freeze or SAFE: it stands until someone continues it. `abort_by` is a time
+    (time.monotonic) from which on a stop counts as an abort.
     """
 
     stop: bool = False
@@ -57,6 +59,7 @@ class Requests:
     freeze: bool = False
     safe: bool = False  # end in SAFE, whatever the experiment says
     why: str = ""
+    by: str = ""
     abort_by: float = float("inf")
     notes: queue.SimpleQueue[Note] = field(default_factory=queue.SimpleQueue)
     _wake: queue.SimpleQueue[None] = field(
@@ -70,9 +73,10 @@ class Requests:
         self.stop = True
         self._wake.put(None)
 
-    def ask_abort(self, why: str, *, safe: bool = False) -> None:
-        """Ask to end at the next tick; with `safe` the device ends in SAFE."""
+    def ask_abort(self, why: str, *, safe: bool = False, by: str = SOMEONE) -> None:
+        """Ask to end at the next tick; with `safe` the device ends in SAFE, `by` whom."""
         self._set(why, "safe" if safe else "abort")
+        self.by = by if safe else self.by
         self.safe = self.safe or safe
         self.abort = True
         self._wake.put(None)
@@ -83,9 +87,10 @@ class Requests:
         self.pause = True
         self._wake.put(None)
 
-    def ask_freeze(self, why: str) -> None:
-        """Ask to freeze the device at the next tick and to pause."""
+    def ask_freeze(self, why: str, *, by: str = SOMEONE) -> None:
+        """Ask to freeze the device at the next tick and to pause, `by` whom."""
         self._set(why, "freeze")
+        self.by = by
         self.pause = True
         self.freeze = True
         self._wake.put(None)

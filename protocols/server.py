@@ -116,7 +116,7 @@ class SessionServer:
 
     def freeze_soon(self, reason: str, late: bool) -> None:
         """Freeze at the next tick, from any thread; `late`: because the controlling client was not heard in time."""
-        self._put_urgent("freeze", [reason, late])
+        self._put_urgent("freeze", [reason, None, late])
 
     def say(self, kind: str, text: str, who: str = "session") -> None:
         """Note an event, from any thread."""
@@ -227,16 +227,16 @@ class SessionServer:
             self.session.traces = traces
         self.then = then or self.then
 
-    def freeze(self, peer: Peer | None, reason: str, late: bool = False) -> None:
+    def freeze(self, peer: Peer | None, reason: str, by: str | None = None, late: bool = False) -> None:
         """Freeze the device."""
-        self.session.freeze(reason, late)
+        self.session.freeze(reason, late, by or "")
 
-    def make_safe(self, peer: Peer | None, reason: str) -> SafetyReport:
+    def make_safe(self, peer: Peer | None, reason: str, by: str | None = None) -> SafetyReport:
         """Make the device safe. A ramp takes its time, and nobody may take it for a hang."""
         knobs = self.session.info.controls
         self.patience_s = 30.0 + float((abs(self.session.controls() - knobs.rest) / knobs.slew_per_s).max(initial=0.0)) * 2.0
         try:
-            report = self.session.make_safe(reason)
+            report = self.session.make_safe(reason, by or "")
             self._unsafe = not report.safe
             return report
         finally:
@@ -322,7 +322,7 @@ class SessionServer:
             name, values = self._urgent[0][2:]
             if name == "take_control":
                 raise NotAllowedError(f"{self.session.info.name}: the loop was left because control was taken by another client")
-            kind = LateError if values[1:] == [True] else FrozenError
+            kind = LateError if values[2:] == [True] else FrozenError
             raise kind(f"{self.session.info.name} is frozen: {values[0]}. Continue to go on.")
         if self._abort is not None and self._abort[:2] == self._current:
             raise AbortRequested(self._abort[2])

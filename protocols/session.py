@@ -28,7 +28,7 @@ from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
-from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
+from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
 
 Array = NDArray[Any]
@@ -90,6 +90,7 @@ class Session:
         self._state = SessionState.IDLE
         self._reason = ""
         self._late = False
+        self._by = ""  # who brought it to stand
         self._knobs = "nobody"
         self._target: Array | None = None
         self._beta = 0.0
@@ -118,7 +119,8 @@ class Session:
         if control is None or clients is None:
             control, clients = self.who, (self.who,)
         reason = self._not_held if self._state is SessionState.HOLDING else self._reason
-        return SessionStatus(self._state, reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing)
+        name = self._info.name
+        return SessionStatus(self._state, reason, self._knobs, control, clients, self._beta, name, t, self._doing, self._by)
 
     @property
     def standing(self) -> tuple[SessionState, float]:
@@ -289,12 +291,14 @@ class Session:
             raise NotAllowedError(f"{self._info.name}: theta was not read yet. Present an input and let time pass first.")
 
     # safety
-    def freeze(self, reason: str, late: bool = False) -> None:
+    def freeze(self, reason: str, late: bool = False, by: str = "") -> None:
         """Take the nudge off, freeze the knobs, stop the loops, from any thread; every moving call is refused until `continue_`.
 
         Args:
             reason: told in every refusal.
             late: the client was not heard in time; it is refused with `LateError`, so that it knows that it may go on.
+            by: on whose behalf, where that is somebody else than who calls. What a person asked for stays that person's until
+                someone continues, whatever a run or the session asks meanwhile.
 
         Raises:
             SessionLostError: the device does not answer; the message says what was last commanded.
@@ -305,14 +309,15 @@ class Session:
             except BackendError as exc:
                 self._lost(exc)
                 raise SessionLostError(self._reason) from exc
-            if self._state in (SessionState.SAFE, SessionState.UNKNOWN):
-                self._say("frozen", f"{reason}; it stays {self._state}")
+            if self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._by):
+                self._stand(SessionState.SAFE, f"{reason}; it stays safe", by)
+            elif self._state in (SessionState.SAFE, SessionState.UNKNOWN):
+                self._say("frozen", f"{reason}; it stays {self._state}", by)
             else:
-                self._stand(SessionState.FROZEN, reason)
-                self._late = late
+                self._stand(SessionState.FROZEN, reason, by, late)
 
-    def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread.
+    def make_safe(self, reason: str, by: str = "") -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. Allowed in every state, from any thread; `by` as for `freeze`.
 
         The session is SAFE then, or UNKNOWN if a line failed.
         """
@@ -326,9 +331,9 @@ class Session:
             finally:
                 self._doing = ""
             if report.failed:
-                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}")
+                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}", by)
             else:
-                self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}")
+                self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}", by)
             return report
 
     def continue_(self) -> None:
@@ -336,7 +341,7 @@ class Session:
         with self._command:
             if self._state in STANDING:
                 self._say("continue", f"{self.who} goes on after {self._state}: {self._reason}")
-                self._state, self._reason, self._late = SessionState.IDLE, "", False
+                self._state, self._reason, self._by, self._late = SessionState.IDLE, "", "", False
 
     def abort(self, reason: str = "abort was asked for") -> None:
         """Ask a running loop, from another thread, to leave at its next tick with `AbortRequested`; nothing where none runs."""
@@ -475,14 +480,17 @@ class Session:
         if self._state is SessionState.HOLDING:
             self._state = SessionState.IDLE
 
-    def _stand(self, state: SessionState, reason: str) -> None:
-        self._state, self._reason, self._late = state, reason, False
-        self._say(str(state), reason)
+    def _stand(self, state: SessionState, reason: str, by: str = "", late: bool = False) -> None:
+        who = by or self.who
+        if state is not SessionState.UNKNOWN and is_person(self._by) and not is_person(who):
+            who, reason, late = self._by, f"{self._reason}; {reason}", False
+        self._state, self._reason, self._by, self._late = state, reason, who, late
+        self._say(str(state), reason, by)
 
     def _lost(self, exc: BaseException) -> None:
         self._beta = 0.0
         self._knobs = "nobody"
         self._stand(SessionState.UNKNOWN, f"state unknown: {exc}")
 
-    def _say(self, kind: str, text: str) -> None:
-        self.events.append(SessionEvent(time.time(), kind, text, self.who))
+    def _say(self, kind: str, text: str, by: str = "") -> None:
+        self.events.append(SessionEvent(time.time(), kind, text, by or self.who))

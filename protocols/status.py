@@ -24,6 +24,14 @@ class SessionState(StrEnum):
 #: States in which every call that would move something is refused.
 STANDING = frozenset({SessionState.FROZEN, SessionState.SAFE, SessionState.UNKNOWN})
 
+#: What the session calls itself in its events, and how the names of runs begin; everyone else is a person.
+SESSION, RUN = "session", "run "
+
+
+def is_person(who: str) -> bool:
+    """Tell whether a name in the events of a session is a person's: of a command, a notebook, a window."""
+    return bool(who) and who != SESSION and not who.startswith(RUN)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
@@ -47,6 +55,7 @@ class SessionStatus:
         beta: nudge that is on, or staged.
         device, t: name of the device, and its time in seconds at the last readout (nan: none yet).
         doing: command being carried out ("" : none).
+        by: who brought it to stand, in FROZEN, SAFE and UNKNOWN ("" otherwise).
     """
 
     state: SessionState
@@ -58,3 +67,4 @@ class SessionStatus:
     device: str
     t: float
     doing: str = ""
+    by: str = ""

@@ -87,8 +87,8 @@ def test_a_stop_while_frozen_ends_any_stage_as_stopped(tmp_path: Path, plant: Pl
                 requests.ask_freeze("freeze by ada")
             return super().hold(theta)
 
-        def freeze(self, reason: str, late: bool = False) -> None:
-            super().freeze(reason, late)
+        def freeze(self, reason: str, late: bool = False, by: str = "") -> None:
+            super().freeze(reason, late, by)
             requests.ask_stop("stop by ada")
 
     plant(Stopped)

@@ -51,6 +51,23 @@ def test_what_a_person_did_is_not_undone(left: str, said: str) -> None:
         assert before.status().state is SessionState.IDLE
 
 
+@pytest.mark.parametrize("own", ["freeze", "make_safe"])
+def test_what_a_person_asked_for_outlasts_what_a_run_does_after_it(own: str) -> None:
+    with served(slow(Clock.VIRTUAL)) as server, client_of(server, "run before") as before:
+        before.freeze("freeze by ada", by="ada")
+        getattr(before, own)("run before stopped")
+        assert before.status().by == "ada"
+        assert before.status().reason == "freeze by ada; run before stopped"
+        with pytest.raises(NotAllowedError, match="by ada: freeze by ada"):
+            continue_after_run(before)
+        before.continue_()
+        before.make_safe("run before finished")
+        with client_of(server, "ada", control=False) as person:
+            person.freeze("smoke")  # it is safe, and now it is to stay so
+        with pytest.raises(NotAllowedError, match="is safe, by ada"):
+            continue_after_run(before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_run_that_was_killed_may_be_gone_on_with() -> None:
     with served(slow(Clock.WALL)) as server:

@@ -117,10 +117,10 @@ class Faulty(Session):
             self._raise("settle")
         return super().settle()
 
-    def freeze(self, reason: str) -> None:
+    def freeze(self, reason: str, late: bool = False, by: str = "") -> None:
         """Freeze, or raise."""
         self._raise("freeze")
-        super().freeze(reason)
+        super().freeze(reason, late, by)
 
     def close(self) -> None:
         """Close, or raise."""

@@ -30,6 +30,7 @@ from aeqlab.protocols.errors import (
     SessionError,
     SessionLostError,
 )
+from aeqlab.protocols.greeting import PROTOCOL
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
 from aeqlab.protocols.limits import LimitedDevice
 from aeqlab.protocols.lost import LastCommands, lost_session
@@ -520,8 +521,8 @@ def test_a_version_that_differs_is_told_so() -> None:
     with served(simulated()) as server:
         connection = Client(("127.0.0.1", server.port), family="AF_INET")
         hello = unpack(connection.recv_bytes())
-        assert hello["protocol"] == 1
-        connection.send_bytes(pack({"program": "aeqlab-session", "protocol": 2, "name": "x", "nonce": "n"}))
+        assert hello["protocol"] == PROTOCOL
+        connection.send_bytes(pack({"program": "aeqlab-session", "protocol": PROTOCOL + 1, "name": "x", "nonce": "n"}))
         assert "same version" in unpack(connection.recv_bytes())["refused"]
         connection.close()
 

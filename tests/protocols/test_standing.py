@@ -1,0 +1,97 @@
+"""A device that a person stops while a run works with it: through the run, or at its session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_helpers import SMALL, experiment
+from session_helpers import client_of, served, simulated
+
+from aeqlab.protocols import run as run_module
+from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.opening import continue_after_run
+from aeqlab.protocols.progress import Progress, RunResult
+from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.server import SessionServer
+from aeqlab.protocols.status import SessionState, SessionStatus
+
+Ask = Callable[[Progress, Requests], None]
+Run = Callable[[SessionServer, Ask], RunResult]
+LONG = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 100000")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Get what makes a run on a session that goes on after it; it ends only because someone asks."""
+
+    def attached(server: SessionServer, ask: Ask) -> RunResult:
+        requests = Requests()
+
+        def opened(settings: Experiment, *, base: Path, folder: Path) -> Any:
+            client = client_of(server, f"run {folder.name}")
+            client.configure(homeostasis=settings.homeostasis, settling=settings.settling)
+            try:
+                continue_after_run(client)
+            except BaseException:
+                client.close()
+                raise
+            return client
+
+        monkeypatch.setattr(run_module, "open_operator", opened)
+        asked = experiment(tmp_path, LONG)
+        return run_experiment(
+            asked, runs=tmp_path / "runs", requests=requests, on_progress=lambda progress: ask(progress, requests)
+        )
+
+    return attached
+
+
+def stop(progress: Progress, requests: Requests) -> None:
+    """Stop once there was a step."""
+    if progress.done:
+        requests.ask_stop("stop by bob")
+
+
+def status_of(server: SessionServer) -> SessionStatus:
+    with client_of(server, "a look", control=False) as client:
+        return client.status()
+
+
+# through the run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("way", "said"), [("freeze", "frozen, by ada"), ("safe", "safe, by ada")])
+def test_what_a_person_asked_of_a_run_is_not_undone_by_the_next(run: Run, way: str, said: str) -> None:
+    def ask(progress: Progress, requests: Requests) -> None:
+        if progress.state is RunState.PAUSED:
+            requests.ask_stop("stop by bob")
+        elif progress.done and way == "freeze":
+            requests.ask_freeze("freeze by ada", by="ada")
+        elif progress.done and not requests.abort:
+            requests.ask_abort("safe by ada", safe=True, by="ada")
+
+    with served(simulated()) as server:
+        result = run(server, ask)
+        assert result.state is (RunState.STOPPED if way == "freeze" else RunState.ABORTED), result.reason
+        assert status_of(server).by == "ada"
+        refused = run(server, ask)
+        assert refused.state is RunState.FAILED
+        assert said in refused.reason
+        assert f"{way} by ada" in refused.reason
+        assert "`aeqlab continue" in refused.reason
+        with client_of(server, "ada") as ada:  # as that command does
+            ada.continue_()
+        assert run(server, stop).state is RunState.STOPPED
+
+
+def test_how_a_run_leaves_the_device_by_itself_is_continued_by_the_next(run: Run) -> None:
+    with served(simulated()) as server:
+        for _ in range(2):
+            result = run(server, stop)
+            assert result.state is RunState.STOPPED, result.reason
+            assert status_of(server).state is SessionState.FROZEN
+            assert status_of(server).by.startswith("run ")
