@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.device import Clock
-from aeqlab.protocols.errors import FrozenError, Interrupted, LateError
+from aeqlab.protocols.errors import AbortRequested, FrozenError, Interrupted, LateError
 from aeqlab.protocols.status import SESSION, SessionState
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def pause(session: RunSession, frozen: bool = False) -> None:
     while requests.pause and not (requests.stop or requests.abort):
         frozen = _freeze_if_asked(session, frozen)
         session.look(time.monotonic())
+        frozen = bool(frozen_by_someone(session)) or frozen  # or even made safe: then this is the end
         if session.info.clock is Clock.WALL and session.presented and not frozen:
             try:
                 session.operator.hold(session.target)
@@ -60,14 +62,53 @@ def pause(session: RunSession, frozen: bool = False) -> None:
     status.change(record, session.steps, "running", requests.why)
 
 
+def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: Callable[[str], None] | None) -> None:
+    """Stand still until someone goes on, where a sample was left by a freeze; go on at once where this process was only late.
+
+    Args:
+        session: the run's.
+        exc: what left the sample.
+        on_left: called with the reason before anything else happens.
+    Raises:
+        FrozenError: nobody asked for it, so the run ends by it; or so many samples in a row were late that it gives up.
+        AbortRequested: someone made the device safe at its session.
+    """
+    requests = session.requests
+    asked = isinstance(exc, FreezeRequested) or requests.freeze
+    why = frozen_by_someone(session)
+    late = isinstance(exc, LateError) and not asked and not why
+    if not (asked or why or late):
+        raise exc
+    if on_left is not None:
+        on_left(str(exc))
+    session.clamped = False
+    if isinstance(exc, LateError) and late:
+        session.late += 1
+        go_on_after(session, exc, session.late)
+    elif why and not asked:
+        requests.ask_pause(why)
+        pause(session, frozen=True)
+    else:
+        pause(session)
+
+
 def frozen_by_someone(session: RunSession) -> str:
     """Say why the device is frozen if another client of its session asked for it; empty if not.
 
     What the session froze by itself for an error is none of this: the run ends by that error.
+
+    Raises:
+        AbortRequested: another client made the device safe. Whatever theta is now, it is not what the run left.
     """
     operator = _operator(session)
     status = operator.status()
-    if status.state is not SessionState.FROZEN or status.by in (SESSION, operator.who):
+    if status.by in (SESSION, operator.who):
+        return ""
+    if status.state is SessionState.SAFE:
+        session.clamped = False
+        session.requests.ask_abort(f"{status.by} made the device safe at its session: {status.reason}", safe=True, by=status.by)
+        raise AbortRequested(session.requests.why)
+    if status.state is not SessionState.FROZEN:
         return ""
     return f"{status.by} froze the device at its session: {status.reason}"
 

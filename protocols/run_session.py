@@ -28,13 +28,12 @@ from aeqlab.protocols.errors import (
     CapabilityError,
     DataError,
     FrozenError,
-    LateError,
     NotAllowedError,
     StopRequested,
 )
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.operator import Operator
-from aeqlab.protocols.pausing import FreezeRequested, frozen_by_someone, go_on_after, pause
+from aeqlab.protocols.pausing import FreezeRequested, leave_sample, pause
 from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
@@ -108,7 +107,7 @@ class RunSession:
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
-        self._late = 0  # samples in a row that were left because this process was late
+        self.late = 0  #: samples in a row that were left because this process was late
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
         self.set_controls = operator.set_controls
@@ -338,29 +337,16 @@ class RunSession:
                 obey. Without it a stop or an abort leaves from here.
         Raises:
             LateError: so many samples in a row were left for being late that there is no getting on.
+            AbortRequested: someone made the device safe at its session.
         """
         try:
             done = work()
         except (FreezeRequested, FrozenError) as exc:
-            asked = isinstance(exc, FreezeRequested) or self.requests.freeze
-            why = "" if asked or isinstance(exc, LateError) else frozen_by_someone(self)
-            if not asked and not isinstance(exc, LateError) and not why:
-                raise
-            if on_left is not None:
-                on_left(str(exc))
-            self.clamped = False
-            if isinstance(exc, LateError) and not self.requests.freeze:
-                self._late += 1
-                go_on_after(self, exc, self._late)
-            elif why:
-                self.requests.ask_pause(why)
-                pause(self, frozen=True)
-            else:
-                pause(self)
+            leave_sample(self, exc, on_left)
             if on_left is None:
                 self.point_for_retry()
             return None
-        self._late = 0
+        self.late = 0
         return done
 
     def _obey(self) -> None:

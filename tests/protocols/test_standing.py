@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from run_helpers import SMALL, experiment
 from session_helpers import client_of, served, simulated
 
+from aeqlab.protocols import load_run
 from aeqlab.protocols import run as run_module
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.opening import continue_after_run
@@ -95,3 +97,33 @@ def test_how_a_run_leaves_the_device_by_itself_is_continued_by_the_next(run: Run
             assert result.state is RunState.STOPPED, result.reason
             assert status_of(server).state is SessionState.FROZEN
             assert status_of(server).by.startswith("run ")
+
+
+# at the session -----------------------------------------------------------------------------------------------------
+
+
+def safe_by_ada(server: SessionServer) -> None:
+    with client_of(server, "ada", control=False) as ada:
+        ada.make_safe("smoke")
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.PAUSED])
+def test_safe_at_the_session_aborts_the_run(run: Run, state: RunState) -> None:
+    def ask(progress: Progress, requests: Requests) -> None:
+        if progress.state is state and progress.done and not requests.abort:
+            safe_by_ada(server)
+        elif progress.done and state is RunState.PAUSED:
+            requests.ask_pause("pause by bob")
+
+    with served(simulated()) as server:
+        result = run(server, ask)
+        assert (result.state, result.exit_code) == (RunState.ABORTED, 4), result.reason
+        assert result.reason.startswith("Aborted: ada (process ")
+        assert "made the device safe at its session: smoke" in result.reason
+        assert result.device.startswith("Device safe: ")
+        assert status_of(server).state is SessionState.SAFE
+        assert status_of(server).by.startswith("ada (")
+        ended = load_run(result.folder)
+        assert "safe" in ended.events["word"].tolist()
+        whole = ended.steps["partial"] == 0
+        np.testing.assert_array_equal(ended.theta, ended.steps["theta"][whole][-1])  # not where it went on the way to rest
