@@ -54,6 +54,8 @@ class ProgressLine:
         if now < self._next and not changed:
             return
         self._said = place
+        if changed and progress.state is RunState.PAUSED and progress.reason:
+            self._tell(f"paused: {progress.reason}")
         if self._bar is not None:
             self._next = now + REDRAW_S
             draw(self._bar, progress)
@@ -61,6 +63,13 @@ class ProgressLine:
             self._next = now + PLAIN_S
             if progress.stage and progress.state not in ENDED:
                 print(in_words(progress), file=sys.stderr, flush=True)
+
+    def _tell(self, text: str) -> None:
+        """Say a sentence that stays, above the line if that is redrawn."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
 
 def in_words(progress: Progress) -> str:

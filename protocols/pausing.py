@@ -110,7 +110,7 @@ def frozen_by_someone(session: RunSession) -> str:
         raise AbortRequested(session.requests.why)
     if status.state is not SessionState.FROZEN:
         return ""
-    return f"{status.by} froze the device at its session: {status.reason}"
+    return f"{status.by} froze the device at its session: {status.reason}. Go on: aeqlab continue {session.folder.name}"
 
 
 def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> None:

@@ -262,7 +262,7 @@ class RunSession:
                     f"{block.low:g} to {block.high:g} {block.unit}."
                 )
         if "WritableParameters" in self.abilities:
-            self.device_call("write_parameters", theta)
+            self.between_samples(lambda: self.device_call("write_parameters", theta))
             if not self.holds_inside:
                 self._aim(theta)
             return "written"
@@ -274,7 +274,7 @@ class RunSession:
     def _aim(self, theta: Array) -> None:
         """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
         self.target = np.array(theta, dtype=self.info.dtype)
-        self.operator.set_target(self.target)  # type: ignore[attr-defined]
+        self.between_samples(lambda: self.operator.set_target(self.target))  # type: ignore[attr-defined]
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
@@ -348,6 +348,18 @@ class RunSession:
             return None
         self.late = 0
         return done
+
+    def between_samples(self, work: Callable[[], T]) -> T:
+        """Do something outside of a sample that the device refuses while it stands; then it is done once someone continues.
+
+        Args:
+            work: what to do; nothing of it may have been done where it is refused.
+        """
+        done: list[T] = []
+        with self.between_checkpoints():
+            while self.sample(lambda: done.append(work()) or True) is None:  # type: ignore[func-returns-value]
+                continue
+        return done[0]
 
     def _obey(self) -> None:
         """Act on what was asked, at a sample boundary."""

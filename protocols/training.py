@@ -111,12 +111,15 @@ class Training:
     def _scale_coupling(self) -> None:
         """Set the couplings to what this stage asks for, whatever a stage before left behind."""
         if "AdjustableCoupling" in self.session.abilities:
-            self.session.device_call("scale_coupling", self._factor if self.aeqprop else 1.0)
+            factor = self._factor if self.aeqprop else 1.0
+            self.session.between_samples(lambda: self.session.device_call("scale_coupling", factor))
 
     def _end_epoch(self) -> dict[str, Any]:
         """Let the device adapt what it adapts between epochs; report the epoch's running cost and error."""
         session = self.session
-        found = dict(session.device_call("end_epoch")) if "Epochs" in session.abilities else {}
+        found: dict[str, Any] = {}
+        if "Epochs" in session.abilities:
+            found.update(session.between_samples(lambda: session.device_call("end_epoch")))
         found.update(self._running())
         session.report(epoch=session.epoch, **found)
         return found

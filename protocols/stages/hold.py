@@ -26,14 +26,14 @@ def run(session: RunSession, options: HoldOptions) -> dict[str, Any]:
     inputs = session.data.train.inputs
     n = session.info.samples or 1
     rows = (options.sample + np.arange(n)) % len(inputs)
-    session.present(inputs[rows])
+    session.between_samples(lambda: session.present(inputs[rows]))
     session.release()
     passed, holds, accepted, worst = 0.0, 0, 0, 0.0
     while passed < options.seconds:
         session.point()
         report = session.sample(lambda: session.hold(session.target))
         if report is None:  # frozen and continued meanwhile
-            session.present(inputs[rows])
+            session.between_samples(lambda: session.present(inputs[rows]))
             continue
         passed += max(report.duration_s, 0.0)
         holds += 1

@@ -49,6 +49,16 @@ def test_plain_lines_come_at_changes_and_now_and_then(capsys: pytest.CaptureFixt
     assert "\x1b" not in err
 
 
+def test_a_pause_says_why_once(capsys: pytest.CaptureFixture[str]) -> None:
+    paused = Progress(RunState.PAUSED, "ada froze the device. Go on: aeqlab continue it", "train", "0", done=3)
+    with ProgressLine() as line:
+        line(paused)
+        line(paused)
+    assert capsys.readouterr().err.splitlines() == [
+        "paused: ada froze the device. Go on: aeqlab continue it", "paused: train  3"
+    ]  # fmt: skip
+
+
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressLine(quiet=True) as line:
         line(TRAINING)

@@ -11,7 +11,7 @@ import pytest
 from run_helpers import SMALL, experiment
 from session_helpers import client_of, served, simulated
 
-from aeqlab.protocols import load_run
+from aeqlab.protocols import load_run, restoring
 from aeqlab.protocols import run as run_module
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.opening import continue_after_run
@@ -22,7 +22,7 @@ from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.status import SessionState, SessionStatus
 
 Ask = Callable[[Progress, Requests], None]
-Run = Callable[[SessionServer, Ask], RunResult]
+Run = Callable[..., RunResult]
 LONG = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 100000")
 
 
@@ -30,7 +30,7 @@ LONG = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 100000")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Get what makes a run on a session that goes on after it; it ends only because someone asks."""
 
-    def attached(server: SessionServer, ask: Ask) -> RunResult:
+    def attached(server: SessionServer, ask: Ask, text: str = LONG) -> RunResult:
         requests = Requests()
 
         def opened(settings: Experiment, *, base: Path, folder: Path) -> Any:
@@ -44,7 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             return client
 
         monkeypatch.setattr(run_module, "open_operator", opened)
-        asked = experiment(tmp_path, LONG)
+        asked = experiment(tmp_path, text)
         return run_experiment(
             asked, runs=tmp_path / "runs", requests=requests, on_progress=lambda progress: ask(progress, requests)
         )
@@ -127,3 +127,49 @@ def test_safe_at_the_session_aborts_the_run(run: Run, state: RunState) -> None:
         assert "safe" in ended.events["word"].tolist()
         whole = ended.steps["partial"] == 0
         np.testing.assert_array_equal(ended.theta, ended.steps["theta"][whole][-1])  # not where it went on the way to rest
+
+
+def test_a_worker_that_hung_and_wakes_waits_for_whoever_froze_its_device(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hung outside of any sample, so the next thing it asks for is refused."""
+    find = restoring.find_theta
+    seen: list[str] = []
+
+    def hang(*args: Any) -> Any:
+        found = find(*args)
+        with client_of(server, "ada", control=False) as ada:
+            ada.freeze("it hangs")
+        return found
+
+    def ask(progress: Progress, requests: Requests) -> None:
+        if progress.state is RunState.PAUSED:
+            seen.append(progress.reason)
+            requests.ask_continue("continue by ada")
+
+    monkeypatch.setattr(restoring, "find_theta", hang)
+    stages = "  - restore: {theta: random}\n  - hold: {seconds: 1}\n"
+    text = SMALL[: SMALL.index("  - train")] + stages + SMALL[SMALL.index("then:") :]
+    with served(simulated()) as server:
+        result = run(server, ask, text)
+        assert result.state is RunState.FINISHED, result.reason
+    assert "froze the device at its session: it hangs. Go on: aeqlab continue " in seen[0]
+    assert seen[0].endswith(result.folder.name)
+
+
+def test_a_worker_that_was_late_does_not_undo_a_freeze_that_came_meanwhile(run: Run) -> None:
+    asked: list[str] = []
+
+    def ask(progress: Progress, requests: Requests) -> None:
+        if progress.done and not asked:
+            asked.append("freeze")
+            server.freeze_soon("its client was silent", True)
+            with client_of(server, "ada", control=False) as ada:
+                ada.freeze("it hangs")
+        elif asked:
+            requests.ask_stop("stop by ada")
+
+    with served(simulated()) as server:
+        result = run(server, ask)
+        assert result.state is RunState.STOPPED, result.reason
+        assert status_of(server).state is SessionState.FROZEN
+        assert status_of(server).by.startswith("ada (")
+    assert "paused" in load_run(result.folder).events["word"].tolist()
