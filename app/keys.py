@@ -19,6 +19,7 @@ FIRST = (
     "HopfieldSettings",
     "HomeostasisSettings",
     "SettlingSettings",
+    "SessionLimits",
     "StageEntry",
 )
 

@@ -128,6 +128,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
         name=asked.name,
         homeostasis=asked.homeostasis,
         settling=asked.settling,
+        limits=asked.limits,
         then=asked.then,
     )
 

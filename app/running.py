@@ -40,7 +40,7 @@ def _say_owner(loaded: LoadedExperiment) -> None:
     asked = loaded.experiment
     if not asked.device.served:
         return
-    owner, passed = owner_of(asked.device, seed=asked.seed, base=loaded.base)
+    owner, passed = owner_of(asked.device, seed=asked.seed, base=loaded.base, limits=asked.limits)
     if owner is not None:
         say(f"Attaches to the session {owner.name} ({owner.address}).")
     for sentence in passed:

@@ -46,17 +46,21 @@ def serve(folder: Path, guardian_pid: int) -> int:
             return _give_up(failed, str(exc), to_guardian)
         controls = device.info.controls
         key = secrets.token_bytes(32)
-        server = SessionServer(
-            device,
-            key=key,
-            homeostasis=file.homeostasis,
-            settling=file.settling,
-            limits=file.limits,
-            record=SessionRecord(folder),
-            last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),
-            with_client=file.with_client,
-            then=file.then,
-        )
+        try:
+            server = SessionServer(
+                device,
+                key=key,
+                homeostasis=file.homeostasis,
+                settling=file.settling,
+                limits=file.limits,
+                record=SessionRecord(folder),
+                last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),
+                with_client=file.with_client,
+                then=file.then,
+            )
+        except BackendError as exc:  # limits that are outside the device's own
+            device.close()
+            return _give_up(failed, str(exc), to_guardian)
         if lost is not None:
             server.stand_unknown(lost.sentence(), lost.u)
             if lost.taken:

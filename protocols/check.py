@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
+from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.stages.train_options import TrainOptions
 from aeqlab.protocols.user_files import user_code
 
@@ -82,7 +83,7 @@ def check(loaded: LoadedExperiment) -> CheckReport:
     return CheckReport(
         problems=tuple(problems),
         warnings=loaded.warnings,
-        envelope=tuple(_envelope(experiment, base, dimensions, bounds, widths)),
+        envelope=tuple(_limited(row, experiment.limits) for row in _envelope(experiment, base, dimensions, bounds, widths)),
         estimate=estimate(experiment, dimensions, widths),
         user_code=tuple(spec for part in (experiment.device, experiment.data) if part is not None for spec in user_code(part)),
     )
@@ -114,6 +115,16 @@ def _envelope(
     )
     yield Envelope("parameters", count, unit, *parameters, note="read, never set; told to hold within these limits")
     yield _nudge(experiment, bounds)
+
+
+def _limited(row: Envelope, limits: SessionLimits | None) -> Envelope:
+    """Narrow what a row of knobs may do to the limits of the experiment."""
+    key = {"input knobs": "inputs", "control knobs": "controls", "nudge beta": "beta"}.get(row.what)
+    if limits is None or key is None:
+        return row
+    low, high = getattr(limits, key) or (row.low, row.high)
+    slew = limits.slew_per_s if key == "controls" and limits.slew_per_s is not None else math.inf
+    return replace(row, low=low, high=high, slew_per_s=min(row.slew_per_s, slew))
 
 
 def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:

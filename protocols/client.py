@@ -40,6 +40,8 @@ __all__ = [
     "open_rig", "open_session", "owner_of", "start_session",
 ]  # fmt: skip
 
+_END_IT = "End that session and start it with these: aeqlab session FILE."
+
 #: How long a session may take to become ready, in seconds.
 START_S = 60.0
 
@@ -103,7 +105,7 @@ def open_session(
         seed, base: as for `open_device`.
         folder: run folder; the folder of a session that is started is `session` in it. None: in the user's state folder.
         homeostasis, settling: settings of the loops; None leaves those of a running session as they are.
-        limits: session limits of a session that is started.
+        limits: session limits of a session that is started; one that runs must have the same. None: those it has.
         who: how this client is called in the session's events.
         then: how a session that is started leaves the device at its end: freeze, safe or hold.
     Returns:
@@ -111,12 +113,14 @@ def open_session(
         reason says what was last commanded. `client.events` begins with the session attached to, or with those that were not used
         and why, and with other lost sessions of this user.
     Raises:
-        NotAllowedError: another client controls the device; the message says who.
+        NotAllowedError: another client controls the device, or its session has other limits; the message says which.
         SessionError: the session could not be started; the message says why.
     """
     others = lost_sessions()
-    running, passed = owner_of(settings, seed=seed, base=base)
+    running, passed = owner_of(settings, seed=seed, base=base, limits=limits)
     if running is not None:
+        if why := _other_limits(running, limits):
+            raise NotAllowedError(f"{running.device}: the session {running.folder} owns it, and {why}. {_END_IT}")
         try:
             client = attach(running, name=who)
         except SessionLostError as exc:
@@ -151,10 +155,13 @@ def open_session(
     return client
 
 
-def owner_of(settings: DeviceSettings, *, seed: int, base: Path) -> tuple[FoundSession | None, list[str]]:
+def owner_of(
+    settings: DeviceSettings, *, seed: int, base: Path, limits: SessionLimits | None = None
+) -> tuple[FoundSession | None, list[str]]:
     """Find the session that a device belongs to: by its address, else one that serves the same device with the same seed.
 
-    Only a session that does not end with its client counts, and without an address only one that nobody controls.
+    Only a session that does not end with its client counts, and without an address only one that nobody controls and that has the
+    limits that are asked for.
 
     Returns:
         The session, or None; and a sentence for every session of such a device that is not used.
@@ -170,7 +177,7 @@ def owner_of(settings: DeviceSettings, *, seed: int, base: Path) -> tuple[FoundS
             continue
         if file.with_client or file.device.kind != settings.kind:
             continue
-        why = file.difference(settings, seed, base) or _taken(session)
+        why = file.difference(settings, seed, base) or _other_limits(session, limits) or _taken(session)
         if not why:
             return session, []
         passed.append(
@@ -240,6 +247,7 @@ def open_rig(path: str | Path) -> Iterator[SessionClient | Session]:
     """
     from aeqlab.backends.kinds import open_device
     from aeqlab.protocols.experiment import load_experiment
+    from aeqlab.protocols.limits import limited
     from aeqlab.protocols.session import Session
 
     loaded = load_experiment(path)
@@ -251,12 +259,15 @@ def open_rig(path: str | Path) -> Iterator[SessionClient | Session]:
             base=loaded.base,
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
+            limits=experiment.limits,
             who="open_rig",
         )
         with client:
             yield client
     else:
         device = open_device(experiment.device, seed=experiment.seed, base=loaded.base)
+        if experiment.limits is not None:
+            device = limited(device, experiment.limits)
         with Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling) as session:
             yield session
 
@@ -337,6 +348,14 @@ def _taken(session: FoundSession) -> str:
             return f"{client.control_by} controls it" if client.control_by else ""
     except SessionError as exc:
         return str(exc).rstrip(".")
+
+
+def _other_limits(session: FoundSession, limits: SessionLimits | None) -> str:
+    """Say that a session has other limits than are asked for; empty where it has these, or where none are asked for."""
+    if limits is None:
+        return ""
+    has = SessionFile.read(Path(session.folder)).limits or SessionLimits()
+    return "" if has == limits else f"its limits are {has.sentence()}, here they are {limits.sentence()}"
 
 
 def _answers(session: FoundSession) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aeqlab.backends.description import Knobs, knobs
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.hopfield.settings import HopfieldSettings
@@ -24,6 +25,8 @@ from aeqlab.protocols.data import DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.limits import SessionLimits
+from aeqlab.protocols.limits_inside import outside
 from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
@@ -52,6 +55,7 @@ class Parts:
     homeostasis: HomeostasisSettings | None = None
     stages: tuple[tuple[Path_, StageEntry], ...] = ()
     data_wrong: bool = False  #: data are given, but not valid
+    limits: SessionLimits | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ def cross_check(parts: Parts, tree: Node, base: Path) -> tuple[list[Problem], li
     """
     check = _Check(parts, tree, base)
     _device(check)
+    _limits(check)
     _data(check)
     _homeostasis(check)
     for path, entry in parts.stages:
@@ -129,12 +134,19 @@ def built_in_energy(device: DeviceSettings, base: Path) -> Energy | None:
         return None
 
 
+def input_knobs(device: DeviceSettings, base: Path) -> Knobs | None:
+    """Get the input knobs of a device, of an engine one that stands for all; None where only the user's code can say."""
+    if isinstance(device, HopfieldSettings):
+        low, high = device.input_interval
+        return knobs(("every input",), low=low, high=high, rest=min(max(0.0, low), high))
+    energy = built_in_energy(device, base)
+    return None if energy is None else energy.inputs
+
+
 def input_limits(device: DeviceSettings, base: Path) -> tuple[float, float] | None:
     """Get the lowest and highest value that every input knob takes; None where that is not known."""
-    if isinstance(device, HopfieldSettings):
-        return device.input_interval
-    energy = built_in_energy(device, base)
-    return None if energy is None else (float(np.max(energy.inputs.low)), float(np.min(energy.inputs.high)))
+    row = input_knobs(device, base)
+    return None if row is None else (float(np.max(row.low)), float(np.min(row.high)))
 
 
 def _device(check: _Check) -> None:
@@ -147,6 +159,14 @@ def _device(check: _Check) -> None:
         check.dimensions, check.bounds = device_facts(device, check.base)
     except BackendError as exc:
         check.wrong(("device",), str(exc))
+
+
+def _limits(check: _Check) -> None:
+    device, limits = check.parts.device, check.parts.limits
+    if device is None or limits is None:
+        return
+    for key, message in outside(limits, device, input_knobs(device, check.base), check.bounds):
+        check.wrong(("limits", key), message)
 
 
 def _data(check: _Check) -> None:
@@ -179,6 +199,10 @@ def _data(check: _Check) -> None:
     if interval is not None and widths.range is not None and not interval[0] <= widths.range[0] <= widths.range[1] <= interval[1]:
         message = f"{kind} has inputs from {widths.range[0]:g} to {widths.range[1]:g}, the {device} device takes "
         check.wrong(("data",), f"{message}{interval[0]:g} to {interval[1]:g}.", "Scale the data, or choose another device.")
+    limit = None if check.parts.limits is None else check.parts.limits.inputs
+    if limit is not None and widths.range is not None and not limit[0] <= widths.range[0] <= widths.range[1] <= limit[1]:
+        message = f"{kind} has inputs from {widths.range[0]:g} to {widths.range[1]:g}, limits.inputs allows "
+        check.wrong(("data",), f"{message}{limit[0]:g} to {limit[1]:g}.", "Scale the data, or widen the limit.")
 
 
 def _table(check: _Check, data: DataSettings) -> None:
@@ -253,6 +277,10 @@ def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
     if limit is not None and max(-lowest, highest) > limit:
         message = f"{said} nudges from {lowest:g} to {highest:g}, the device at most by {limit:g}."
         check.wrong((*at, "beta"), message, f"Choose beta up to {limit * options.beta / max(-lowest, highest):.4g}.")
+    allowed = None if check.parts.limits is None else check.parts.limits.beta
+    if allowed is not None and not allowed[0] <= lowest <= highest <= allowed[1]:
+        message = f"{said} nudges from {lowest:g} to {highest:g}, limits.beta allows {allowed[0]:g} to {allowed[1]:g}."
+        check.wrong((*at, "beta"), message, "Choose a smaller beta, or widen the limit.")
     if check.bounds is None or lowest >= 0:
         return
     if lowest <= check.bounds.held:

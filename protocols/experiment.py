@@ -18,6 +18,7 @@ from aeqlab.protocols.data import DataSettings
 from aeqlab.protocols.errors import FileErrors, Problem
 from aeqlab.protocols.explain import explain, place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
+from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.overrides import apply_overrides
 from aeqlab.protocols.stages.entry import StageEntry
@@ -45,6 +46,7 @@ class Experiment(BaseModel):
     data: DataSettings | None = Field(default=None, description="The data set, by kind; left out where no stage needs samples.")
     homeostasis: HomeostasisSettings = Field(default=HomeostasisSettings(), description="How theta is held.")
     settling: SettlingSettings = Field(default=SettlingSettings(), description="When a clamped phase has come to rest.")
+    limits: SessionLimits | None = Field(default=None, description="Narrower limits of knobs and nudge than the device's own.")
     sequence: list[StageEntry] = Field(min_length=1, max_length=1000, description="The stages, in order.")
     then: Literal["freeze", "safe", "hold"] = Field(default="freeze", description="What the device does after the last stage.")
     runs: str | None = Field(default=None, min_length=1, description="Folder for the runs (default: runs, where it is started).")
@@ -165,7 +167,7 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     """Get what is valid of an experiment, so that its parts are checked against one another though others are wrong."""
     if experiment is not None:
         stages = tuple(all_stages(experiment.sequence))
-        return Parts(experiment.device, experiment.data, experiment.homeostasis, stages)
+        return Parts(experiment.device, experiment.data, experiment.homeostasis, stages, limits=experiment.limits)
     top = tree.value if isinstance(tree.value, dict) else {}
 
     def valid(key: str) -> Any:
@@ -178,4 +180,5 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
 
     data = valid("data")
     wrong = data is None and "data" in top and top["data"].value is not None
-    return Parts(valid("device"), data, valid("homeostasis"), tuple(all_stages(valid("sequence") or [])), wrong)
+    stages = tuple(all_stages(valid("sequence") or []))
+    return Parts(valid("device"), data, valid("homeostasis"), stages, wrong, valid("limits"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aeqlab.backends.device import CAPABILITIES, Clock, Device, DeviceInfo, Knobs, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError, DeviceConfigError
@@ -23,13 +23,30 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SessionLimits(BaseModel):
-    """Limits of one session, inside the device's own."""
+    """Limits of the session of the device, inside the device's own; what is left out is as the device has it."""
 
     model_config = _STRICT
     controls: tuple[float, float] | None = Field(default=None, description="lowest and highest control knob, in the unit of u")
     inputs: tuple[float, float] | None = Field(default=None, description="lowest and highest input knob, in the unit of x")
     beta: tuple[float, float] | None = Field(default=None, description="lowest and highest nudge")
     slew_per_s: float | None = Field(default=None, gt=0, description="fastest change of a control knob, unit of u per second")
+
+    @field_validator("controls", "inputs", "beta")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError("two numbers are needed, the lower one first")
+        return value
+
+    def sentence(self) -> str:
+        """Say them for a person."""
+        said = [
+            f"{name} {value[0]:g} to {value[1]:g}"
+            for name, value in (("controls", self.controls), ("inputs", self.inputs), ("beta", self.beta))
+            if value is not None
+        ]
+        said += [] if self.slew_per_s is None else [f"slew {self.slew_per_s:g} per s"]
+        return ", ".join(said) or "none of its own"
 
 
 def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevice:
@@ -168,21 +185,26 @@ def _narrowed(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
         raise DeviceConfigError(f"session limits: {info.name} chooses its own ticks, so a slew cannot be kept. Leave it out.")
     return replace(
         info,
-        controls=_narrow(info.controls, limits.controls, "controls", limits.slew_per_s),
-        inputs=_narrow(info.inputs, limits.inputs, "inputs", None),
+        controls=narrowed(info.controls, limits.controls, "controls", limits.slew_per_s),
+        inputs=narrowed(info.inputs, limits.inputs, "inputs"),
         beta=(low, high),
     )
 
 
-def _narrow(knobs: Knobs, limits: tuple[float, float] | None, what: str, slew: float | None) -> Knobs:
+def narrowed(knobs: Knobs, limits: tuple[float, float] | None, what: str, slew: float | None = None) -> Knobs:
+    """See a row of knobs through narrower limits, and a slower slew.
+
+    Raises:
+        DeviceConfigError: they are not inside the knobs' own, or leave a rest value out.
+    """
     if limits is not None:
         low, high = limits
         bad = (low > high) | (low < knobs.lowest) | (high > knobs.highest) | (low > knobs.rest) | (high < knobs.rest)
         if bad.any():
             k = int(np.argmax(bad))
+            own = f"{knobs.low[k]:g} to {knobs.high[k]:g}{'' if knobs.unit == '1' else f' {knobs.unit}'} of {knobs.names[k]}"
             raise DeviceConfigError(
-                f"session limits: {what} {low:g} to {high:g} is not inside {knobs.low[k]:g} to {knobs.high[k]:g} {knobs.unit} of "
-                f"{knobs.names[k]}, or leaves its rest value {knobs.rest[k]:g} out."
+                f"session limits: {what} {low:g} to {high:g} is not inside {own}, or leaves its rest value {knobs.rest[k]:g} out."
             )
         knobs = replace(knobs, low=np.full_like(knobs.low, low), high=np.full_like(knobs.high, high))
     if slew is not None:

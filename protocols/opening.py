@@ -8,6 +8,7 @@ from typing import Any
 from aeqlab.backends.kinds import open_device
 from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.limits import limited
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import RUN, SESSION, SessionState
 
@@ -36,11 +37,14 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
             folder=folder,
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
+            limits=experiment.limits,
             who=f"{RUN}{folder.name}",
             then=experiment.then,
         )
     else:
         device = open_device(experiment.device, seed=experiment.seed, base=base)
+        if experiment.limits is not None:
+            device = limited(device, experiment.limits)
         operator = Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling, who=f"{RUN}{folder.name}")
     try:
         continue_after_run(operator)

@@ -14,10 +14,12 @@ import pytest
 
 from aeqlab.app.cli import main
 from aeqlab.app.exits import ExitCode
-from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of
-from aeqlab.protocols.errors import SessionError
+from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of, start_session
+from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.experiment import load_experiment
+from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.load import load_run
+from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
 BENCH = """\
@@ -91,9 +93,11 @@ def test_another_device_or_seed_or_one_that_is_taken_says_why_not(bench: Path) -
         for change, why in (
             ("seed=4", "its seed is 3, here it is 4"),
             ("device.epsilon=0.05", "its device.epsilon is 0.1, here it is 0.05"),
+            ("limits={beta: [-0.1, 0.1]}", "its limits are none of its own, here they are beta -0.1 to 0.1"),
         ):
             asked = load_experiment(bench, [change])
-            owner, passed = owner_of(asked.experiment.device, seed=asked.experiment.seed, base=asked.base)
+            wish = asked.experiment
+            owner, passed = owner_of(wish.device, seed=wish.seed, base=asked.base, limits=wish.limits)
             assert owner is None
             assert why in passed[0]
             assert f"device.address={session.address}" in passed[0]
@@ -106,6 +110,26 @@ def test_another_device_or_seed_or_one_that_is_taken_says_why_not(bench: Path) -
         owner, passed = owner_of(device, seed=seed, base=asked.base)
         assert owner == session
         assert not passed
+
+
+def test_a_session_has_the_limits_of_its_experiment_and_so_has_a_run_that_attaches(bench: Path) -> None:
+    limits = "limits={controls: [-0.5, 0.5], beta: [-0.1, 0.1]}"
+    with serving(str(bench), "--set", limits):
+        (session,) = find_sessions()
+        (bench.parent / "limited.yaml").write_text(f"{BENCH}limits: {{controls: [-0.5, 0.5], beta: [-0.1, 0.1]}}\n")
+        with open_rig(bench.parent / "limited.yaml") as rig:
+            assert str(getattr(rig, "folder", "")) == session.folder
+            assert rig.info.beta == (-0.1, 0.1)
+        text = BENCH.replace("kind: slow", f"kind: slow, address: '{session.address}'")
+        bench.write_text(f"{text}limits: {{beta: [-0.2, 0.2]}}\n", encoding="utf-8")
+        with pytest.raises(NotAllowedError, match=r"its limits are controls -0.5 to 0.5, beta -0.1 to 0.1, here they are beta"):
+            open_rig(bench).__enter__()
+
+
+def test_limits_that_only_the_open_device_refuses_are_a_sentence(tmp_path: Path) -> None:
+    device = load_experiment("linear-slow").experiment.device
+    with pytest.raises(SessionError, match=r"session limits: beta -2 to 2 is not inside -1 to 1"):
+        start_session(SessionFile(device=device, limits=SessionLimits(beta=(-2, 2)), with_client=True), tmp_path / "session")
 
 
 def test_a_preset_is_served_with_changes_and_looks_print_nothing() -> None:

@@ -44,6 +44,14 @@ def test_the_envelope_of_a_slow_device() -> None:
     assert (found["nudge beta"].low, found["nudge beta"].high) == (-1, 1)
 
 
+def test_the_envelope_is_narrowed_by_the_limits_of_the_experiment() -> None:
+    asked = "limits={controls: [-2, 1], inputs: [-1, 1], beta: [-0.1, 0.2], slew_per_s: 3}"
+    found = rows(check(load_experiment("linear-slow", [asked])))
+    assert (found["control knobs"].low, found["control knobs"].high, found["control knobs"].slew_per_s) == (-2, 1, 3)
+    assert (found["nudge beta"].low, found["nudge beta"].high) == (-0.1, 0.2)
+    assert found["parameters"].high == math.inf
+
+
 def test_the_work_is_counted() -> None:
     experiment = load_experiment("linear-regression", ["train.epochs=3", "data.samples=50"]).experiment
     dimensions, widths = experiment.device.dimensions(Path()), DataWidths(1, 1, 50, 1000)

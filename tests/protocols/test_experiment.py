@@ -126,6 +126,14 @@ def test_mistakes_about_the_network(
         ("device.control_limits=[-20, 20]", "device.control_limits", "DAC"),
         ("device.batch=2", "device.batch", "1 is expected, not 2"),
         ("device.clock=real", "device.clock", "virtual, wall"),
+        ("limits={controls: [-20, 1]}", "limits.controls", "-20 to 1 is not inside -10 to 10 V of every knob"),
+        ("limits={controls: [1, 2]}", "limits.controls", "leaves its rest value 0 out"),
+        ("limits={controls: [2, 1]}", "limits.controls", "the lower one first"),
+        ("limits={inputs: [-2, 2]}", "limits.inputs", "not inside -1 to 1"),
+        ("limits={inputs: [-0.5, 0.5]}", "data", "limits.inputs allows -0.5 to 0.5"),
+        ("limits={beta: [-0.1, 2]}", "limits.beta", "not inside -1 to 1"),
+        ("limits={beta: [0, 0.01]}", "sequence.0.train.beta", "limits.beta allows 0 to 0.01"),
+        ("limits={slew: 1}", "limits.slew", "Known here: controls, inputs, beta, slew_per_s"),
         ("device.dac_bit=8", "device.dac_bit", "Did you mean 'dac_bits'?"),
         ("device.zzz=8", "device.zzz", "more."),
         ("data={kind: table, path: t.csv, inputs: [a], targets: [b], delimiter: x}", "data.delimiter", "',', ';'"),
@@ -136,6 +144,13 @@ def test_mistakes_about_the_slow_device(override: str, key: str, words: str) -> 
         load_experiment("linear-slow", [override])
     assert [p.key for p in caught.value.problems] == [key]
     assert words in str(caught.value)
+
+
+def test_limits_of_a_device_in_virtual_time_are_checked_too() -> None:
+    with pytest.raises(FileErrors, match=r"limits\.slew_per_s: the simulated device chooses its own ticks"):
+        load_experiment("linear-regression", ["limits.slew_per_s=1"])
+    with pytest.raises(FileErrors, match=r"limits\.beta: even with the parameters held the energy has a minimum only above -1"):
+        load_experiment("linear-regression", ["limits={beta: [-1.5, 1]}"])
 
 
 def test_all_mistakes_of_a_file_come_at_once(tmp_path: Path) -> None:

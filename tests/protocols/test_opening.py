@@ -6,13 +6,17 @@ import contextlib
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from run_helpers import SMALL, experiment
 from session_helpers import KEY, client_of, eventually, inputs_of, served, slow, targets_of
 
 from aeqlab.backends.device import Clock
+from aeqlab.backends.errors import LimitError
 from aeqlab.protocols.errors import NotAllowedError
-from aeqlab.protocols.opening import continue_after_run
+from aeqlab.protocols.opening import continue_after_run, open_operator
 from aeqlab.protocols.status import SessionState
 
 _DIES = """
@@ -23,6 +27,14 @@ client.present(np.full((1, len(client.info.inputs)), 0.3))
 client.nudge(np.zeros((1, len(client.info.outputs))), 0.1)
 os.kill(os.getpid(), 9)
 """
+
+
+def test_a_device_inside_the_run_has_the_limits_of_the_experiment(tmp_path: Path) -> None:
+    asked = experiment(tmp_path, SMALL, "limits={controls: [-0.1, 0.1], beta: [-0.2, 0.2]}")
+    with open_operator(asked.experiment, base=tmp_path, folder=tmp_path) as operator:
+        assert operator.info.beta == (-0.2, 0.2)
+        with pytest.raises(LimitError, match=r"-0.1 to 0.1"):
+            operator.set_controls(np.full(len(operator.info.controls), 0.2))
 
 
 @pytest.mark.parametrize("left", ["freeze", "make_safe"])
