@@ -22,6 +22,7 @@ from aeqlab.protocols.lost import LastCommands, lost_session
 from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.session_record import SessionRecord
+from aeqlab.protocols.tidying import tidy
 
 
 def serve(folder: Path, guardian_pid: int) -> int:
@@ -73,6 +74,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
             file.address, device.info.name, file.name, os.getpid(), str(folder), server.port, key.hex(), guardian_pid
         )
         found.write()
+        tidy()
         link.on_change = lambda pid: replace(found, guardian=pid).write()
         link.start()
         try:

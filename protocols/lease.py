@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -115,7 +116,7 @@ class Lease:
         """Give the lease back. May be called twice."""
         if self._file is not None:
             self._beside.unlink(missing_ok=True)
-            self._file.close()  # closing gives up the lock
+            _let_go(self._file, self._beside.with_suffix(".lock"))
             self._file = None
 
     def __enter__(self) -> Lease:
@@ -138,11 +139,9 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
     """
     path = state_folder() / f"{slug(address)}.lock"
     beside = path.with_suffix(".holder")
-    file = path.open("ab")
     until = time.monotonic() + wait_s
-    while not _lock(file):
+    while (file := _locked(path)) is None:
         if time.monotonic() >= until:
-            file.close()
             held = _read(beside)
             by = held.sentence() if held else "another process"
             raise NotAllowedError(f"{address} belongs to another: {by}. Attach to that session, or end it first.")
@@ -153,6 +152,17 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
     new.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     new.replace(beside)
     return Lease(holder, file, beside)
+
+
+@contextlib.contextmanager
+def held_for_a_moment(path: Path) -> Iterator[bool]:
+    """Hold a lock file while the block runs, if nobody has it; whether it is ours. The file is gone afterwards."""
+    file = _locked(path)
+    try:
+        yield file is not None
+    finally:
+        if file is not None:
+            _let_go(file, path)
 
 
 def holder_of(address: str) -> Holder | None:
@@ -170,12 +180,39 @@ def last_holder(beside: Path) -> tuple[Holder | None, bool]:
 
 
 def _holder(path: Path, address: str) -> Holder | None:
-    if not path.exists():
+    try:
+        with path.open("r+b") as file:
+            if _lock(file):  # free: the lock goes again with the file
+                return None
+    except FileNotFoundError:
         return None
-    with path.open("ab") as file:
-        if _lock(file):  # free: the lock goes again with the file
-            return None
     return _read(path.with_suffix(".holder")) or Holder(address, 0, "unknown", 0.0, "unknown")
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """Open and lock a file; None where someone else has it.
+
+    Whoever lets go of a lock removes its file. Who was waiting for that file holds a lock that nobody else would look for, so it
+    counts only if the file still stands where it was opened.
+    """
+    while True:
+        file = path.open("ab")
+        if not _lock(file):
+            file.close()
+            return None
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+def _let_go(file: IO[bytes], path: Path) -> None:
+    """Give a lock up and remove its file while it is held; Windows removes no open file, and none that others have open."""
+    if sys.platform == "win32":
+        file.close()
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    file.close()  # closing gives up the lock
 
 
 def _read(path: Path) -> Holder | None:

@@ -1,8 +1,8 @@
 """What a session leaves behind: the last commanded knobs, so that the next start after a double death can say what it finds.
 
-While it runs, a session keeps one small file per address, written beside and renamed. A session that ends cleanly, and a
-guardian that made the device safe, mark it as ended; one that is not marked and whose lease is free tells of a death that nobody
-saw to: the state of the device is unknown. So does one that cannot be read.
+While it runs, a session keeps one small file per address, written beside and renamed. A session that ends cleanly removes it,
+and a guardian that made the device safe marks it as ended; one that is not marked and whose lease is free tells of a death that
+nobody saw to: the state of the device is unknown. So does one that cannot be read.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from aeqlab.protocols.status import STANDING
 Array = NDArray[Any]
 #: Shortest time between two writes of the file: while a loop moves the knobs, and when the state or the nudge changed.
 EVERY_S, CHANGED_S = 0.2, 0.02
+#: So long it is told that a device was made safe after its session died, in seconds.
+TOLD_S = 86_400.0
 #: So many knobs are told by name.
 SHOWN = 4
 
@@ -126,9 +128,9 @@ class LastCommands:
         self._written, self._said = at, said
         self._put({**self._fixed, "t": time.time(), "state": state, "beta": beta, "u": u, "ended": False}, sync)
 
-    def end(self, state: str, u: Array | None) -> None:
-        """Mark the end: the device was left in a state that was declared and reported."""
-        self._put({**self._fixed, "t": time.time(), "state": state, "beta": 0.0, "u": u, "ended": True}, True)
+    def end(self) -> None:
+        """Remove the file: the device was left in a state that was declared and reported, so nobody has to know more."""
+        self._path.unlink(missing_ok=True)
 
     def _put(self, tree: dict[str, Any], sync: bool) -> None:
         if sync:
@@ -186,6 +188,14 @@ def mark_ended(address: str, state: str, by: str = "the guardian") -> None:
     if path.exists():
         told = {"state": state, "beta": 0.0, "t": time.time(), "ended": True, "by": by}
         write_whole(path, pack({**(_tree(path) or {"address": address}), **told}))
+
+
+def is_over(path: Path) -> bool:
+    """Tell whether a file left behind concerns nobody any more: its device was seen to, and that was told long enough."""
+    tree = _tree(path)
+    if tree is None or tree.get("ended") is not True:
+        return False
+    return tree.get("state") != "safe" or not tree.get("by") or time.time() - float(tree.get("t", 0.0)) > TOLD_S
 
 
 def seen_to() -> list[SeenTo]:

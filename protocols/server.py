@@ -414,7 +414,7 @@ class SessionServer:
         if self._last is not None:
             with contextlib.suppress(OSError):
                 if not unsure:
-                    self._last.end(str(state), self.device.setpoints)
+                    self._last.end()
                 elif self._unsafe:
                     self._last.note(state, 0.0, self.device.setpoints, at_once=True)
         self.clients.stop()

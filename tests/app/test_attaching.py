@@ -17,6 +17,7 @@ from aeqlab.app.exits import ExitCode
 from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of, start_session
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.experiment import load_experiment
+from aeqlab.protocols.lease import slug, state_folder
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.load import load_run
 from aeqlab.protocols.session_file import SessionFile
@@ -85,6 +86,7 @@ def test_runs_and_notebooks_of_the_same_device_and_seed_attach(bench: Path, caps
         assert not (folder / "session").exists()
         assert "attached" in list(load_run(folder).events["word"])
         assert [found.pid for found in find_sessions()] == [session.pid]
+    assert not list(state_folder().glob(f"{slug(session.address)}.*"))
 
 
 def test_another_device_or_seed_or_one_that_is_taken_says_why_not(bench: Path) -> None:

@@ -6,9 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.wire import pack, unpack
+from aeqlab.protocols import lease as lease_module
 from aeqlab.protocols import lost as lost_module
 from aeqlab.protocols.client import make_lost_safe
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
 from aeqlab.protocols.lost import LastCommands, forget, lost_session, lost_sessions, mark_ended, recover
+from aeqlab.protocols.tidying import tidy
 
 HOLDER = """
 import sys
@@ -61,6 +64,53 @@ def test_a_second_owner_is_refused_by_the_name_of_the_first_and_a_killed_one_lea
     assert holder_of("TCPIP::127.0.0.1::5025::SOCKET") is None
 
 
+def test_a_lease_leaves_no_file_and_a_lock_on_a_removed_one_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = acquire("a bench", "here")
+    real = lease_module._lock
+
+    def lock(file: IO[bytes]) -> bool:
+        monkeypatch.setattr(lease_module, "_lock", real)
+        first.release()  # between the opening of the file and its lock
+        return real(file)
+
+    monkeypatch.setattr(lease_module, "_lock", lock)
+    with acquire("a bench", "there") as second:
+        assert second.holder.folder == "there"
+        with pytest.raises(NotAllowedError, match="folder there"):
+            acquire("a bench", "elsewhere")
+    assert list(state_folder().iterdir()) == []
+
+
+def test_what_killed_sessions_left_is_tidied_unless_someone_must_see_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left(address: str) -> set[str]:
+        return {path.suffix for path in state_folder().glob(f"{slug(address)}.*")}
+
+    for address in ("seen to", "never used", "lost", "alive"):
+        process = holder(address)
+        if address != "never used":
+            leave_behind(address, tmp_path)
+        if address != "alive":
+            process.kill()
+            process.communicate()
+    mark_ended("seen to", "safe")
+    tidy()
+    assert left("never used") == set()
+    assert left("lost") == {".last", ".holder"}
+    assert left("alive") == {".last", ".holder", ".lock"}
+    assert left("seen to") == {".last", ".holder"}  # `aeqlab safe` tells of it for a day
+    assert [lost.address for lost in lost_sessions()] == ["lost"]
+    day = lost_module.TOLD_S
+    now = time.time()
+    monkeypatch.setattr(lost_module.time, "time", lambda: now + day + 1.0)
+    tidy()
+    assert left("seen to") == set()
+    assert left("lost") == {".last", ".holder"}
+    process.kill()
+    process.communicate()
+
+
 def test_other_addresses_have_other_leases() -> None:
     with acquire("a:b", "x"), acquire("a-b", "x"), acquire("a/b", "x"):
         assert len({slug(address) for address in ("a:b", "a-b", "a/b", "a" * 500)}) == 4
@@ -93,7 +143,7 @@ def test_what_is_left_behind_says_what_was_last_commanded(tmp_path: Path) -> Non
         assert lost_session("a bench", held=True) is not None
         with pytest.raises(NotAllowedError):
             forget("a bench")
-    last.end("safe", None)
+    last.end()
     assert lost_sessions() == []
 
 
@@ -145,8 +195,7 @@ def test_what_stands_is_on_the_disk_and_a_loop_does_not_wait_for_it(tmp_path: Pa
     for state in ("idle", "holding", "nudged", "holding", "frozen", "frozen", "idle", "holding"):
         now += 1.0
         last.note(state, 0.0, np.zeros(1))
-    last.end("frozen", None)
-    assert synced == [True, False, False, False, True, False, True, False, True]
+    assert synced == [True, False, False, False, True, False, True, False]
 
 
 def test_the_file_is_written_at_a_bounded_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
