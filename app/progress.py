@@ -33,6 +33,7 @@ class ProgressLine:
         self._bar: Bar | None = None
         self._next = 0.0
         self._said = ("", "")
+        self._why = ("", "")  # state and reason
 
     def __enter__(self) -> ProgressLine:
         if not self._quiet and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
@@ -49,13 +50,15 @@ class ProgressLine:
         if self._quiet:
             return
         now = self._clock()
-        place = (progress.state, progress.path)
+        place = (str(progress.state), progress.path)
         changed = place != self._said
         if now < self._next and not changed:
             return
         self._said = place
-        if changed and progress.state is RunState.PAUSED and progress.reason:
-            self._tell(f"paused: {progress.reason}")
+        why = (str(progress.state), progress.reason)
+        if progress.reason and progress.state in (RunState.RUNNING, RunState.PAUSED) and why != self._why:
+            self._tell(f"{progress.state}: {progress.reason}")
+        self._why = why
         if self._bar is not None:
             self._next = now + REDRAW_S
             draw(self._bar, progress)

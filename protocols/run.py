@@ -28,6 +28,7 @@ from aeqlab.protocols.run_inputs import keep_inputs
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
+from aeqlab.protocols.sequence import place_in_words
 
 CHECKPOINT_EVERY_S = 30.0
 _HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
@@ -123,6 +124,7 @@ class _Work:
         self.operator: Any = None
         self.session: RunSession | None = None
         self.then = "freeze"
+        self.why_running = ""  # from where a resumed run goes on
         self.touched = False  # whether the device may have been moved
         self.started = time.monotonic()
 
@@ -138,7 +140,8 @@ class _Work:
                 if self.requests.stop or self.requests.abort:
                     raise AbortRequested(self.requests.why)
                 self.touched = True
-                self.status.change(self.record, self.session.steps, "running", "")
+                self.status.change(self.record, self.session.steps, "running", self.why_running)
+                self.status.show(time.monotonic(), self.session, at_once=True)
                 self.session.run_sequence(experiment.sequence)
             except BaseException as exc:  # every way of ending is written down, Ctrl-C and SystemExit of user code included
                 error = exc
@@ -197,7 +200,10 @@ class _Work:
             self.record.supersede(dict(tree["rows"]))  # last: a resume that fails before supersedes nothing
         except (KeyError, TypeError, ValueError, IndexError) as exc:
             raise CheckpointError(f"{found.path}: the checkpoint lacks something ({exc!r}); it is of another version.") from exc
-        self.session.say("checkpoint", "resume", f"Goes on from {found.path.name}, step {self.session.steps}.")
+        place = place_in_words(experiment.sequence, tree["sequence"]["path"])
+        self.session.say("checkpoint", "resume", f"Goes on from {found.path.name}, step {self.session.steps}, {place}.")
+        attached = next((f", {event.text}" for event in self.operator.events if event.kind == "attached"), "")
+        self.why_running = f"goes on from step {self.session.steps:,}, {place}{attached}"
         return experiment
 
     def _open(self, experiment: Experiment, base: Path) -> None:

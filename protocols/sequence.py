@@ -8,11 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.registry import stage_kinds
+from aeqlab.protocols.stages.repeat import RepeatOptions
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
 
 Provider = Callable[[], dict[str, Any]]
+
+
+def place_in_words(entries: Sequence[StageEntry], path: Sequence[int]) -> str:
+    """Say where in a sequence a path leads, such as `stage 2.1.0 (train)`."""
+    within, inner = entries, list(path)
+    while within:
+        index, *inner = inner
+        if index >= len(within):
+            break
+        options = within[index].options
+        if len(inner) < 2 or not isinstance(options, RepeatOptions):
+            return f"stage {'.'.join(map(str, path))} ({within[index].kind})"
+        within, inner = options.sequence, inner[1:]
+    return "after the last stage" + (f" of round {path[-2]}" if len(path) > 1 else "")
 
 
 class Sequencer:

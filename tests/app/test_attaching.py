@@ -200,6 +200,15 @@ def test_a_freeze_of_the_session_pauses_the_run_that_is_attached(bench: Path, ca
             until_runs_say("running")
             assert code_of("stop") == 0
             assert run.wait(60) == ExitCode.STOPPED
+            run = subprocess.Popen(
+                [sys.executable, "-m", "aeqlab.app.cli", "resume", folder.name],
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+            until_runs_say(" train")
+            assert code_of("stop") == 0
+            assert f", attached to the session bench ({session.address})" in run.communicate(timeout=60)[1]
         finally:
             run.kill()
             run.communicate()

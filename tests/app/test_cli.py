@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,8 +170,9 @@ def test_stop_from_another_process_then_resume_to_the_end() -> None:
     while " train" not in aeqlab("runs").stdout and time.monotonic() < until:
         time.sleep(0.02)
     assert "Aborts" in aeqlab("abort").stdout
-    end(resumed)
+    _, err = end(resumed)
     assert resumed.returncode == ExitCode.ABORTED
+    assert re.search(r"^running: goes on from step [\d,]+, stage 0 \(train\)$", err, re.MULTILINE), err
     assert "attempts  " in aeqlab("show").stdout
 
 

@@ -20,6 +20,7 @@ from aeqlab.protocols.record import Record, StepRow
 from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_folder import RunFolder
 from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.sequence import place_in_words
 
 # three epochs, a decaying coupling, sham steps, evaluations on the way, a sequence within the sequence
 RICH = """
@@ -279,3 +280,12 @@ def test_a_run_on_a_served_device_is_resumed_bit_for_bit(tmp_path: Path) -> None
     assert result.state is RunState.FINISHED, result.reason
     assert "frozen" in result.device
     same_runs(run, load_run(whole.folder))
+
+
+def test_the_place_from_which_a_run_goes_on_is_said_in_words(tmp_path: Path) -> None:
+    entries = experiment(tmp_path, RICH).experiment.sequence
+    for path, words in (
+        ([1], "stage 1 (train)"), ([2], "stage 2 (repeat)"), ([2, 1, 0], "stage 2.1.0 (train)"),
+        ([2, 0, 1], "stage 2.0.1 (evaluate)"), ([2, 1, 2], "after the last stage of round 1"), ([6], "after the last stage"),
+    ):  # fmt: skip
+        assert place_in_words(entries, path) == words
