@@ -34,12 +34,11 @@ from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
-from aeqlab.protocols.table import TableSettings, load_table, table_file
+from aeqlab.protocols.table import KEPT_BYTES, TableSettings, load_table, table_file
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
 MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
-TABLE_BYTES = 20_000_000  #: a larger table is read by the run alone
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
 #: Abilities that a kind of device has not.
 LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
@@ -210,7 +209,7 @@ def _table(check: _Check, data: DataSettings) -> None:
     if not isinstance(data, TableSettings) or check.widths is None:
         return
     try:
-        if table_file(data, check.base).stat().st_size <= TABLE_BYTES:
+        if table_file(data, check.base).stat().st_size <= KEPT_BYTES:  # a larger one is read by the run alone
             load_table(data, check.base, seed=0)
     except OSError as exc:
         check.wrong(("data", "path"), f"{data.path}: cannot be read: {exc.strerror or exc}.")

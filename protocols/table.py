@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: Largest file and largest contents this reader takes, in bytes.
 MAX_BYTES = 2**31
+#: Up to so many bytes of a file, what was read last is kept: a check reads a table that the run after it needs again.
+KEPT_BYTES = 20_000_000
 _RANGE = re.compile(r"(.*)\[(\d{1,9})-(\d{1,9})\](.*)", re.DOTALL)
 _MAX_COLUMNS = 100_000
 
@@ -50,6 +52,9 @@ class _Read:
     targets: Array
 
 
+_kept: tuple[tuple[Any, ...], _Read] | None = None  # what was read last, and of which bytes by which columns
+
+
 def table_widths(settings: TableSettings, base: Path) -> tuple[int, int]:
     """Get the numbers of inputs and of targets from the head of the file alone.
 
@@ -58,7 +63,7 @@ def table_widths(settings: TableSettings, base: Path) -> tuple[int, int]:
     """
     path = table_file(settings, base)
     if path.suffix.lower() == ".npz":
-        arrays = _guarded(path, lambda: _npz_shapes(path))
+        arrays = _guarded(path, lambda: _npz_shapes(path, path))
         return tuple(  # type: ignore[return-value]
             sum(arrays[name][1] if len(arrays[name]) == 2 else 1 for name in _wanted(path, names, tuple(arrays)))
             for names in (settings.inputs, settings.targets)
@@ -80,8 +85,8 @@ def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
     """
     path = table_file(settings, base)
     raw = _guarded(path, path.read_bytes)
-    read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
-    table = _guarded(path, lambda: read(settings, path, raw))
+    sha256 = hashlib.sha256(raw).hexdigest()
+    table = _read(settings, path, raw, sha256)
     rows = len(table.inputs)
     n_test = round(settings.test_fraction * rows)
     if rows - n_test < 1:
@@ -92,8 +97,22 @@ def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
         name=f"table {path.name}",
         train=Samples(table.inputs[train], table.targets[train]),
         test=Samples(table.inputs[test], table.targets[test]) if n_test else None,
-        sources=(Source(str(path), hashlib.sha256(raw).hexdigest()),),
+        sources=(Source(str(path), sha256),),
     )
+
+
+def _read(settings: TableSettings, path: Path, raw: bytes, sha256: str) -> _Read:
+    """Read the columns from the bytes of a file, or take what was read last if that was of the very same bytes."""
+    global _kept
+    kind = path.suffix.lower()
+    key = (sha256, kind, tuple(settings.inputs), tuple(settings.targets), settings.delimiter)
+    kept = _kept
+    if kept is not None and kept[0] == key:
+        return kept[1]
+    read = _read_npz if kind == ".npz" else _read_csv
+    table = _guarded(path, lambda: read(settings, path, raw))
+    _kept = (key, table) if len(raw) <= KEPT_BYTES else None
+    return table
 
 
 def table_file(settings: TableSettings, base: Path) -> Path:
@@ -218,10 +237,10 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
 # NPZ
 
 
-def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def _npz_shapes(path: Path, content: Path | io.BytesIO) -> dict[str, tuple[int, ...]]:
     """Read the shapes of the arrays; each is checked against what the archive holds, so that nothing huge is made room for."""
     shapes: dict[str, tuple[int, ...]] = {}
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(content) as archive:
         for info in archive.infolist():
             if not info.filename.endswith(".npy"):
                 raise DataError(f"{path}: {info.filename!r} in it is not an array. Save it with numpy.savez.")
@@ -247,7 +266,7 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _read_npz(settings: TableSettings, path: Path, raw: bytes) -> _Read:
-    shapes = _npz_shapes(path)
+    shapes = _npz_shapes(path, io.BytesIO(raw))
     wanted = [_wanted(path, names, tuple(shapes)) for names in (settings.inputs, settings.targets)]
     rows = {shapes[name][0] for names in wanted for name in names}
     if len(rows) != 1 or 0 in rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,11 @@ import pytest
 from scipy.special import eval_legendre
 
 from aeqlab.backends.errors import UserCodeError
+from aeqlab.protocols import table
+from aeqlab.protocols.check import check
 from aeqlab.protocols.data import Data, data_widths, load_data
 from aeqlab.protocols.errors import DataError
+from aeqlab.protocols.experiment import load_experiment, preset_text
 from aeqlab.protocols.function_data import FunctionSettings
 from aeqlab.protocols.legendre import LegendreSettings
 from aeqlab.protocols.table import TableSettings, expand_columns
@@ -61,6 +66,53 @@ def test_a_table_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
     np.testing.assert_allclose(everything[np.argsort(everything[:, 0])], [[i, i / 10, 10 * i] for i in range(20)])
     assert data_widths(settings, tmp_path) is not None
     assert len(data.sources[0].sha256) == 64
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.npz"])
+def test_a_table_is_read_once_for_check_and_run_and_anew_where_its_bytes_or_columns_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    read = "_read_csv" if name == "t.csv" else "_read_npz"
+    reads: list[Path] = []
+    before = getattr(table, read)
+
+    def counted(settings: TableSettings, path: Path, raw: bytes) -> Any:
+        reads.append(path)
+        return before(settings, path, raw)
+
+    def write(value: int) -> None:
+        path = tmp_path / name
+        at = path.stat().st_mtime_ns if path.exists() else None
+        column = np.arange(10.0) + value
+        if name == "t.csv":
+            path.write_text("a,y\n" + "".join(f"{v:.0f},{v:.0f}\n" for v in column), encoding="utf-8")
+        else:
+            np.savez(path, a=column, y=column)
+        if at is not None:
+            os.utime(path, ns=(at, at))  # the same length and time say nothing
+
+    monkeypatch.setattr(table, read, counted)
+    monkeypatch.setattr(table, "_kept", None)
+    write(10)
+    text = preset_text("linear-regression").replace(
+        "{kind: legendre, degree: 10, samples: 1000}", f"{{kind: table, path: {name}, inputs: [a], targets: [y]}}"
+    )
+    assert name in text
+    (tmp_path / "f.yaml").write_text(text, encoding="utf-8")
+    loaded = load_experiment(tmp_path / "f.yaml")
+    assert check(loaded).ok
+    assert loaded.experiment.data is not None
+    moved = loaded.experiment.data.model_copy(update={"path": str(tmp_path / name)})  # as the run folder names it
+    first = load_data(moved, seed=1, base=Path())
+    assert len(reads) == 1
+    assert first.sources[0].sha256 == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    write(20)
+    second = load_data(moved, seed=1, base=Path())
+    assert len(reads) == 2
+    np.testing.assert_array_equal(second.train.inputs, first.train.inputs + 10.0)
+    assert second.sources[0].sha256 == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    load_data(moved.model_copy(update={"targets": ["a"]}), seed=1, base=Path())
+    assert len(reads) == 3
 
 
 def test_the_rows_kept_for_the_test_depend_on_the_seed(tmp_path: Path) -> None:
