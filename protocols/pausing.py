@@ -138,7 +138,7 @@ def _continue(session: RunSession, text: str) -> None:
 
 def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:
     if session.requests.freeze and not frozen:
-        _operator(session).freeze(session.requests.why[:500], by=session.requests.by)
+        session.freeze(session.requests.why[:500], by=session.requests.by)
         session.say("device", "frozen", f"Device frozen: {session.requests.why}.")
         return True
     return frozen

@@ -195,13 +195,13 @@ class RunSession:
         self.traces(False)
         return taken
 
-    def freeze(self, reason: str) -> None:
-        """Nudge off, knobs frozen, loops stopped; reading goes on."""
-        self.operator.freeze(reason)
+    def freeze(self, reason: str, *, by: str = "") -> None:
+        """Nudge off, knobs frozen, loops stopped; reading goes on. `by`: the person on whose behalf; else it is the run's own."""
+        self.operator.freeze(reason, by=by)
 
-    def make_safe(self, reason: str) -> SafetyReport:
-        """Freeze, ramp to rest, outputs off; graded line by line."""
-        return self.operator.make_safe(reason)
+    def make_safe(self, reason: str, *, by: str = "") -> SafetyReport:
+        """Freeze, ramp to rest, outputs off; graded line by line. `by` as for `freeze`."""
+        return self.operator.make_safe(reason, by=by)
 
     # theta
     def find_target(self, inputs: Array) -> None:
