@@ -142,6 +142,7 @@ def _command(name: str, short: str, text: str = "") -> None:
 
 _command("pause", "Pause a run at the next sample boundary.", "On a rig theta is held meanwhile.")
 _command("continue", "Go on with a paused run.")
+_command("skip", "Leave a run's present stage at the next sample boundary.", "The run goes on with the next stage.")
 _command("stop", "End a run at the next sample boundary.")
 _command("abort", "End a run at the next tick.")
 _command("freeze", "Nudge off, knobs frozen, loops stopped.", "Reading goes on.")

@@ -130,8 +130,9 @@ def place_of_error(exc: BaseException) -> str:
     """Find the deepest line that is neither of aeqlab, nor of an installed library, nor of Python itself."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{original(Path(exc.filename))}:{exc.lineno}: "
-    ours = str(Path(__file__).resolve().parent)
-    frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith(("<", ours))]
+    layers = Path(__file__).resolve().parent.parent
+    ours = tuple(str(layers / name) for name in ("app", "protocols", "backends", "drivers"))
+    frames = [f for f in traceback.extract_tb(exc.__traceback__) if not f.filename.startswith(("<", *ours))]
     theirs = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith(_python_folder())]
     chosen = theirs or frames
     return f"{original(Path(chosen[-1].filename))}:{chosen[-1].lineno}: " if chosen else ""

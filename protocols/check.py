@@ -85,8 +85,15 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         warnings=loaded.warnings,
         envelope=tuple(_limited(row, experiment.limits) for row in _envelope(experiment, base, dimensions, bounds, widths)),
         estimate=estimate(experiment, dimensions, widths),
-        user_code=tuple(spec for part in (experiment.device, experiment.data) if part is not None for spec in user_code(part)),
+        user_code=tuple(dict.fromkeys(_user_code(experiment))),
     )
+
+
+def _user_code(experiment: Experiment) -> Iterator[str]:
+    stages = [entry.options for _, entry in all_stages(experiment.sequence)]
+    for part in (experiment.device, experiment.data, *stages):
+        if part is not None:
+            yield from user_code(part)
 
 
 def _envelope(

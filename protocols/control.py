@@ -1,4 +1,4 @@
-"""Commands to a running run over a local socket: pause, continue, stop, abort, freeze, safe, status, note.
+"""Commands to a running run over a local socket: pause, continue, skip, stop, abort, freeze, safe, status, note.
 
 Messages are trees in the form of `backends/wire.py`, never pickle. The address and the key lie in the run folder, in a file
 that its owner alone can read. A command sets a request and is answered at once; the run acts on it at the sample boundary
@@ -30,7 +30,7 @@ from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED, SOMEONE, Note, Requests, RunState
 
 VERSION = 1
-COMMANDS = ("pause", "continue", "stop", "abort", "freeze", "safe", "status", "note")
+COMMANDS = ("pause", "continue", "skip", "stop", "abort", "freeze", "safe", "status", "note")
 MAX_MESSAGE = 64 * 1024
 MAX_CLIENTS = 32
 _IDLE_S = 60.0
@@ -54,6 +54,7 @@ class ControlServer:
         self._key = secrets.token_bytes(32)
         self._clients = threading.Semaphore(MAX_CLIENTS)
         self._closing = False
+        self._answering = threading.Lock()
         self._listener = Listener(None)  # the local kind of this system; the key is asked for in the client's own thread
         address: Any = self._listener.address  # a path, the name of a pipe, or host and port
         _write_secret(file, {"version": VERSION, "address": address, "key": self._key.hex(), "pid": os.getpid()})
@@ -64,7 +65,8 @@ class ControlServer:
         """Stop listening. May be called twice."""
         if self._closing:
             return
-        self._closing = True
+        with self._answering:  # what was answered before is in the requests; nothing is taken any more
+            self._closing = True
         with contextlib.suppress(OSError):
             self.file.unlink(missing_ok=True)
         with contextlib.suppress(OSError, EOFError):
@@ -112,7 +114,10 @@ class ControlServer:
         command, who, text = (request.get(key, "") for key in ("command", "who", "text"))
         if not all(isinstance(word, str) for word in (command, who, text)):
             return {"ok": False, "text": "Not understood: command, who and text are words."}
-        return obey(self.requests, self.status, command, who[:80] or SOMEONE, text[:10_000])
+        with self._answering:
+            if self._closing and command != "status":
+                return {"ok": False, "text": "The run is ending; it takes nothing any more."}
+            return obey(self.requests, self.status, command, who[:80] or SOMEONE, text[:10_000])
 
 
 def obey(requests: Requests, status: Status, command: str, who: str, text: str = "") -> dict[str, Any]:
@@ -138,6 +143,11 @@ def obey(requests: Requests, status: Status, command: str, who: str, text: str =
         case "continue":
             requests.ask_continue(why)
             said = "Goes on."
+        case "skip" if state is RunState.PREPARING or not now["stage"]:
+            return {"ok": False, "state": state, "text": "No stage has begun yet; there is nothing to skip."}
+        case "skip":
+            requests.ask_skip(why)
+            said = f"Leaves the stage {now['stage']} at the end of this sample" + (", once the run goes on." if waiting else ".")
         case "stop":
             requests.ask_stop(why)
             said = "Stops at the end of this sample." if not waiting else "Stops."

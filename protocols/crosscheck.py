@@ -28,6 +28,7 @@ from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
 from aeqlab.protocols.places import is_file, resolve
+from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -246,6 +247,9 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             n = None if check.widths is None else check.widths.train_samples
             if n is not None and options.sample >= n:
                 check.wrong((*at, "sample"), f"there are {n} training samples, counted from 0.", f"Choose at most {n - 1}.")
+        case CallOptions() as options:
+            for key, message in missing_user_files(options, check.base):
+                check.wrong((*at, *key), message, _FROM_HERE)
         case RestoreOptions() as options:
             file = options.theta
             if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):

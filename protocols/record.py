@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import RecordError
 from aeqlab.protocols.record_reader import newest_theta
+from aeqlab.protocols.run_state import Requests
 
 Array = NDArray[Any]
 FOLD_EVERY_S = 10.0
@@ -240,6 +241,14 @@ class Record:
     def note(self, step: int, author: str, text: str) -> None:
         """Commit a person's note."""
         self._insert("notes", (time.time(), step, author, text))
+
+    def asked(self, step: int, requests: Requests) -> None:
+        """Commit the commands and the notes that came since the last call."""
+        for command, why in requests.take_commands():
+            self.event(step, "command", command, why)
+        while not requests.notes.empty():
+            note = requests.notes.get_nowait()
+            self.note(step, note.author, note.text)
 
     def stage_started(self, path: str, kind: str, options: dict[str, Any]) -> int:
         """Commit the begin of a stage; returns its row."""

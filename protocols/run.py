@@ -267,11 +267,11 @@ class _Work:
         device = self._leave(end)
         if self.operator is not None:
             self._guarded(end, "The device could not be let go", self.operator.close)
-        summary = self._summary()
-        self._write_end(end, summary, device)
-        if self.control is not None:
+        if self.control is not None:  # before the record is closed: what was noted until here is written down
             with contextlib.suppress(OSError):
                 self.control.close()
+        summary = self._summary()
+        self._write_end(end, summary, device)
         self.folder.log(f"{end.state}: {end.reason}")
         self.folder.release()
         self.status.state, self.status.reason = end.state, end.reason
@@ -333,6 +333,7 @@ class _Work:
         if self.operator is not None:
             for event in list(self.operator.events):
                 record.event(step, "session", event.kind, event.text)
+        record.asked(step, self.requests)
         record.event(step, "device", "end", " ".join((device.text, *device.lines)))
         record.facts(summary=summary)
         record.state(step, end.state, end.reason, ended=True)

@@ -29,6 +29,7 @@ from aeqlab.protocols.errors import (
     DataError,
     FrozenError,
     NotAllowedError,
+    SkipRequested,
     StopRequested,
 )
 from aeqlab.protocols.local_disk import nearly_full
@@ -311,6 +312,7 @@ class RunSession:
         Raises:
             StopRequested: end here.
             AbortRequested: end here, too.
+            SkipRequested: leave this stage here; the sequence goes on with the next one.
         """
         now = time.monotonic()
         if now >= self._next_look:
@@ -372,6 +374,9 @@ class RunSession:
             self.status.change(self.record, self.steps, "stopping", requests.why)
             self.checkpoint()
             raise StopRequested(requests.why)
+        if requests.skip:
+            requests.skip = False
+            raise SkipRequested(requests.why)
 
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request, look at the clock."""
@@ -389,11 +394,7 @@ class RunSession:
         """Write down what others said, show where the run is. Many times a second at most, at ticks and boundaries."""
         self._next_look = now + LOOK_S
         requests = self.requests
-        for command, why in requests.take_commands():
-            self.record.event(self.steps, "command", command, why)
-        while not requests.notes.empty():
-            note = requests.notes.get_nowait()
-            self.record.note(self.steps, note.author, note.text)
+        self.record.asked(self.steps, requests)
         events = self.operator.events  # type: ignore[attr-defined]
         while events:
             event = events.popleft()

@@ -48,8 +48,8 @@ class Note:
 class Requests:
     """What was asked of a run, set from any thread or signal handler, looked at by the run between ticks.
 
-    `stop` and `pause` count at the next sample boundary; `abort` and `freeze` at the next tick. `why` says who asked for the one
-    that was asked last, `by` who asked for a freeze or SAFE: it stands until someone continues it. `abort_by` is a time
+    `stop`, `pause` and `skip` count at the next sample boundary; `abort` and `freeze` at the next tick. `why` says who asked for
+    the one that was asked last, `by` who asked for a freeze or SAFE: it stands until someone continues it. `abort_by` is a time
     (time.monotonic) from which on a stop counts as an abort.
     """
 
@@ -57,6 +57,7 @@ class Requests:
     abort: bool = False
     pause: bool = False
     freeze: bool = False
+    skip: bool = False  # leave the present stage, the innermost one where stages contain others
     safe: bool = False  # end in SAFE, whatever the experiment says
     why: str = ""
     by: str = ""
@@ -95,6 +96,12 @@ class Requests:
         self.freeze = True
         self._wake.put(None)
 
+    def ask_skip(self, why: str) -> None:
+        """Ask to leave the present stage at the next sample boundary, and to go on with the next stage."""
+        self._set(why, "skip")
+        self.skip = True
+        self._wake.put(None)
+
     def ask_continue(self, why: str) -> None:
         """Ask to go on after a pause, or to forget one that has not begun."""
         self._set(why, "continue")
@@ -122,7 +129,7 @@ class Requests:
     @property
     def at_boundary(self) -> bool:
         """True if something was asked that counts at the next sample boundary."""
-        return self.stop or self.pause or self.abort
+        return self.stop or self.pause or self.abort or self.skip
 
     def _set(self, why: str, command: str) -> None:
         self.why = why

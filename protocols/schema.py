@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.stages.registry import stage_kinds
 
+USER_CODE = r"^(.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*$"  #: `file.py:function` or `module:function`, as a pattern of JSON Schema
+
 
 def json_schema() -> dict[str, Any]:
     """Make the JSON Schema (draft 2020-12) of an experiment file, with the stages of the registry.
@@ -21,6 +23,7 @@ def json_schema() -> dict[str, Any]:
     entry = schema["$defs"]["StageEntry"]
     for name, kind in kinds.items():
         entry["properties"][name]["description"] = kind.summary
+    entry["patternProperties"] = {USER_CODE: {"type": "object", "description": "options of a stage of your own"}}
     for place in (schema, *schema["$defs"].values()):
         sequence = place.get("properties", {}).get("sequence")
         if sequence is not None:

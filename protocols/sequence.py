@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from aeqlab.protocols.errors import SkipRequested
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.stages.repeat import RepeatOptions
@@ -108,14 +109,20 @@ class Sequencer:
     def _stage(self, session: RunSession, entry: StageEntry) -> None:
         kind, path = stage_kinds()[entry.kind], self.path
         name = ".".join(map(str, path))
-        session.point()
+        with suppress(SkipRequested):  # it came for the stage that just ended
+            session.point()
         outer = session.stage, self.provider, self.coherent
         session.stage = stage = session.record.stage_started(name, kind.name, entry.options.model_dump(mode="json"))
         self.provider, self.coherent = None, False
         session.status.begin_stage(kind.name, name)
+        outcome = "finished"
         try:
             result = kind.run(session, entry.options)
             session.keep_theta()
+        except SkipRequested as exc:
+            session.release()
+            session.keep_theta()
+            outcome, result = f"skipped: {exc}", {"skipped": True}
         except BaseException as exc:
             with suppress(Exception):  # what ended the stage is what is told
                 session.keep_theta()
@@ -124,5 +131,5 @@ class Sequencer:
         finally:
             session.stage, self.provider, self.coherent = outer
             self.path = path
-        session.record.stage_ended(stage, "finished", result)
+        session.record.stage_ended(stage, outcome, result)
         self.results[name] = {"stage": kind.name, **result}

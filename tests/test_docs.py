@@ -9,11 +9,12 @@ import pytest
 
 from aeqlab.app.cli import cli
 from aeqlab.app.keys import in_markdown
-from aeqlab.protocols.experiment import load_experiment, preset_names
+from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
 from aeqlab.protocols.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+STAGES_OF = preset_text("linear-regression")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -30,6 +31,8 @@ def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> No
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
     for number, text in enumerate(blocks(document, "yaml")):
         file = tmp_path / f"{number}.yaml"
+        if text.startswith("- "):  # stages, for the sequence of an experiment
+            text = f"{STAGES_OF[: STAGES_OF.index('sequence:')]}sequence:\n{text}"
         file.write_text(text, encoding="utf-8")
         assert load_experiment(file).experiment.sequence
 

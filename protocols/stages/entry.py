@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
+from aeqlab.backends.user_code import is_user_code
+from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.options import StageOptions
@@ -27,13 +29,18 @@ class StageEntry(BaseModel):
     hold: HoldOptions | None = Field(default=None, description="homeostasis for a time")
     restore: RestoreOptions | None = Field(default=None, description="bring theta to values from elsewhere")
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
+    call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")
 
     @model_validator(mode="before")
     @classmethod
     def _bare_word(cls, value: Any) -> Any:
-        """Take `- evaluate` and `- evaluate:` for `- evaluate: {}`."""
-        if isinstance(value, str) and value in cls.model_fields:
-            return {value: {}}
+        """Take `- evaluate` and `- evaluate:` for `- evaluate: {}`, and `- file.py:function: {...}` for a `call`."""
+        if isinstance(value, str) and (value in cls.model_fields or is_user_code(value)):
+            value = {value: {}}
+        if isinstance(value, dict) and len(value) == 1:
+            ((key, options),) = value.items()
+            if isinstance(key, str) and is_user_code(key):
+                return {"call": {"function": key, "options": {} if options is None else options}}
         if isinstance(value, dict):
             return {key: {} if options is None and key in cls.model_fields else options for key, options in value.items()}
         return value

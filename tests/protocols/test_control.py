@@ -18,12 +18,14 @@ import pytest
 from run_helpers import SMALL, experiment, only_run, wait_for
 
 from aeqlab.backends.wire import pack, unpack
-from aeqlab.protocols.control import COMMANDS, ControlServer, obey, send
+from aeqlab.protocols import load_run
+from aeqlab.protocols.control import COMMANDS, VERSION, ControlServer, obey, send
 from aeqlab.protocols.errors import NotAllowedError, RecordError, SessionLostError
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import RunResult
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.run_status import RunStatus
 
 LONG = SMALL.replace("beta: 0.2", "beta: 0.2, samples: 1000000")
 
@@ -209,3 +211,27 @@ def test_an_ended_run_takes_no_commands(command: str) -> None:
     answer = obey(requests, lambda: {"state": "finished"}, command, "ada", "x")
     assert answer["ok"] is (command == "status")
     assert not requests.at_boundary
+
+
+def test_nothing_is_acknowledged_that_would_not_be_written_down(tmp_path: Path) -> None:
+    requests = Requests()
+    server = ControlServer(tmp_path / "control.json", requests, RunStatus(requests).answer)
+    server.close()
+    request = {"version": VERSION, "command": "note", "who": "ada", "text": "too late"}
+    answer = server._answer(pack(request))
+    assert (answer["ok"], requests.notes.empty()) == (False, True)
+    assert "ending" in answer["text"]
+
+
+def test_what_comes_in_the_last_moment_is_in_the_record(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(
+        "from aeqlab.protocols.run_state import Note\n"
+        "def note(session, options):\n"
+        "    session.requests.notes.put(Note('ada', 'the lamp flickers'))\n"
+        "    session.requests.ask_skip('too late')\n",
+        encoding="utf-8",
+    )
+    text = SMALL.replace("  - evaluate: {}", "  - late.py:note")
+    run = load_run(run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs").folder)
+    assert (run.notes["author"].tolist(), run.notes["text"].tolist()) == (["ada"], ["the lamp flickers"])
+    assert run.events["text"][run.events["word"] == "skip"].tolist() == ["too late"]
