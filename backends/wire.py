@@ -35,12 +35,14 @@ _DTYPES = {
     }.items()
 }  # fmt: skip
 _NAMES = {dtype.newbyteorder(order): name for name, dtype in _DTYPES.items() for order in ("<", ">")}
+_FLOAT64 = _DTYPES["float64"]
 _NATIVE = {name: dtype.newbyteorder("=") for name, dtype in _DTYPES.items()}
 _LITTLE = sys.byteorder == "little"
 _NESTED = frozenset({list, dict})
-_PLAIN = frozenset({type(None), bool, int, str})
 _PREFIX = struct.Struct("<4sI")
+HEAD = _PREFIX.size  # bytes before the header
 
+Part = bytes | memoryview
 Tree = Any  # None | bool | int | float | str | np.ndarray | list[Tree] | dict[str, Tree]
 
 
@@ -50,11 +52,23 @@ def pack(tree: Tree) -> bytes:
     Raises:
         WireError: a leaf or a key of a kind that does not travel, or a tree nested too deeply.
     """
-    blocks: list[bytes] = []
-    header = _ENCODER.encode(_flatten(tree, blocks, 0)).encode("utf-8")
+    return b"".join(parts(tree))
+
+
+def parts(tree: Tree) -> list[Part]:
+    """Write a tree as the pieces of its bytes: the header, then one piece per array that is not empty.
+
+    An array in C order and little-endian is not copied but is itself the piece, so send or join the pieces before it changes.
+
+    Raises:
+        WireError: as `pack`.
+    """
+    pieces: list[Part] = [b""]
+    header = _write(tree, pieces, 0).encode("ascii")
     if len(header) > MAX_HEADER:
         raise WireError(f"the header of a message has {len(header)} bytes, more than {MAX_HEADER}")
-    return b"".join([_PREFIX.pack(MAGIC, len(header)), header, *blocks])
+    pieces[0] = begun(header)
+    return pieces
 
 
 def unpack(message: bytes | bytearray | memoryview) -> Tree:
@@ -63,61 +77,104 @@ def unpack(message: bytes | bytearray | memoryview) -> Tree:
     Raises:
         WireError: anything that `pack` would not have written; the message says what.
     """
+    header = header_at(message)
+    start, total = HEAD + len(header), len(message)
+    try:
+        text = str(header, "utf-8")
+        tree, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError) as exc:
+        raise WireError(f"the header of a message is not JSON: {exc}") from exc
+    if end != len(text):
+        raise WireError(f"the header of a message is not JSON: {len(text) - end} characters more after its end")
+    # what stands for an array or a number has a key that begins with @ (or an escape); a short text without one is the tree
+    if "@" in text or "\\" in text or end > MAX_DEPTH:
+        reader = _Blocks(message, start, total)
+        tree, start = reader.rebuild(tree, 0), reader.offset
+    if start != total:
+        raise WireError(f"a message has {total - start} bytes more than its header says")
+    return tree
+
+
+def header_at(message: bytes | bytearray | memoryview) -> bytes:
+    """Get the header of a message, unread.
+
+    Raises:
+        WireError: it is no message, or is cut within its header.
+    """
     total = len(message)
-    if total < _PREFIX.size:
+    if total < HEAD:
         raise WireError(f"a message of {total} bytes is too short to be one")
     magic, length = _PREFIX.unpack_from(message)
     if magic != MAGIC:
         raise WireError(f"a message begins with {bytes(magic)!r}, not with {MAGIC!r}: another program or version")
-    start = _PREFIX.size + length
-    if length > MAX_HEADER or start > total:
+    if length > MAX_HEADER or HEAD + length > total:
         raise WireError(f"a header of {length} bytes does not fit a message of {total} bytes")
-    try:
-        header = _DECODER.decode(str(message[_PREFIX.size : start], "utf-8"))
-    except (ValueError, RecursionError) as exc:
-        raise WireError(f"the header of a message is not JSON: {exc}") from exc
-    reader = _Blocks(message, start, total)
-    tree = reader.rebuild(header, 0)
-    if reader.offset != total:
-        raise WireError(f"a message has {total - reader.offset} bytes more than its header says")
-    return tree
+    return bytes(message[HEAD : HEAD + length])
+
+
+def begun(header: bytes) -> bytes:
+    """Put before a header what a message begins with."""
+    return _PREFIX.pack(MAGIC, len(header)) + header
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"bare {name}")
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # kept: making one per message takes longer than its use
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_quoted = json.encoder.encode_basestring_ascii
 
 
-def _flatten(tree: Tree, blocks: list[bytes], depth: int) -> Any:
+def _write(tree: Tree, pieces: list[Part], depth: int) -> str:
+    """Write the JSON of a tree, in one pass because most messages are so small that a second one would double their price."""
     if depth > MAX_DEPTH:
         raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
     kind = type(tree)
-    if kind in _PLAIN or isinstance(tree, (int, str)):
-        return tree
-    if isinstance(tree, float):
-        value = float(tree)
-        return value if math.isfinite(value) else {"@f": repr(value)}
-    if kind is np.ndarray or isinstance(tree, np.ndarray):
-        name = _NAMES.get(tree.dtype)
-        if name is None:
-            raise WireError(f"an array of {tree.dtype} does not travel; use one of {', '.join(_DTYPES)}")
-        blocks.append(np.ascontiguousarray(tree, dtype=_DTYPES[name]).tobytes())
-        return {"@": [name, list(tree.shape)]}
-    if isinstance(tree, np.generic):
-        return _flatten(tree.item(), blocks, depth)
-    if isinstance(tree, (list, tuple)):
-        return [_flatten(item, blocks, depth + 1) for item in tree]
-    if isinstance(tree, dict):
-        flat = {}
+    if kind is np.ndarray:
+        return _write_array(tree, pieces)
+    if kind is dict or isinstance(tree, dict):
+        if depth >= MAX_DEPTH and tree:
+            raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
+        items = []
         for key, value in tree.items():
-            if not isinstance(key, str) or key.startswith("@"):
+            if not isinstance(key, str) or key[:1] == "@":
                 raise WireError(f"the key {key!r} does not travel: keys are words that do not begin with @")
-            flat[key] = _flatten(value, blocks, depth + 1)
-        return flat
-    raise WireError(f"a {type(tree).__name__} does not travel in a message")
+            kind = type(value)
+            if kind is int:
+                items.append(f"{_quoted(key)}:{value}")
+            elif kind is str:
+                items.append(f"{_quoted(key)}:{_quoted(value)}")
+            else:
+                items.append(f"{_quoted(key)}:{_write(value, pieces, depth + 1)}")
+        return f"{{{','.join(items)}}}"
+    if kind is list or isinstance(tree, (list, tuple)):
+        return f"[{','.join([_write(item, pieces, depth + 1) for item in tree])}]" if tree else "[]"
+    if tree is None:
+        return "null"
+    if isinstance(tree, str):
+        return _quoted(tree)
+    if isinstance(tree, np.ndarray):
+        return _write_array(tree, pieces)
+    if isinstance(tree, float):
+        return float.__repr__(tree) if math.isfinite(tree) else f'{{"@f":"{float.__repr__(tree)}"}}'
+    if kind is bool:
+        return "true" if tree else "false"
+    if isinstance(tree, int):
+        return int.__repr__(tree)
+    if isinstance(tree, np.generic):
+        return _write(tree.item(), pieces, depth)
+    raise WireError(f"a {kind.__name__} does not travel in a message")
+
+
+def _write_array(array: np.ndarray[Any, Any], pieces: list[Part]) -> str:
+    name = _NAMES.get(array.dtype)
+    if name is None:
+        raise WireError(f"an array of {array.dtype} does not travel; use one of {', '.join(_DTYPES)}")
+    shape = array.shape
+    if array.size:
+        plain = array.dtype is _FLOAT64 and array.flags.c_contiguous  # most are, and need no look at how they lie
+        pieces.append((array if plain else np.ascontiguousarray(array, _DTYPES[name])).data)
+    return f'{{"@":["{name}",[{shape[0] if len(shape) == 1 else ",".join(map(str, shape))}]]}}'
 
 
 class _Blocks:
@@ -131,40 +188,56 @@ class _Blocks:
     def rebuild(self, node: Any, depth: int) -> Tree:
         if type(node) not in _NESTED or not node:
             return node
+        below, rebuild = depth + 1, self.rebuild
         if type(node) is dict:
-            if len(node) == 1 and "@" in node:
+            tree = {}
+            for key, value in node.items():
+                if key[:1] == "@":
+                    return self._marked(node)
+                if depth >= MAX_DEPTH:
+                    break
+                if type(value) is dict and len(value) == 1 and "@" in value:
+                    tree[key] = self._array(value["@"])
+                else:
+                    tree[key] = rebuild(value, below) if type(value) in _NESTED else value
+            else:
+                return tree
+        elif depth < MAX_DEPTH:
+            return [rebuild(item, below) if type(item) in _NESTED else item for item in node]
+        raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
+
+    def _marked(self, node: dict[str, Any]) -> Tree:
+        """Read what a mapping with a key that begins with @ stands for: an array, or a number that is not finite."""
+        if len(node) == 1:
+            if "@" in node:
                 return self._array(node["@"])
-            if len(node) == 1 and "@f" in node:
+            if "@f" in node:
                 if node["@f"] not in ("nan", "inf", "-inf"):
                     raise WireError(f"{str(node['@f'])[:80]!r} is not one of nan, inf, -inf")
                 return float(node["@f"])
-            if any(key[:1] == "@" for key in node):
-                raise WireError("a message has a key that begins with @ and is neither an array nor a number")
-        if depth >= MAX_DEPTH:
-            raise WireError(f"a message is nested more than {MAX_DEPTH} levels deep")
-        below, rebuild = depth + 1, self.rebuild
-        if type(node) is list:
-            return [rebuild(item, below) if type(item) in _NESTED else item for item in node]
-        return {key: rebuild(value, below) if type(value) in _NESTED else value for key, value in node.items()}
+        raise WireError("a message has a key that begins with @ and is neither an array nor a number")
 
     def _array(self, spec: Any) -> np.ndarray[Any, Any]:
-        dtype = _DTYPES.get(spec[0]) if type(spec) is list and len(spec) == 2 and type(spec[0]) is str else None
-        if dtype is None or type(spec[1]) is not list or len(spec[1]) > 32:
+        if type(spec) is not list or len(spec) != 2:
+            raise WireError(f"{str(spec)[:80]!r} does not describe an array")
+        name, shape = spec
+        dtype = _DTYPES.get(name) if type(name) is str else None
+        if dtype is None or type(shape) is not list or len(shape) > 32:
             raise WireError(f"{str(spec)[:80]!r} does not describe an array")
         count = 1
-        for n in spec[1]:
+        for n in shape:
             if type(n) is not int or n < 0:
                 raise WireError(f"{str(spec)[:80]!r} does not describe an array")
             count *= n
+        if not count:
+            return self._shaped(np.empty(0, dtype=_NATIVE[name]), shape)
         end = self.offset + count * dtype.itemsize
         if end > self.total:
             raise WireError(f"a message ends within an array of {count * dtype.itemsize} bytes")
-        if not count:
-            return self._shaped(np.empty(0, dtype=_NATIVE[spec[0]]), spec[1])
         flat = np.frombuffer(self.message, dtype, count, self.offset)
         self.offset = end
-        copy = flat.copy() if _LITTLE else flat.astype(_NATIVE[spec[0]])
-        return copy if len(spec[1]) == 1 else self._shaped(copy, spec[1])
+        copy = flat.copy() if _LITTLE else flat.astype(_NATIVE[name])
+        return copy if len(shape) == 1 else self._shaped(copy, shape)
 
     @staticmethod
     def _shaped(flat: np.ndarray[Any, Any], shape: list[int]) -> np.ndarray[Any, Any]:

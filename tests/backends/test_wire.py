@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from aeqlab.backends.errors import WireError
-from aeqlab.backends.wire import MAGIC, MAX_DEPTH, MAX_HEADER, pack, unpack
+from aeqlab.backends.wire import MAGIC, MAX_DEPTH, MAX_HEADER, pack, parts, unpack
 
 DTYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
 arrays = st.sampled_from(DTYPES).flatmap(
@@ -78,6 +78,33 @@ def test_what_does_not_travel(tree: Any) -> None:
         pack(tree)
 
 
+def test_a_text_with_the_sign_of_a_mark_is_a_text() -> None:
+    for tree in (
+        "@",
+        "a@b",
+        ["@"],
+        {"a": "@f"},
+        {"a@": [1]},
+        {"a": ["@", np.arange(3.0)], "b": math.inf},
+        "\\u0040",
+        {"\\": "\\"},
+    ):
+        assert same(tree, unpack(pack(tree)))
+    assert same(unpack(message(b'[{"\\u0040":["int8",[2]]},{"\\u0040f":"nan"}]', b"ab")), [np.array([97, 98], "int8"), math.nan])
+    for key in ("@", "@f", "@x"):
+        with pytest.raises(WireError):
+            unpack(message({"a": 1, key: 2}))
+
+
+def test_pieces_are_the_arrays_themselves_where_they_lie_as_they_travel() -> None:
+    row = np.arange(3.0)
+    pieces = parts([row, row[::2], np.zeros(0), np.array(1.0)])
+    assert b"".join(pieces) == pack([row, row[::2], np.zeros(0), np.array(1.0)])
+    assert [memoryview(piece).nbytes for piece in pieces[1:]] == [24, 16, 8]
+    row[0] = 7.0
+    assert memoryview(pieces[1]).tobytes()[:8] == struct.pack("<d", 7.0)
+
+
 def test_depth_has_an_end() -> None:
     tree: Any = 0
     for _ in range(MAX_DEPTH):
@@ -85,8 +112,29 @@ def test_depth_has_an_end() -> None:
     assert unpack(pack(tree)) == tree
     with pytest.raises(WireError, match="nested"):
         pack([tree])
+    mapped: Any = {"a": 0}
+    for _ in range(MAX_DEPTH):
+        mapped = [mapped]
     with pytest.raises(WireError, match="nested"):
-        unpack(message([tree]))
+        pack(mapped)
+    for deeper in ([tree], ["@", tree], {"a": tree}):
+        with pytest.raises(WireError, match="nested"):
+            unpack(message(deeper))
+    for key, value in (("a", 0), ("@", ["int8", [0]])):
+        inner: Any = {key: value}
+        for _ in range(MAX_DEPTH):
+            inner = [inner]
+        if key == "a":
+            with pytest.raises(WireError, match="nested"):
+                unpack(message(inner))
+        else:
+            assert same(inner_most(unpack(message(inner))), np.zeros(0, "int8"))
+
+
+def inner_most(tree: Any) -> Any:
+    while isinstance(tree, list):
+        [tree] = tree
+    return tree
 
 
 @settings(max_examples=500, deadline=2000)
