@@ -36,6 +36,22 @@ def checked_vector(name: str, value: Array, n: int, dtype: str = "float64") -> A
     return _finite(name, array)
 
 
+def checked_knobs(name: str, what: str, value: Array, knobs: Knobs, dtype: str = "float64") -> Array:
+    """Check a flat array with one setpoint per knob against its limits, and return it in the device's float type.
+
+    Raises:
+        ArrayRefusedError: as `checked_vector`.
+        LimitError: as `within_limits`.
+    """
+    if knobs.bounded and type(value) is np.ndarray and value.dtype is _FLOAT64 and value.shape == knobs.low.shape:
+        values = value.copy()
+        if dtype == "float64" and _all(_inside(values, knobs)):
+            return values  # within finite limits, so finite: half the work of the two checks
+    values = checked_vector(name, value, len(knobs), dtype)
+    within_limits(what, values, knobs)
+    return values
+
+
 def checked_batch(name: str, value: Array, n: int, samples: int | None, dtype: str = "float64") -> Array:
     """Check an array of shape (samples, n), samples first, and return it in the device's float type.
 
@@ -76,7 +92,7 @@ def within_limits(what: str, values: Array, knobs: Knobs) -> None:
     """
     if knobs.unlimited:
         return
-    inside = (values >= knobs.lowest) & (values <= knobs.highest)
+    inside = _inside(values, knobs)
     if not _all(inside):
         outside = ~inside
         first = tuple(np.argwhere(outside)[0])
@@ -87,6 +103,12 @@ def within_limits(what: str, values: Array, knobs: Knobs) -> None:
             f"{what} {knobs.names[k]}: {values[first]:g} {knobs.unit} is outside {knobs.low[k]:g} to {knobs.high[k]:g} "
             f"{knobs.unit}{others}. Choose a value within the limits."
         )
+
+
+def _inside(values: Array, knobs: Knobs) -> Array:
+    mask = values >= knobs.lowest
+    mask &= values <= knobs.highest
+    return mask
 
 
 def _real(name: str, value: Array, dtype: str) -> Array:

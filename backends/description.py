@@ -34,12 +34,14 @@ class Knobs:
     lowest: Array = field(init=False, repr=False)  # the limits with room for rounding, computed once
     highest: Array = field(init=False, repr=False)
     unlimited: bool = field(init=False, repr=False)  # no knob has a limit on either side
+    bounded: bool = field(init=False, repr=False)  # every knob has a limit on both
 
     def __post_init__(self) -> None:
         room = EDGE * np.maximum(1.0, np.abs(np.nan_to_num(np.stack([self.low, self.high]), posinf=0.0, neginf=0.0)))
         object.__setattr__(self, "lowest", self.low - room[0])
         object.__setattr__(self, "highest", self.high + room[1])
         object.__setattr__(self, "unlimited", bool(np.isneginf(self.low).all() and np.isposinf(self.high).all()))
+        object.__setattr__(self, "bounded", bool(np.isfinite(self.lowest).all() and np.isfinite(self.highest).all()))
 
     def __len__(self) -> int:
         return len(self.names)

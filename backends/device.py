@@ -32,7 +32,7 @@ from aeqlab.backends.abilities import (
     WritableParameters,
     capabilities,
 )
-from aeqlab.backends.checks import checked_batch, checked_beta, checked_vector, within_limits
+from aeqlab.backends.checks import checked_batch, checked_beta, checked_knobs, within_limits
 from aeqlab.backends.description import Channels, Clock, ControlResponse, DeviceInfo, Knobs, ParameterBlock, channels, knobs
 from aeqlab.backends.errors import DeviceStateError
 from aeqlab.backends.readout import Flag, Grade, Readout, SafetyLine, SafetyReport
@@ -115,10 +115,8 @@ class Device(ABC):
             DeviceStateError: the device is closed.
         """
         self._check_open()
-        knobs_ = self.info.controls
-        values = checked_vector("control knobs", u, len(knobs_), self.info.dtype)
-        within_limits("control knob", values, knobs_)
-        self._set_controls(values)
+        info = self.info
+        self._set_controls(checked_knobs("control knobs", "control knob", u, info.controls, info.dtype))
 
     def controls(self) -> Array:
         """Get the control knobs as they really are, a copy of shape (controls,): after slew and quantisation, as of the last

@@ -78,7 +78,7 @@ class LimitedDevice(Device):
         self.inner = inner
         self.setpoints: Array | None = None
         self._seen_info = info
-        self._slew = slew_per_s
+        self._slew, self._slews = slew_per_s, bool(np.isfinite(slew_per_s))
         # what was checked against our limits lies inside the device's own, and need not be checked twice
         standard = type(inner).set_controls is Device.set_controls and type(inner).controls is Device.controls
         self._stage = inner._set_controls if standard else inner.set_controls
@@ -96,7 +96,7 @@ class LimitedDevice(Device):
 
     def _set_controls(self, u: Array) -> None:
         self.setpoints = u
-        if np.isfinite(self._slew):
+        if self._slews:
             if self._slewing is None:
                 self._at = self._read_back()
             self._slewing = u
@@ -139,7 +139,7 @@ class LimitedDevice(Device):
 
     def _make_safe(self) -> SafetyReport:
         self._freeze()
-        if np.isfinite(self._slew):
+        if self._slews:
             with contextlib.suppress(BackendError):  # being safe goes before being slow: the device keeps its own slew
                 self._ramp_to_rest()
         self._slewing = None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aeqlab.backends.checks import checked_beta, checked_vector, within_limits
+from aeqlab.backends.checks import checked_beta, checked_knobs, checked_vector, within_limits
 from aeqlab.backends.device import Device, SafetyLine, SafetyReport, capabilities, knobs
 from aeqlab.backends.device import Grade as G
 from aeqlab.backends.errors import ArrayRefusedError, DeviceStateError, LimitError
@@ -151,6 +151,25 @@ def test_limits_of_single_knobs() -> None:
         within_limits("knob", np.array([[0.0, 5.0], [0.0, -1.0]]), row)
     assert knobs(("a",)).unlimited
     assert checked_beta(np.float32(0.5), (-1, 1)) == 0.5
+
+
+@pytest.mark.parametrize("high", [1.0, np.inf], ids=["bounded", "half open"])
+def test_setpoints_are_checked_as_a_vector_and_against_limits(high: float) -> None:
+    row = knobs(("a", "b"), low=-1.0, high=np.array([1.0, high]))
+    assert row.bounded == np.isfinite(high)
+    for setpoints in (np.array([-1.0, 1.0]), np.array([0, 1]), np.array([-1.0 - 1e-13, 1.0 + 1e-13])):
+        checked = checked_knobs("u", "knob", setpoints, row)
+        assert checked is not setpoints
+        np.testing.assert_array_equal(checked, setpoints)
+    assert checked_knobs("u", "knob", np.zeros(2), row, "float32").dtype == np.float32
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ArrayRefusedError, match=r"u: the value at \(1,\) is -?(nan|inf), not a finite number"):
+            checked_knobs("u", "knob", np.array([2.0, bad]), row)
+    for wrong in (np.zeros(3), np.zeros((2, 2))):
+        with pytest.raises(ArrayRefusedError, match="shape"):
+            checked_knobs("u", "knob", wrong, row)
+    with pytest.raises(LimitError, match="knob a: 2 1 is outside -1 to 1 1"):
+        checked_knobs("u", "knob", np.array([2.0, 0.0]), row)
 
 
 def test_a_safety_report_is_safe_only_when_every_line_is_confirmed() -> None:
