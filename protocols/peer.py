@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.errors import WireError
-from aeqlab.backends.wire import pack
+from aeqlab.backends.wire import parts
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, mapping_in, proof, receive_soon, same
 
@@ -48,7 +48,7 @@ class Peer:
     def send(self, tree: dict[str, Any]) -> None:
         """Send a message; a client that is gone or does not read is dropped instead."""
         try:
-            self._channel.send_soon(pack(tree))
+            self._channel.send_soon(parts(tree))
         except OSError:
             self.drop()
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from aeqlab.backends import errors as backend_errors
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.errors import BackendError, WireError
-from aeqlab.backends.wire import pack
+from aeqlab.backends.wire import parts
 from aeqlab.protocols import errors as protocol_errors
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
@@ -292,7 +292,7 @@ class SessionClient:
         nonces = f"{first.get('nonce')}:{mine}"
         said = proof(key, "client", nonces) if key is not None else None
         hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
-        self._channel.send(pack(hello))
+        self._channel.send(parts(hello))
         welcome = receive_soon(self._channel, LARGE)
         if "refused" in welcome:
             raise NotAllowedError(str(welcome["refused"]))
@@ -322,7 +322,7 @@ class SessionClient:
         return from_tree(answer["r"])
 
     def _send(self, tree: dict[str, Any]) -> None:
-        self._channel.send(pack(tree))
+        self._channel.send(parts(tree))
 
     def _await(self, number: int) -> tuple[dict[str, Any], BaseException | None]:
         """Wait for an answer; meanwhile call `point_interrupt`, and ask the session to abort if it raises.
