@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +52,11 @@ class Command:
     urgent: bool = False
     direct: bool = False
     quick: bool = False
+    tests: tuple[tuple[Callable[[Any], bool], bool], ...] = field(init=False, repr=False)  # of each argument; may it be left out?
+
+    def __post_init__(self) -> None:
+        tests = tuple((KINDS[kind.rstrip("?")], kind.endswith("?")) for _, kind in self.arguments)
+        object.__setattr__(self, "tests", tests)
 
 
 def checked(name: str, command: Command, values: Any) -> list[Any]:
@@ -63,10 +68,10 @@ def checked(name: str, command: Command, values: Any) -> list[Any]:
     if not isinstance(values, list) or len(values) > len(command.arguments):
         raise WireError(f"{name}: at most {len(command.arguments)} arguments are taken")
     filled = values + [None] * (len(command.arguments) - len(values))
-    for value, (argument, kind) in zip(filled, command.arguments, strict=True):
-        if value is None and kind.endswith("?"):
-            continue
-        if not KINDS[kind.rstrip("?")](value):
+    for k, (fits, optional) in enumerate(command.tests):
+        value = filled[k]
+        if not (fits(value) or (optional and value is None)):
+            argument, kind = command.arguments[k]
             raise WireError(f"{name}: {argument} must be a {kind.rstrip('?')}, not {_kind_of(value)}")
     return filled
 

@@ -45,18 +45,19 @@ CLASSES: dict[type, dict[str, Callable[[Any], Any]]] = {
     SessionStatus: {"state": SessionState, "clients": tuple},
 }
 _FIELDS = {cls: tuple(f.name for f in fields(cls) if f.init) for cls in CLASSES}
+_AS_IT_IS = frozenset({type(None), bool, int, float, str, np.ndarray})
 _BY_NAME = {cls.__name__: cls for cls in CLASSES}
 
 
 def to_tree(value: Any) -> Any:
     """Turn a value into a tree for `wire.pack`: what the wire carries stays, the classes above are taken apart."""
-    if value is None or isinstance(value, (bool, int, float, np.ndarray, np.generic)):
+    kind = type(value)
+    if kind in _AS_IT_IS or isinstance(value, (int, float, np.ndarray, np.generic)):
         return value
     if isinstance(value, str):
         return value.value if isinstance(value, StrEnum) else value
     if isinstance(value, Readout):
         return {"~": "Readout", "v": [value[0], value[1], value[2], value[3], value[4], value[5], int(value[6])]}
-    kind = type(value)
     if kind in _FIELDS:
         tree = {name: to_tree(getattr(value, name)) for name in _FIELDS[kind]}
         tree["~"] = kind.__name__
@@ -74,6 +75,8 @@ def from_tree(tree: Any) -> Any:
     Raises:
         WireError: it names a class that does not travel, or does not fit it.
     """
+    if type(tree) in _AS_IT_IS:
+        return tree
     if isinstance(tree, list):
         return [from_tree(item) for item in tree]
     if not isinstance(tree, dict):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Callable
 from typing import Any
 
 from aeqlab.backends.errors import WireError
-from aeqlab.backends.wire import unpack
+from aeqlab.backends.wire import Tree, unpack
 from aeqlab.protocols.channel import Channel
 
 PROTOCOL = 2
@@ -33,13 +34,13 @@ def same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode(), b.encode())
 
 
-def mapping_in(message: memoryview) -> dict[str, Any]:
+def mapping_in(message: memoryview, read: Callable[[memoryview], Tree] = unpack) -> dict[str, Any]:
     """Read a message of a session.
 
     Raises:
         WireError: not in the agreed form.
     """
-    tree = unpack(message)
+    tree = read(message)
     if not isinstance(tree, dict):
         raise WireError("a message of a session is a mapping")
     return tree

@@ -10,9 +10,10 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.errors import WireError
-from aeqlab.backends.wire import parts
+from aeqlab.backends.wire import Part, parts
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, SMALL, mapping_in, proof, receive_soon, same
+from aeqlab.protocols.shorthand import Reader, Writer
 
 if TYPE_CHECKING:
     from aeqlab.protocols.clients import Clients, Host
@@ -43,12 +44,20 @@ class Peer:
         self.number = 0  # of the last request that went to the owner
         self.gone = False
         self._channel = Channel(connection, LOOK_S)
+        self._writer = Writer()
         self.thread = threading.Thread(target=self._listen, name="client", daemon=True)
 
     def send(self, tree: dict[str, Any]) -> None:
         """Send a message; a client that is gone or does not read is dropped instead."""
+        self._send(parts(tree))
+
+    def answer(self, number: int, result: Any) -> None:
+        """Send an answer without news, as `send` does."""
+        self._send(self._writer.answer(number, result))
+
+    def _send(self, pieces: list[Part]) -> None:
         try:
-            self._channel.send_soon(parts(tree))
+            self._channel.send_soon(pieces)
         except OSError:
             self.drop()
 
@@ -60,12 +69,12 @@ class Peer:
         why = ""
         try:
             self._greet()
-            limit = LARGE if self.keyed else SMALL
+            limit, reader = LARGE if self.keyed else SMALL, Reader()
             while not self.gone:
                 received = self._channel.receive(limit)
                 if received is not None:
                     self.heard = time.monotonic()
-                    message = mapping_in(received)
+                    message = mapping_in(received, reader.read)
                     if "beat" not in message:
                         self._host.asked(self, message)
         except WireError as exc:

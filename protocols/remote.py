@@ -32,6 +32,7 @@ from aeqlab.protocols.forms import from_tree, to_tree
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, mapping_in, proof, receive_soon, same
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.shorthand import Reader, Writer
 from aeqlab.protocols.status import SessionEvent, SessionStatus
 
 Array = NDArray[Any]
@@ -80,6 +81,7 @@ class SessionClient:
         self._closed = False
         self._lost = ""
         self._beta = 0.0
+        self._writer, self._reader = Writer(), Reader()
         self._calling = threading.Lock()  # one exchange at a time
         try:
             self._channel = Channel(Client((host, port), family="AF_INET"), LOOK_S)
@@ -308,7 +310,7 @@ class SessionClient:
             self._number += 1
             number = self._number
             try:
-                self._send({"n": number, "c": name, "a": message})
+                self._channel.send(self._writer.request(number, name, message))
                 answer, leaving = self._await(number)
             except (OSError, EOFError, ValueError) as exc:
                 raise self._gone(f"the session is gone ({exc or type(exc).__name__})") from exc
@@ -352,7 +354,7 @@ class SessionClient:
                     except BaseException as exc:
                         leaving = self._leave(exc)
                 continue
-            answer = mapping_in(message)
+            answer = mapping_in(message, self._reader.read)
             heard = time.monotonic()
             for event in answer.get("ev", ()):
                 self.events.append(from_tree(event))

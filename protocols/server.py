@@ -433,13 +433,13 @@ class SessionServer:
 
     def _answer(self, peer: Peer, number: int, result: Any) -> None:
         try:
-            answer: dict[str, Any] = {"n": number, "r": to_tree(result)}
+            tree = to_tree(result)
+            if peer.seen == self._next_event:
+                peer.answer(number, tree)
+            else:
+                peer.send({"n": number, "r": tree, "ev": self._unseen(peer)})
         except WireError as exc:
             self._refuse(peer, number, exc)
-            return
-        if peer.seen != self._next_event:
-            answer["ev"] = self._unseen(peer)
-        peer.send(answer)
 
     def _refuse(self, peer: Peer, number: int, exc: Exception) -> None:
         answer: dict[str, Any] = {"n": number, "e": [type(exc).__name__, str(exc)]}
