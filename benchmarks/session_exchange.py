@@ -3,6 +3,8 @@
     python benchmarks/session_exchange.py [repeats]
 
 The floor is a bare socket between two processes of this interpreter: a request of 64 bytes, and 4,096 float64 as the answer.
+Beside the medians of whole repeats it prints quantiles of single exchanges, in turns of 200: the fastest twentieth are those that
+no other program of the machine interrupted.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from _bench import Bench, repeats_from
+from _bench import Bench, in_units, repeats_from
 
 from aeqlab.backends.device import Device, DeviceInfo, ParameterBlock, Readout, SafetyReport, channels, knobs
 from aeqlab.protocols.remote import SessionClient
@@ -76,6 +80,24 @@ def session() -> None:
     server.serve()
 
 
+def singly(calls: dict[str, Callable[[], object]], turns: int) -> None:
+    """Time every exchange by itself, 200 of each kind in turn, and print what the undisturbed ones and the median take."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(turns):
+        for name, call in calls.items():
+            for _ in range(200):
+                begin = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - begin)
+    print(f"{'single exchanges':44} {'5 %':>10} {'x floor':>8} {'median':>10}")
+    floor = 0.0
+    for name, values in seconds.items():
+        values.sort()
+        fast, median = values[len(values) // 20], values[len(values) // 2]
+        floor = floor or fast
+        print(f"{name:44} {in_units(fast):>10} {fast / floor:8.2f} {in_units(median):>10}")
+
+
 def start(word: str) -> tuple[subprocess.Popen[str], int]:
     process = subprocess.Popen([sys.executable, str(Path(__file__)), word], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -92,12 +114,15 @@ def main(repeats: int) -> None:
     client.present(np.zeros((1, 1)))
     u = np.full(KNOBS, 0.5)
 
+    def once() -> None:
+        sock.sendall(request)
+        got = 0
+        while got < size:
+            got += len(sock.recv(size - got))
+
     def floor() -> None:
         for _ in range(EXCHANGES):
-            sock.sendall(request)
-            got = 0
-            while got < size:
-                got += len(sock.recv(size - got))
+            once()
 
     def read() -> None:
         for _ in range(EXCHANGES):
@@ -121,6 +146,13 @@ def main(repeats: int) -> None:
         per=EXCHANGES,
     )
     bench.show()
+    one = {
+        "bare socket": once,
+        "controls": client.controls,
+        "set_controls": lambda: client.set_controls(u),
+        "advance": client.advance,
+    }
+    singly(one, 4 * repeats)
     client.end_session("the benchmark is over")
     client.close()
     sock.close()
