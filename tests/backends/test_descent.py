@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +152,65 @@ def test_the_regression_written_out_walks_as_the_general_one(s_squared: float, o
             np.testing.assert_allclose(fast.s, plain.s, rtol=1e-9, atol=1e-12)
             np.testing.assert_allclose(fast.eta_s, plain.eta_s, rtol=1e-12)
             assert fast.total_energy() == pytest.approx(plain.total_energy(), rel=1e-9)
+            square = float(fast.theta.dot(fast.theta))
+            for limit in (0.999 * square, 1.001 * square, 1e12):
+                assert fast.beyond(1e12, limit) == plain.beyond(1e12, limit) == (limit < square)
     fast.write(np.ones(9))
     plain.write(np.ones(9))
     assert fast.step_parameters() == plain.step_parameters()
     np.testing.assert_allclose(fast.theta, plain.theta, atol=1e-12)
+
+
+def in_forty_digits(p: LinearDescent, ticks: int) -> tuple[int, Array]:
+    """Walk section 5.1 from where a system with one epsilon stands, with no rounding to speak of; refusals and theta."""
+
+    def exact(values: Any) -> list[Decimal]:
+        return [Decimal(float(v)) for v in np.ravel(values)]
+
+    def dot(a: list[Decimal], b: list[Decimal]) -> Decimal:
+        return sum((v * w for v, w in zip(a, b, strict=True)), Decimal(0))
+
+    def energy(s: Decimal, theta: list[Decimal]) -> Decimal:
+        d = [v - w for v, w in zip(u, theta, strict=True)]
+        return ((s - dot(theta, phi)) ** 2 + beta * (s - y) ** 2 + dot(d, d) / epsilon) / 2
+
+    with localcontext(Context(prec=40)):
+        theta, u, phi = exact(p.theta), exact(p.u), exact(p._linear.features(p.x))
+        (s,), (y,), (beta,), (epsilon,) = exact(p.s), exact(p.y), exact(p.beta), exact(p.coupling.epsilon[0])
+        refused, eta_s, eta = 0, Decimal(1), epsilon
+        for _ in range(ticks):
+            new_s = s - eta_s * (s - dot(theta, phi) + beta * (s - y))
+            kept = energy(new_s, theta) <= energy(s, theta)
+            s, eta_s = (new_s, eta_s * Decimal("1.05")) if kept else (s, eta_s / 2)
+            r = s - dot(theta, phi)
+            new_theta = [t + eta * ((v - t) / epsilon + r * f) for t, v, f in zip(theta, u, phi, strict=True)]
+            kept = energy(s, new_theta) <= energy(s, theta)
+            theta, eta = (new_theta, eta * Decimal("1.05")) if kept else (theta, eta / 2)
+            refused += not kept
+        return refused, np.array([float(t) for t in theta])
+
+
+def test_at_rest_the_regression_refuses_no_more_steps_than_exact_arithmetic() -> None:
+    """The second phase of a step: u such that theta was held against -beta, then beta; most of 50 ticks are spent at rest."""
+    refused = expected = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        p = LinearDescent(
+            LinearEnergy(LinearOptions()), Quadratic(np.full(21, 0.1)), COST, 0.5 * rng.normal(size=21), np.random.default_rng(0)
+        )
+        p.present(rng.uniform(-1, 1, (1, 1)))
+        y = rng.normal(size=(1, 1))
+        p.put_states(p.energy.equilibrium(COST, p.theta, p.x, y, -0.05))
+        p.set_controls(p.balanced_controls())
+        p.nudge(y, 0.05)
+        in_theory, theta = in_forty_digits(p, 50)
+        expected += in_theory
+        for _ in range(50):
+            p.step_state()
+            refused += p.step_parameters() == 0.0
+        np.testing.assert_allclose(p.theta, theta, atol=1e-9)
+    assert expected >= 6
+    assert 6 <= refused <= expected
 
 
 @pytest.mark.parametrize("name", ["linear", "spring", "hopfield"])
