@@ -110,8 +110,15 @@ def versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
+            found[package] = _version(importlib.metadata.distribution(package))
     return found
+
+
+def _version(package: importlib.metadata.Distribution) -> str:
+    """Read the version from the head of the metadata: `version` parses all of it, the README of numpy included."""
+    head = (package.read_text("METADATA") or "").partition("\n\n")[0]
+    named = (line.partition(":") for line in head.splitlines())
+    return next((value.strip() for name, _, value in named if name == "Version"), None) or package.version
 
 
 def commit_of(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path: Path) -> None:
     assert shown[-1].state is RunState.FINISHED
     facts = run.provenance
     assert facts["seed"] == 5
-    assert facts["attempts"][0]["versions"]["numpy"]
+    assert facts["attempts"][0]["versions"]["numpy"] == version("numpy")
     assert facts["data"]["train_samples"] == 60
 
 
