@@ -183,7 +183,7 @@ def _data(check: _Check) -> None:
     try:
         check.widths = data_widths(data, check.base)
     except DataError as exc:
-        check.wrong(("data", "path"), str(exc))
+        check.wrong(("data", "path") if hasattr(data, "path") else ("data",), str(exc))
     _table(check, data)
     widths = check.widths
     if widths is None or dimensions is None or check.parts.device is None:

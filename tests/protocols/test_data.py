@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.special import eval_legendre
 
 from aeqlab.backends.errors import UserCodeError
 from aeqlab.protocols import table
 from aeqlab.protocols.check import check
-from aeqlab.protocols.data import Data, data_widths, load_data
-from aeqlab.protocols.errors import DataError
+from aeqlab.protocols.data import Data, DataWidths, data_widths, load_data
+from aeqlab.protocols.digits import DigitsSettings
+from aeqlab.protocols.errors import DataError, FileErrors
 from aeqlab.protocols.experiment import load_experiment, preset_text
 from aeqlab.protocols.function_data import FunctionSettings
 from aeqlab.protocols.legendre import LegendreSettings
 from aeqlab.protocols.table import TableSettings, expand_columns
+from aeqlab.protocols.xor import XorSettings
 
 # legendre
 
@@ -325,3 +329,68 @@ def test_another_delimiter_is_proposed(tmp_path: Path, sign: str) -> None:
     settings = TableSettings(path="t.csv", inputs=["x"], targets=["y"])
     with pytest.raises(DataError, match="set delimiter: " + ('";"' if sign == ";" else r'"\\t"')):
         data_widths(settings, tmp_path)
+
+
+# xor
+
+
+def test_xor_is_the_four_patterns_round_after_round() -> None:
+    data = load_data(XorSettings(repeats=3), seed=1, base=Path())
+    assert data.test is not None
+    np.testing.assert_array_equal(data.test.inputs, [[0, 0], [0, 1], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(data.test.targets, [[0], [1], [1], [0]])
+    np.testing.assert_array_equal(data.train.inputs, np.tile(data.test.inputs, (3, 1)))
+    np.testing.assert_array_equal(data.train.targets, np.tile(data.test.targets, (3, 1)))
+    assert data.train.labels is None
+
+
+def test_xor_at_the_levels_of_a_device_and_one_hot() -> None:
+    settings = XorSettings(inputs=(-0.5, 0.25), targets=(0.1, 0.9), outputs=2, repeats=1)
+    data = load_data(settings, seed=1, base=Path())
+    np.testing.assert_array_equal(data.train.inputs, [[-0.5, -0.5], [-0.5, 0.25], [0.25, -0.5], [0.25, 0.25]])
+    np.testing.assert_array_equal(data.train.targets, [[0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.9, 0.1]])
+    np.testing.assert_array_equal(data.train.labels, [0, 1, 1, 0])
+    assert data_widths(settings, Path()) == DataWidths(2, 2, 4, 4, (-0.5, 0.25))
+
+
+@pytest.mark.parametrize("wrong", [{"inputs": (1.0, 0.0)}, {"targets": (0.5, 0.5)}, {"targets": (0.0, np.inf)}, {"outputs": 3}])
+def test_levels_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        XorSettings(**wrong)
+
+
+# digits
+
+
+def test_digits_are_those_of_scikit_learn_split_by_the_seed() -> None:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    one, same, other = (load_data(DigitsSettings(), seed=seed, base=Path()) for seed in (1, 1, 2))
+    assert data_widths(DigitsSettings(), Path()) == DataWidths(64, 10, 1438, 359, (0.0, 1.0))
+    for data in (one, other):
+        assert data.test is not None
+        assert data.train.labels is not None
+        assert data.test.labels is not None
+        assert (len(data.train), len(data.test)) == (1438, 359)
+        both = np.concatenate([data.train.inputs, data.test.inputs])
+        classes = np.concatenate([data.train.labels, data.test.labels])
+        assert (both.min(), both.max()) == (0, 1)
+        shown = sorted((*row, int(label)) for row, label in zip((both * 16).tolist(), classes, strict=True))
+        assert shown == sorted((*row, int(label)) for row, label in zip(pixels.tolist(), labels, strict=True))
+        np.testing.assert_array_equal(data.train.targets.argmax(axis=1), data.train.labels)
+        np.testing.assert_array_equal(data.train.targets.sum(axis=1), 1)
+    np.testing.assert_array_equal(one.train.inputs, same.train.inputs)
+    assert not np.array_equal(one.train.inputs, other.train.inputs)
+    assert one.sources == other.sources
+
+
+def test_digits_without_scikit_learn_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as where it is not installed
+    file = tmp_path / "f.yaml"
+    file.write_text("name: f\ndevice: {kind: hopfield, widths: [64, 8, 10]}\ndata: {kind: digits}\nsequence: [evaluate]\n")
+    with pytest.raises(FileErrors, match=r"scikit-learn, which is not installed.* pip install scikit-learn") as caught:
+        load_experiment(file)
+    assert [(problem.line, problem.key) for problem in caught.value.problems] == [(3, "data")]
+    with pytest.raises(DataError, match="pip install scikit-learn"):
+        load_data(DigitsSettings(), seed=1, base=Path())
