@@ -21,13 +21,14 @@ from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPrepari
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.user_code import is_user_code
 from aeqlab.protocols.aeqprop import nudging_pair
-from aeqlab.protocols.data import DataSettings, DataWidths, data_widths
+from aeqlab.protocols.data import Data, DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
 from aeqlab.protocols.places import is_file, resolve
+from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
@@ -56,6 +57,7 @@ class Parts:
     stages: tuple[tuple[Path_, StageEntry], ...] = ()
     data_wrong: bool = False  #: data are given, but not valid
     limits: SessionLimits | None = None
+    seed: int = 0  #: which rows of a table are drawn for the test depends on it
 
 
 @dataclass(slots=True)
@@ -211,11 +213,29 @@ def _table(check: _Check, data: DataSettings) -> None:
         return
     try:
         if table_file(data, check.base).stat().st_size <= KEPT_BYTES:  # a larger one is read by the run alone
-            load_table(data, check.base, seed=0)
+            _scaling(check, load_table(data, check.base, check.parts.seed))
     except OSError as exc:
         check.wrong(("data", "path"), f"{data.path}: cannot be read: {exc.strerror or exc}.")
     except DataError as exc:
         check.wrong(("data", "path"), str(exc))
+
+
+def _scaling(check: _Check, data: Data) -> None:
+    """Scale a table onto the input knobs, as far as their limits are known before the device is open."""
+    device = check.parts.device
+    if data.to_scale is None or device is None:
+        return
+    interval = input_limits(device, check.base)
+    if interval is None and data.to_scale.settings.inputs is not None:
+        return
+    low, high = interval or (-np.inf, np.inf)
+    try:
+        _, told = scaled(data, knobs(tuple(f"x{i}" for i in range(data.inputs)), low=low, high=high))
+    except DataError as exc:
+        check.wrong(("data", "scale"), str(exc))
+        return
+    for sentence in told:
+        check.doubtful(("data", "scale"), sentence)
 
 
 def _homeostasis(check: _Check) -> None:

@@ -20,6 +20,7 @@ from aeqlab.protocols.stages.evaluate import EvaluateOptions
 
 Array = NDArray[Any]
 BATCH = 500  #: samples at once on a device that takes any number
+FOUND = ("cost_free", "error_rate", "rms_error")  #: what of an evaluation a summary of the run tells too
 
 
 def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
         session: the run's.
         options: which set, how many, what theta does meanwhile.
     Returns:
-        `cost_free`, `error_rate` (where there are labels), `held_rate`, `samples`, `dataset`, and whether it is the `best`.
+        `cost_free`, `error_rate` (where there are labels), `rms_error` (of each target column in its own unit, where the data
+        were scaled), `held_rate`, `samples`, `dataset`, and whether it is the `best`.
     Raises:
         DataError: the set asked for is not there.
         CapabilityError: the device is not able to do it in this way.
@@ -45,6 +47,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
         )
     began = time.monotonic()
     costs, wrong, done = 0.0, 0, 0
+    scaling, squares = session.data.scaling, np.zeros(session.data.outputs)
     before = session.status.done, session.status.total
     session.status.count(0, len(samples))
     with _theta_kept(session, mode):
@@ -54,6 +57,9 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
             while outputs is None:  # the device was frozen meanwhile: this sample again
                 outputs = session.sample(lambda chunk=chunk: predict(chunk.inputs))  # type: ignore[misc]
             costs += n * cost(session.info, outputs[:n], chunk.targets[:n])
+            if scaling is not None:
+                errors = scaling.targets.invert(outputs[:n]) - scaling.targets.invert(chunk.targets[:n])
+                squares += (errors**2).sum(axis=0)
             if chunk.labels is not None:
                 wrong += int(np.count_nonzero(outputs[:n].argmax(axis=1) != chunk.labels[:n]))
             done += n
@@ -69,6 +75,8 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     found: dict[str, Any] = {"dataset": name, "samples": done, "cost_free": mean}
     if rate is not None:
         found["error_rate"] = rate
+    if scaling is not None:
+        found["rms_error"] = dict(zip(scaling.targets.names, np.sqrt(squares / done).tolist(), strict=True))
     if predict.held_rate is not None:
         found["held_rate"] = predict.held_rate
     session.status.values.update({f"{name}_{key}": value for key, value in found.items() if key in ("cost_free", "error_rate")})

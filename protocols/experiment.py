@@ -167,7 +167,8 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     """Get what is valid of an experiment, so that its parts are checked against one another though others are wrong."""
     if experiment is not None:
         stages = tuple(all_stages(experiment.sequence))
-        return Parts(experiment.device, experiment.data, experiment.homeostasis, stages, limits=experiment.limits)
+        parts = experiment.device, experiment.data, experiment.homeostasis, stages
+        return Parts(*parts, limits=experiment.limits, seed=experiment.seed)
     top = tree.value if isinstance(tree.value, dict) else {}
 
     def valid(key: str) -> Any:
@@ -181,4 +182,4 @@ def _parts(tree: Node, experiment: Experiment | None) -> Parts:
     data = valid("data")
     wrong = data is None and "data" in top and top["data"].value is not None
     stages = tuple(all_stages(valid("sequence") or []))
-    return Parts(valid("device"), data, valid("homeostasis"), stages, wrong, valid("limits"))
+    return Parts(valid("device"), data, valid("homeostasis"), stages, wrong, valid("limits"), valid("seed") or 0)

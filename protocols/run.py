@@ -16,6 +16,7 @@ from aeqlab.protocols.control import ControlServer
 from aeqlab.protocols.data import Data, load_data
 from aeqlab.protocols.ending import End, Left, end_of, leave_device
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError
+from aeqlab.protocols.evaluation import FOUND
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
@@ -28,6 +29,7 @@ from aeqlab.protocols.run_inputs import keep_inputs
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
+from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.sequence import place_in_words
 
 CHECKPOINT_EVERY_S = 30.0
@@ -217,6 +219,12 @@ class _Work:
             self.provenance.set(data=data.describe())
         self.operator = open_operator(experiment, base=base, folder=self.folder.path)
         info = self.operator.info
+        if data is not None and data.to_scale is not None:
+            data, told = scaled(data, info.inputs)
+            for text in told:
+                if not any(text in warning for warning in self.status.warnings):  # the check of the file said so already
+                    self._warn(text)
+            self.provenance.set(data=data.describe())
         check_fit(experiment, data, info, self.operator.abilities)
         units = {"theta": info.parameters[0].unit if info.parameters else "1", "u": info.controls.unit}
         self.record.facts(
@@ -311,7 +319,7 @@ class _Work:
                 ways = ("train_cost_free", "train_error_rate", "test_cost_free", "test_error_rate")
                 said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:
-                    said.update({f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found})
+                    said.update({f"{found['dataset']}_{key}": found[key] for key in FOUND if key in found})
         if session.best is not None:
             said["best"] = session.best
         said["stages"] = session.sequencer.results

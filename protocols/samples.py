@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.streams import restore_stream, stream_state
 from aeqlab.protocols.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.scaling import Scaling, ToScale
 
 Array = NDArray[Any]
 
@@ -74,6 +77,8 @@ class Data:
         as_drawn: the order of `train` is random already, so the first epoch keeps it.
         augment: changes the inputs of every training batch anew, None for not at all.
         facts: further facts for the record, plain JSON values.
+        to_scale: what is still to be scaled onto the device, whose limits only the open device tells; None for nothing.
+        scaling: the maps it was scaled with; None where its numbers are in the units of the user.
     """
 
     name: str
@@ -83,6 +88,8 @@ class Data:
     as_drawn: bool = False
     augment: Augment | None = None
     facts: dict[str, Any] | None = None
+    to_scale: ToScale | None = None
+    scaling: Scaling | None = None
 
     @property
     def inputs(self) -> int:
@@ -107,6 +114,7 @@ class Data:
             "inputs": self.inputs,
             "outputs": self.outputs,
             "sources": [{"path": source.path, "sha256": source.sha256} for source in self.sources],
+            **({} if self.scaling is None else {"scaling": self.scaling.describe()}),
             **(self.facts or {}),
         }
 

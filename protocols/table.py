@@ -14,13 +14,14 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aeqlab.backends.streams import stream
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.places import resolve
 from aeqlab.protocols.samples import Data, Samples, Source
+from aeqlab.protocols.scaling import ScaleSettings, ToScale
+from aeqlab.protocols.splits import marks_test, split_by_fraction, split_by_mask
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -31,6 +32,7 @@ MAX_BYTES = 2**31
 KEPT_BYTES = 20_000_000
 _RANGE = re.compile(r"(.*)\[(\d{1,9})-(\d{1,9})\](.*)", re.DOTALL)
 _MAX_COLUMNS = 100_000
+TEST_FRACTION = 0.2
 
 
 class TableSettings(BaseModel):
@@ -42,14 +44,50 @@ class TableSettings(BaseModel):
     path: str = Field(min_length=1, description="The file, .csv or .npz; relative to the experiment file.")
     inputs: list[str] = Field(min_length=1, description="Columns of the inputs, in order; x[0-9] stands for x0 to x9.")
     targets: list[str] = Field(min_length=1, description="Columns of the targets, in order; likewise.")
-    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="Share of the rows kept for evaluation, by the seed.")
+    split: Literal["random", "last", "column"] = Field(
+        default="random",
+        description="Which rows are kept for evaluation: random draws them by the seed, last takes the last ones (for series in "
+        "time), column those that split_column marks.",
+    )
+    test_fraction: float | None = Field(
+        default=None, ge=0, lt=1, description="Share of the rows kept for evaluation (default: 0.2); not with split: column."
+    )
+    split_column: str | None = Field(
+        default=None, min_length=1, description="Column that says train or test, or 0 or 1 (test), for split: column."
+    )
+    scale: ScaleSettings | None = Field(
+        default=None, description="Scale columns linearly, such as {inputs: limits, targets: [0, 1]}; undone on read-out."
+    )
     delimiter: Literal[",", ";", "\t"] = Field(default=",", description="What stands between the columns of a CSV file.")
+
+    @model_validator(mode="after")
+    def _split_is_said_once(self) -> TableSettings:
+        if self.split == "column" and self.split_column is None:
+            raise ValueError("split: column needs split_column, the name of the column that says train or test")
+        if self.split == "column" and self.test_fraction is not None:
+            raise ValueError("test_fraction is for split: random and last; here the column says which rows are for the test")
+        if self.split != "column" and self.split_column is not None:
+            raise ValueError(f"split_column is for split: column; this has split: {self.split}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
+    """A table as read.
+
+    Attributes:
+        inputs, targets: the columns, shape (rows, columns).
+        widths: number of columns of each array that has two dimensions.
+        is_test: which rows the split column marks, shape (rows,); None without one.
+        places: where each row stands in the file, shape (rows,); `place` says what these numbers are.
+    """
+
     inputs: Array
     targets: Array
+    widths: dict[str, int]
+    is_test: Array | None
+    places: Array
+    place: str
 
 
 _kept: tuple[tuple[Any, ...], _Read] | None = None  # what was read last, and of which bytes by which columns
@@ -64,40 +102,64 @@ def table_widths(settings: TableSettings, base: Path) -> tuple[int, int]:
     path = table_file(settings, base)
     if path.suffix.lower() == ".npz":
         arrays = _guarded(path, lambda: _npz_shapes(path, path))
-        return tuple(  # type: ignore[return-value]
-            sum(arrays[name][1] if len(arrays[name]) == 2 else 1 for name in _wanted(path, names, tuple(arrays)))
-            for names in (settings.inputs, settings.targets)
-        )
+        inputs, targets = _wanted(settings, path, tuple(arrays))
+        widths = _widths(arrays)
+        return sum(widths.get(name, 1) for name in inputs), sum(widths.get(name, 1) for name in targets)
 
     def head() -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _csv_names(path, csv.reader(io.StringIO(file.readline(2**22)), delimiter=settings.delimiter, strict=True))
 
-    there = tuple(_guarded(path, head))
-    return len(_wanted(path, settings.inputs, there)), len(_wanted(path, settings.targets, there))
+    inputs, targets = _wanted(settings, path, tuple(_guarded(path, head)))
+    return len(inputs), len(targets)
 
 
 def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
-    """Read the table; which rows are kept for evaluation is drawn from the seed.
+    """Read the table, in its own units: what is to be scaled is scaled by `scaled`, once the device is open.
 
     Raises:
-        DataError: it is missing, damaged, lacks a column, or holds something that is not a finite number.
+        DataError: it is missing, damaged, lacks a column, holds something that is no finite number, or leaves no training row.
     """
     path = table_file(settings, base)
     raw = _guarded(path, path.read_bytes)
     sha256 = hashlib.sha256(raw).hexdigest()
     table = _read(settings, path, raw, sha256)
-    rows = len(table.inputs)
-    n_test = round(settings.test_fraction * rows)
-    if rows - n_test < 1:
-        raise DataError(f"{path}: {rows} rows leave none for training at test_fraction {settings.test_fraction:g}. Lower it.")
-    order = stream(seed, "data split").permutation(rows)
-    test, train = np.sort(order[:n_test]), np.sort(order[n_test:])
+    if table.is_test is not None:
+        train, test = split_by_mask(table.is_test, path, str(settings.split_column))
+    else:
+        fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
+        train, test = split_by_fraction(len(table.inputs), fraction, path, last=settings.split == "last", seed=seed)
     return Data(
         name=f"table {path.name}",
         train=Samples(table.inputs[train], table.targets[train]),
-        test=Samples(table.inputs[test], table.targets[test]) if n_test else None,
+        test=Samples(table.inputs[test], table.targets[test]) if len(test) else None,
         sources=(Source(str(path), sha256),),
+        to_scale=_to_scale(settings, path, table, train, test),
+    )
+
+
+def _to_scale(settings: TableSettings, path: Path, table: _Read, train: Array, test: Array) -> ToScale | None:
+    if settings.scale is None:
+        return None
+
+    def labels(name: str) -> list[str]:
+        """Name the columns that a name stands for: one, or those of an array by their numbers."""
+        return [f"{name}[{i}]" for i in range(table.widths[name])] if name in table.widths else [name]
+
+    return ToScale(
+        settings.scale,
+        str(path),
+        inputs=tuple(label for name in expand_columns(settings.inputs) for label in labels(name)),
+        targets=tuple(label for name in expand_columns(settings.targets) for label in labels(name)),
+        ranges={
+            label: interval
+            for names, interval in settings.scale.ranges.items()
+            for name in expand_columns([names])
+            for label in labels(name)
+        },
+        train_places=table.places[train],
+        test_places=table.places[test],
+        place=table.place,
     )
 
 
@@ -105,7 +167,7 @@ def _read(settings: TableSettings, path: Path, raw: bytes, sha256: str) -> _Read
     """Read the columns from the bytes of a file, or take what was read last if that was of the very same bytes."""
     global _kept
     kind = path.suffix.lower()
-    key = (sha256, kind, tuple(settings.inputs), tuple(settings.targets), settings.delimiter)
+    key = (sha256, kind, tuple(settings.inputs), tuple(settings.targets), settings.split_column, settings.delimiter)
     kept = _kept
     if kept is not None and kept[0] == key:
         return kept[1]
@@ -170,13 +232,31 @@ def _guarded(path: Path, read: Callable[[], T]) -> T:
         raise DataError(f"{path}: damaged: {exc}. Save it again.") from exc
 
 
-def _wanted(path: Path, names: list[str], there: tuple[str, ...]) -> list[str]:
-    wanted = expand_columns(names)
-    for name in wanted:
+def _wanted(settings: TableSettings, path: Path, there: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Write out the columns of inputs and targets, and see that every column that settings name is there."""
+    inputs, targets = expand_columns(settings.inputs), expand_columns(settings.targets)
+    column = settings.split_column
+    for name in (*inputs, *targets, *([] if column is None else [column])):
         if name not in there:
             hint = _other_delimiter(there) or did_you_mean(name, there)
             raise DataError(f"{path}: no column {name!r}.{hint} It has {_listed(there)}.")
-    return wanted
+    if column in (*inputs, *targets):
+        raise DataError(f"{path}: column {column} says which rows are for the test; it cannot be an input or a target as well.")
+    _check_ranges(settings, inputs, targets)
+    return inputs, targets
+
+
+def _check_ranges(settings: TableSettings, inputs: list[str], targets: list[str]) -> None:
+    """See that each range given for scaling is of a column that is scaled."""
+    scale = settings.scale
+    if scale is None:
+        return
+    sides = [names for wish, names in ((scale.inputs, inputs), (scale.targets, targets)) if wish is not None]
+    known = [name for names in sides for name in names]
+    for name in expand_columns(list(scale.ranges)):
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise DataError(f"scale.ranges: {name!r} is no column that is scaled.{near} Scaled are {_listed(tuple(known))}.")
 
 
 def _other_delimiter(there: tuple[str, ...]) -> str:
@@ -208,19 +288,40 @@ def _csv_names(path: Path, reader: Any) -> list[str]:
 def _read_csv(settings: TableSettings, path: Path, raw: bytes) -> _Read:
     reader = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=settings.delimiter, strict=True)
     names = _csv_names(path, reader)
-    inputs, targets = _wanted(path, settings.inputs, tuple(names)), _wanted(path, settings.targets, tuple(names))
+    inputs, targets = _wanted(settings, path, tuple(names))
     columns = [names.index(name) for name in inputs + targets]
+    split = None if settings.split_column is None else names.index(settings.split_column)
     rows: list[list[float]] = []
+    lines: list[int] = []
+    is_test: list[bool] = []
     for row in reader:
         if not row or (len(row) == 1 and not row[0].strip()):
             continue
         if len(row) != len(names):
             raise DataError(f"{path}, line {reader.line_num}: {len(row)} values for {len(names)} columns. Mend the line.")
         rows.append([_number(path, reader.line_num, names[c], row[c]) for c in columns])
+        lines.append(reader.line_num)
+        if split is not None:
+            is_test.append(_mark(path, reader.line_num, names[split], row[split]))
     if not rows:
         raise DataError(f"{path}: no rows below the line of names.")
     table = np.array(rows)
-    return _Read(table[:, : len(inputs)], table[:, len(inputs) :])
+    return _Read(
+        inputs=table[:, : len(inputs)],
+        targets=table[:, len(inputs) :],
+        widths={},
+        is_test=None if split is None else np.array(is_test),
+        places=np.array(lines),
+        place="line",
+    )
+
+
+def _mark(path: Path, line: int, column: str, text: str) -> bool:
+    said = marks_test(text)
+    if said is None:
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise DataError(f"{path}, line {line}, column {column}: {shown!r} is neither train nor test, 0 nor 1. Mend it.")
+    return said
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:
@@ -250,7 +351,7 @@ def _npz_shapes(path: Path, content: Path | io.BytesIO) -> dict[str, tuple[int, 
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(member)
                 at = member.tell()
-            if dtype.hasobject or dtype.kind not in "fiu":
+            if dtype.hasobject or dtype.kind not in "fiub":
                 raise DataError(f"{path}: the array {name!r} holds {dtype}, not real numbers. Save it as floats.")
             if len(shape) not in (1, 2):
                 raise DataError(
@@ -267,15 +368,37 @@ def _npz_shapes(path: Path, content: Path | io.BytesIO) -> dict[str, tuple[int, 
 
 def _read_npz(settings: TableSettings, path: Path, raw: bytes) -> _Read:
     shapes = _npz_shapes(path, io.BytesIO(raw))
-    wanted = [_wanted(path, names, tuple(shapes)) for names in (settings.inputs, settings.targets)]
-    rows = {shapes[name][0] for names in wanted for name in names}
+    inputs, targets = _wanted(settings, path, tuple(shapes))
+    marks = [] if settings.split_column is None else [settings.split_column]
+    rows = {shapes[name][0] for name in (*inputs, *targets, *marks)}
     if len(rows) != 1 or 0 in rows:
         raise DataError(
             f"{path}: the arrays have different numbers of rows ({', '.join(map(str, sorted(rows)))}). Save them alike."
         )
+    n = rows.pop()
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-        parts = [[np.asarray(arrays[name], dtype=np.float64).reshape(shapes[name][0], -1) for name in names] for names in wanted]
-    read = _Read(*(np.concatenate(part, axis=1) for part in parts))
+        x, y, marked = (
+            [np.asarray(arrays[name], dtype=np.float64).reshape(n, -1) for name in names] for names in (inputs, targets, marks)
+        )
+    read = _Read(
+        inputs=np.concatenate(x, axis=1),
+        targets=np.concatenate(y, axis=1),
+        widths=_widths(shapes),
+        is_test=_marked(path, marks[0], marked[0]) if marks else None,
+        places=np.arange(n),
+        place="row",
+    )
     if not (np.isfinite(read.inputs).all() and np.isfinite(read.targets).all()):
         raise DataError(f"{path}: some values are not finite numbers. Take these rows out.")
     return read
+
+
+def _widths(shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    return {name: shape[1] for name, shape in shapes.items() if len(shape) == 2}
+
+
+def _marked(path: Path, name: str, marks: Array) -> Array:
+    if marks.shape[1] != 1 or not np.isin(marks, (0.0, 1.0)).all():
+        raise DataError(f"{path}: the array {name!r} must say 0 (train) or 1 (test) for each row, and nothing else.")
+    is_test: Array = marks[:, 0] == 1
+    return is_test

@@ -14,7 +14,7 @@ from aeqlab.backends.errors import BackendError, DivergedError
 from aeqlab.protocols.aeqprop import StepReport, nudging_pair, train_step
 from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
-from aeqlab.protocols.evaluation import evaluate
+from aeqlab.protocols.evaluation import FOUND, evaluate
 from aeqlab.protocols.record import StepRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
@@ -307,7 +307,7 @@ class Training:
         if due:
             with self.session.between_checkpoints():
                 found = evaluate(self.session, EvaluateOptions())
-            self.evaluated = {f"{found['dataset']}_{key}": found[key] for key in ("cost_free", "error_rate") if key in found}
+            self.evaluated = {f"{found['dataset']}_{key}": found[key] for key in FOUND if key in found}
             self.session.status.count(self.done, self.total)
 
     def _want_trace(self) -> bool:
