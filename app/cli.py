@@ -127,6 +127,44 @@ def show(run: str, runs: Path | None) -> int:
     return show_run(run, runs)
 
 
+@cli.group(cls=_InOrder, context_settings=CONTEXT)
+def data() -> None:
+    """Fetch data sets, and see that their files are whole.
+
+    They belong in the folder that AEQLAB_DATA names, else in the user's data folder; runs look for them there.
+    """
+
+
+@data.command("fetch", short_help="Fetch mnist, fashion-mnist or both; goes on where it broke off.")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--from", "source", metavar="URL|FOLDER", help="Where they are offered [default: public mirrors].")
+def data_fetch(names: tuple[str, ...], source: str | None) -> int:
+    """Fetch mnist, fashion-mnist or both; goes on where an earlier transfer broke off.
+
+    Every file is compared with its SHA-256 before it takes its place. Ctrl-C keeps what came.
+    """
+    from aeqlab.app.data_files import fetch_data
+
+    return fetch_data(names, source)
+
+
+@data.command("verify", short_help="Compare files with their SHA-256.")
+@click.argument("names", metavar="[NAME...]", nargs=-1)
+def data_verify(names: tuple[str, ...]) -> int:
+    """Compare files with their SHA-256: good, missing or damaged. Without names, those of all sets that are here."""
+    from aeqlab.app.data_files import verify_data
+
+    return verify_data(names)
+
+
+@data.command("list")
+def data_list() -> int:
+    """List what can be fetched, and what of it is here."""
+    from aeqlab.app.data_files import list_data
+
+    return list_data()
+
+
 def _command(name: str, short: str, text: str = "") -> None:
     """Add one of the commands that go to a run or to the session of a rig."""
 

@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     """Exit codes of every command, explained in docs/exit-codes.md."""
 
     OK = 0  #: a run finished; a command did what it was asked
-    FAILED = 1  #: it could not be done: the device, the disk, a refused command, a test of `accept` that failed
+    FAILED = 1  #: it could not be done: the device, the disk, the network, a refused command, a test of `accept` that failed
     BAD_INPUT = 2  #: something wrong in what was given: command line, experiment file, data, checkpoint; nothing was moved
     STOPPED = 3  #: someone stopped the run at a sample boundary
     ABORTED = 4  #: someone aborted the run at a tick

@@ -3,6 +3,7 @@
 ProtocolError
 ├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
 ├── DataError              a data set that is missing, damaged or does not fit
+├── FetchError             a data set that could not be fetched; what is there is not touched
 ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
 │   └── UnknownRunError    no run is meant by a word, or more than one
 ├── CheckpointError        a checkpoint that is damaged or of another experiment
@@ -62,6 +63,10 @@ class FileErrors(ProtocolError):
 
 class DataError(ProtocolError):
     """A data set is missing, damaged, or does not fit the device."""
+
+
+class FetchError(ProtocolError):
+    """A data set could not be fetched; what is there was not touched, what came is kept. May be retried."""
 
 
 class RecordError(ProtocolError):

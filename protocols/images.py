@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.idx import IdxHeader, idx_header, read_idx
-from aeqlab.protocols.places import is_file, resolve
+from aeqlab.protocols.places import data_root, is_file, resolve
 from aeqlab.protocols.samples import Data, Samples, Source
 
 Array = NDArray[Any]
@@ -62,9 +60,10 @@ def image_files(settings: ImageSettings, base: Path) -> dict[str, tuple[Path, Pa
     Raises:
         DataError: they are not there; says where they were looked for.
     """
-    places = [folder for root in _roots(settings, base) for folder in _folders(root, settings)]
+    root = data_root() if settings.path is None else resolve(base, settings.path)
+    places = list(folders_of_images(settings.kind, root, only_here=settings.path is not None))
     for folder in places:
-        found = {part: tuple(_file(folder, stem) for stem in stems) for part, stems in PARTS.items()}
+        found = {part: tuple(file_of_images(folder, stem) for stem in stems) for part, stems in PARTS.items()}
         if any(file for files in found.values() for file in files):
             missing = [
                 stem for part, stems in PARTS.items() for stem, file in zip(stems, found[part], strict=True) if file is None
@@ -78,7 +77,7 @@ def image_files(settings: ImageSettings, base: Path) -> dict[str, tuple[Path, Pa
     looked = ", ".join(str(folder) for folder in places)
     raise DataError(
         f"{settings.kind}: no file {_full_name('train-images')} (plain or .gz) in {looked}. "
-        "Set path: in the experiment or AEQLAB_DATA to the folder that has it."
+        f"`aeqlab data fetch {settings.kind}` fetches it; or let path: in the experiment, or AEQLAB_DATA, name its folder."
     )
 
 
@@ -141,27 +140,25 @@ def load_images(settings: ImageSettings, base: Path) -> Data:
     )
 
 
-def _roots(settings: ImageSettings, base: Path) -> Iterator[Path]:
-    if settings.path is not None:
-        yield resolve(base, settings.path)
-        return
-    if named := os.environ.get("AEQLAB_DATA"):
-        yield resolve(Path.cwd(), named)
-        return
-    yield user_data_path("aeqlab", appauthor=False) / "data"
+def folders_of_images(name: str, root: Path, *, only_here: bool = False) -> Iterator[Path]:
+    """Go through the folders in which the files of a data set may be, below a folder or it itself.
 
-
-def _folders(root: Path, settings: ImageSettings) -> Iterator[Path]:
-    yield root / settings.kind
-    yield root / {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}[settings.kind] / "raw"
+    Args:
+        name: mnist or fashion-mnist.
+        root: the folder for data.
+        only_here: it was named for this data set alone, whatever it is called.
+    """
+    yield root / name
+    yield root / {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}.get(name, name) / "raw"
     # The files of both data sets have the same names: a folder named after the other one is not taken for this one.
-    name = root.name.lower()
-    of_the_other = "mnist" in name and ("fashion" in name) != (settings.kind == "fashion-mnist")
-    if settings.path is not None or not of_the_other:
+    called = root.name.lower()
+    of_the_other = "mnist" in called and ("fashion" in called) != (name == "fashion-mnist")
+    if only_here or not of_the_other:
         yield root
 
 
-def _file(folder: Path, stem: str) -> Path | None:
+def file_of_images(folder: Path, stem: str) -> Path | None:
+    """Find a file by the beginning of its name, such as train-images, plain or packed; None where it is not there."""
     for name in (_full_name(stem), _full_name(stem).replace("-idx", ".idx")):
         for ending in ("", ".gz"):
             if is_file(folder / (name + ending)):
