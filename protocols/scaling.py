@@ -198,8 +198,9 @@ def _columns(wish: ToScale, names: tuple[str, ...], rows: Array, onto: tuple[Arr
             f"{wish.path}: column {names[k]} is {low[k]:g} in every training row, so it has no range to scale from. "
             f"Give it one under scale.ranges, or leave the column out."
         )
-    for k in np.flatnonzero(high / 2 - low / 2 > np.finfo(np.float64).max / 4):
-        raise _too_wide(wish, names[k])
+    wide = high / 2 - low / 2 > np.finfo(np.float64).max / 4
+    if wide.any():
+        raise _too_wide(wish, names[int(np.argmax(wide))])
     onto_low, onto_high = (np.array(np.broadcast_to(np.asarray(end, dtype=np.float64), shape)) for end in onto)
     return Columns(names, low, high, onto_low, onto_high)
 

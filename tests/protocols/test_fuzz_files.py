@@ -19,11 +19,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aeqlab.backends.device import knobs
 from aeqlab.protocols.check import check
 from aeqlab.protocols.data import data_widths, load_data
 from aeqlab.protocols.errors import DataError, FileErrors, Problem
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text, to_yaml
 from aeqlab.protocols.images import MnistSettings
+from aeqlab.protocols.scaling import ScaleSettings, scaled
 from aeqlab.protocols.table import TableSettings
 
 T = TypeVar("T")
@@ -44,7 +46,8 @@ RICH = """\
 name: rich
 seed: 3
 device: {kind: simulated, energy: hopfield, epsilon: 1e-1, options: {layers: [2, 3, 1]}, batch: 2}
-data: &d {kind: table, path: t.csv, inputs: ['x[0-1]'], targets: [y], test_fraction: 0.5}
+data: &d {kind: table, path: t.csv, inputs: ['x[0-1]'], targets: [y], test_fraction: 0.3, split: last,
+  scale: {inputs: [0, 0.1], targets: [0, 1], ranges: {y: [0, 20], x1: [0, 9]}}}
 homeostasis:
   controller: pid
   accept: {ticks: 50}   # a comment
@@ -61,7 +64,7 @@ tags: ['a', "b\\n", c]
 then: safe
 """
 BASES = (RICH, *map(preset_text, preset_names()))
-WORDS = sorted({word for text in BASES for word in re.findall(r"[A-Za-z_]+", text)})
+WORDS = sorted({word for text in BASES for word in re.findall(r"[A-Za-z_]+", text)} | {"column", "split_column", "use", "limits"})
 SIGNS = (": ", "- ", "? ", "{", "}", "[", "]", ",", "&a ", "*a", "<<: ", "!!str ", "!x ", "'", '"', "#", "|\n", "---\n", "~")
 NUMBERS = ("no", "1e999", "-1", ".nan", ".inf", "1e-3", "0x10", "99999999999999999999", "0", "1", "2")
 CHARACTERS = ("\t", "\n", "  ", "\\x00", "\ufeff", "\x85", "\u2028", "\U0001f600", "é", "\x00", "%YAML 1.2\n")
@@ -73,7 +76,7 @@ TOKENS = (*WORDS, *TRAPS, *SIGNS, *NUMBERS, *CHARACTERS, *PATHS)
 def _trapped(tmp_path: Path) -> Iterator[None]:
     """Lay out code that leaves a file behind when it is run; nothing may have run it."""
     (tmp_path / "mine.py").write_text(f"open('{CANARY}', 'w').close()\nclass Net: ...\ndef make(): ...\n", encoding="utf-8")
-    (tmp_path / "t.csv").write_text("x0,x1,y\n1,2,3\n4,5,6\n7,8,9\n", encoding="utf-8")
+    (tmp_path / "t.csv").write_text("x0,x1,y,use\n1,2,3,0\n4,5,6,0\n7,8,9,1\n", encoding="utf-8")
     yield
     assert not (tmp_path / CANARY).exists()
 
@@ -242,9 +245,10 @@ def survives_data(file: tuple[str, bytes]) -> None:
             (folder / each).write_bytes(whole)
     (folder / name).write_bytes(raw)
     inputs, targets = (["x"], ["y"]) if name.endswith(".npz") else (["x[0-1]"], ["y"])
+    scale = ScaleSettings(inputs="limits", targets=(-1, 1))
     wish: MnistSettings | TableSettings = MnistSettings(path="data")
     if "idx" not in name:
-        wish = TableSettings(path=f"data/{name}", inputs=inputs, targets=targets)
+        wish = TableSettings(path=f"data/{name}", inputs=inputs, targets=targets, scale=scale)
     widths, data = said(lambda: data_widths(wish, Path())), said(lambda: load_data(wish, seed=1, base=Path()))
     if name in NAMES:
         (folder / name).write_bytes(NAMES[name])
@@ -253,6 +257,10 @@ def survives_data(file: tuple[str, bytes]) -> None:
         assert np.isfinite(data.train.targets).all()
         assert widths is not None
         assert (widths.inputs, widths.outputs) == (data.inputs, data.outputs)
+        made = said(lambda: scaled(data, knobs(tuple(f"k{i}" for i in range(data.inputs)), low=-1.0, high=1.0)))
+        if made is not None:
+            assert np.isfinite(made[0].train.inputs).all()
+            assert np.isfinite(made[0].train.targets).all()
 
 
 def fuzzed(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
