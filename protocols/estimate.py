@@ -25,7 +25,9 @@ from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
 TICK_IN_ADDITIONS = 30.0  #: one tick of section 5.1, and the session around it, in additions of 21 numbers
+LAYERED = 4.5  #: so many times that for the energy `hopfield`, whose layers are computed one after the other
 SLOW_TICK_IN_ADDITIONS = 500.0  #: one exchange with a slow device through its session
+ENGINE_STEP_IN_ADDITIONS = 8000.0  #: one step of the Hopfield engine on a network so small that calling torch is all there is
 PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
 SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
 SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own
@@ -155,7 +157,8 @@ def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> floa
     tick = getattr(device, "tick_s", None)
     ticks = holds * _ticks(experiment.homeostasis, device, tick) + settles * _ticks(experiment.settling, device, tick)
     if tick is None:
-        return ticks * TICK_IN_ADDITIONS * _addition_s(dimensions.parameters)
+        layered = LAYERED if getattr(device, "energy", "") == "hopfield" else 1.0
+        return ticks * TICK_IN_ADDITIONS * layered * _addition_s(dimensions.parameters)
     if getattr(device, "clock", "virtual") == "wall":
         return float((ticks * tick + work.seconds) / getattr(device, "speed", 1.0))
     return float(ticks + work.seconds / tick) * SLOW_TICK_IN_ADDITIONS * _addition_s(dimensions.parameters)
@@ -177,7 +180,8 @@ def _engine_seconds(experiment: Experiment, parameters: int, work: Work) -> floa
     numbers = np.zeros(min(parameters, 1_000_000), np.float32)
     once = _timed(lambda: np.add(numbers, 1.0, out=numbers), 2) * parameters / len(numbers)
     step = once * PASSES * (1 + batch / 32) / 2
-    return step * (work.steps + work.evaluations * 500 / batch / 3)
+    calls = ENGINE_STEP_IN_ADDITIONS * _addition_s(21)
+    return step * (work.steps + work.evaluations * 500 / batch / 3) + calls * (work.steps + work.evaluations)
 
 
 def _addition_s(parameters: int) -> float:
