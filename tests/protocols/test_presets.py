@@ -106,3 +106,28 @@ def test_a_piece_of_mnist_is_learned_through_run_and_record(
     )
     assert len(run.steps["step"]) == 50
     assert summary["test_error_rate"] == run.evaluations["error_rate"][-1] < 0.5  # chance is 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_exclusive_or_is_learned(tmp_path: Path, seed: int) -> None:
+    _, summary = _run(tmp_path, "xor", f"seed={seed}")
+    assert summary["test_cost_free"] < 0.03
+
+
+def test_exclusive_or_begins_to_be_learned(tmp_path: Path) -> None:
+    run, summary = _run(tmp_path, "xor", "train.epochs=60")
+    assert run.steps["cost_free"][0] > 0.2
+    assert summary["test_cost_free"] < 0.125  # what an output of 1/2 for every pattern costs
+
+
+@pytest.mark.slow
+def test_the_digits_are_learned(tmp_path: Path) -> None:
+    _, summary = _run(tmp_path, "digits")
+    assert summary["test_error_rate"] < 0.04
+
+
+def test_a_piece_of_the_digits_is_learned(tmp_path: Path) -> None:
+    run, summary = _run(tmp_path, "digits", "train.epochs=2", "train.evaluate_every.epochs=2", "device.widths=[64,32,10]")
+    assert run.provenance["data"]["scikit_learn"]
+    assert summary["test_error_rate"] < 0.5  # chance is 0.9
