@@ -63,7 +63,8 @@ def value_in_words(name: str, value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(value_in_words("", item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name_in_words(key)} {value_in_words(key, item)}" for key, item in value.items())
+        said = str if name.endswith("rms_error") else name_in_words  # there the keys are the user's own names of columns
+        return ", ".join(f"{said(key)} {value_in_words(key, item)}" for key, item in value.items())
     return str(value)
 
 

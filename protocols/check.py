@@ -11,7 +11,7 @@ import numpy as np
 
 from aeqlab.backends.device import Knobs
 from aeqlab.backends.settings import BetaBounds, Dimensions
-from aeqlab.protocols.crosscheck import all_stages, built_in_energy, device_facts, input_limits, nudges
+from aeqlab.protocols.crosscheck import all_stages, built_in_energy, counted, device_facts, input_limits, nudges, small_table
 from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
@@ -71,14 +71,18 @@ class CheckReport:
 
 
 def check(loaded: LoadedExperiment) -> CheckReport:
-    """Check a loaded experiment; no device is opened, no code that it names imported, no data read beyond their headers."""
+    """Check a loaded experiment; no device is opened, no code that it names imported, no data read beyond their headers,
+    but for small tables."""
     experiment, base = loaded.experiment, loaded.base
     problems: list[Problem] = []
     widths: DataWidths | None = None
     dimensions, bounds = device_facts(experiment.device, base)
     try:
         widths = None if experiment.data is None else data_widths(experiment.data, base)
-    except DataError as exc:
+        table = None if experiment.data is None else small_table(experiment.data, base, experiment.seed)
+        if widths is not None and table is not None:
+            widths = counted(widths, table)
+    except (DataError, OSError) as exc:
         problems.append(loaded.problem("data", str(exc)))
     return CheckReport(
         problems=tuple(problems),

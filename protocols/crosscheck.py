@@ -7,7 +7,7 @@ What only the user's own code can say is left to the run, which checks it while 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +151,23 @@ def input_limits(device: DeviceSettings, base: Path) -> tuple[float, float] | No
     return None if row is None else (float(np.max(row.low)), float(np.min(row.high)))
 
 
+def small_table(data: DataSettings, base: Path, seed: int) -> Data | None:
+    """Read a table whole, which runs no code; None for one that is too large for a check, and for other data.
+
+    Raises:
+        DataError: something is wrong with it.
+        OSError: it cannot be read.
+    """
+    if not isinstance(data, TableSettings) or table_file(data, base).stat().st_size > KEPT_BYTES:
+        return None
+    return load_table(data, base, seed)
+
+
+def counted(widths: DataWidths, table: Data) -> DataWidths:
+    """Add to what the head of a table says how many rows it has for training and for the test."""
+    return replace(widths, train_samples=len(table.train), test_samples=0 if table.test is None else len(table.test))
+
+
 def _device(check: _Check) -> None:
     device = check.parts.device
     if device is None:
@@ -212,8 +229,10 @@ def _table(check: _Check, data: DataSettings) -> None:
     if not isinstance(data, TableSettings) or check.widths is None:
         return
     try:
-        if table_file(data, check.base).stat().st_size <= KEPT_BYTES:  # a larger one is read by the run alone
-            _scaling(check, load_table(data, check.base, check.parts.seed))
+        table = small_table(data, check.base, check.parts.seed)
+        if table is not None:
+            check.widths = counted(check.widths, table)
+            _scaling(check, table)
     except OSError as exc:
         check.wrong(("data", "path"), f"{data.path}: cannot be read: {exc.strerror or exc}.")
     except DataError as exc:

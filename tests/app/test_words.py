@@ -42,3 +42,7 @@ def test_a_cost_read_under_a_nudge_never_looks_like_the_free_one() -> None:
     assert "beta_1" in cost_in_words("cost_1")
     assert "beta_2" in cost_in_words("cost_2")
     assert not any("loss" in name_in_words(name) for name in ("cost_1", "cost_2", "cost_rose"))
+
+
+def test_columns_of_the_user_keep_their_names() -> None:
+    assert value_in_words("test_rms_error", {"mass_g": 44.651, "y": 0.5}) == "mass_g 44.65, y 0.5"

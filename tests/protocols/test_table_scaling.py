@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from aeqlab.backends.device import knobs
 from aeqlab.protocols import load_run
+from aeqlab.protocols.check import check
 from aeqlab.protocols.data import Data, data_widths, load_data
 from aeqlab.protocols.errors import DataError, FileErrors
 from aeqlab.protocols.experiment import load_experiment
@@ -271,3 +272,16 @@ def test_a_check_says_what_the_run_will_say(tmp_path: Path) -> None:
     result = run_experiment(loaded, runs=tmp_path / "runs")
     assert result.state == "finished"
     assert [text for text in result.warnings if "length_mm" in text] == [str(loaded.warnings[0])]  # said once
+
+
+def test_a_check_counts_the_rows(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    loaded = load_experiment(file, ["data.scale.ranges={length_mm: [50, 250]}", "sequence=[{train: {beta: 0.1, epochs: 2}}]"])
+    found = check(loaded).estimate
+    assert found is not None
+    assert found.steps == 2 * 24
+    with pytest.raises(FileErrors) as caught:
+        load_experiment(
+            file, ["data.test_fraction=0", "data.scale=null", "data.scale={targets: [0, 1]}", "sequence=[{evaluate: {on: test}}]"]
+        )
+    assert "sequence.0.evaluate.on" in [problem.key for problem in caught.value.problems]
