@@ -42,6 +42,7 @@ class LinearDescent(Descent):
         self._p = self._s = self._step = 0.0
         self._stiffness = self._free_stiffness = 1 + 2 * energy.s_squared
         self._drawn = 0.0  # beta y
+        self._reach = 0.0  # |theta| is at most this; each step adds at least its length
         # One product of these rows with d gives the scalars of a step, one with (a, 0, a r, 1) the theta it leads to.
         self._rows = np.zeros((4, energy.n_parameters))
         self._d, self._phi, self._m, self._theta_row = self._rows
@@ -177,4 +178,4 @@ class LinearDescent(Descent):
         """Work out what follows from theta."""
         self._theta_row[:] = self.theta
         self._p = float(self.theta.dot(self._phi))
-        self._reach = sqrt(float(self.theta.dot(self.theta)))  # |theta| is at most this; each step adds at least its length
+        self._reach = sqrt(float(self.theta.dot(self.theta)))
