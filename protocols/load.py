@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import CheckpointError, RecordError
-from aeqlab.protocols.record_reader import Rows, array_of, columns_of, newest_theta, opened
+from aeqlab.protocols.record_reader import Rows, columns_of, newest_theta, opened
+from aeqlab.protocols.record_table import TableOfRecord, begin_reading
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
 
@@ -38,6 +40,8 @@ class Run:
         self.missing: list[str] = []
         self._facts: dict[str, Any] = {}
         self._units: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._version = schema.SCHEMA_VERSION
+        self._held: sqlite3.Connection | None = None
         self._read_facts()
 
     # what the run is
@@ -94,65 +98,91 @@ class Run:
             return ""
 
     # what it recorded
+    def rows(self, table: str, *, current: bool = True) -> Rows:
+        """Get the rows of a table by its name; see docs/record.md for all of them.
+
+        Args:
+            table: its name, such as `steps`.
+            current: leave out the rows that a resume superseded, where the table has such.
+        Raises:
+            RecordError: there is no table of that name.
+        """
+        if table not in schema.BY_NAME:
+            raise RecordError(f"There is no table {table!r} in a record; there are {', '.join(schema.BY_NAME)}.")
+        return Rows(self._table(table, current=current))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read everything as it is at one moment until the block ends; a live run goes on meanwhile.
+
+        Raises:
+            RecordError: the record cannot be read at all.
+        """
+        try:
+            with opened(self.path / "record.sqlite") as connection:
+                begin_reading(connection)
+                self._held = connection
+                try:
+                    yield
+                finally:
+                    self._held = None
+        except sqlite3.Error as exc:
+            raise RecordError(f"{self.path / 'record.sqlite'} cannot be read: {exc}.") from exc
+
     @property
     def steps(self) -> Rows:
         """Get the training steps that count, one row each (sham and unfinished steps are marked, not left out)."""
-        return self._rows("steps", current=True)
+        return self.rows("steps", current=True)
 
     @property
     def all_steps(self) -> Rows:
         """Get all rows of steps, those that a resume superseded included."""
-        return self._rows("steps", current=False)
+        return self.rows("steps", current=False)
 
     @property
     def thetas(self) -> Rows:
         """Get theta as stages left it, where no step says so."""
-        return self._rows("thetas", current=True)
+        return self.rows("thetas", current=True)
 
     @property
     def evaluations(self) -> Rows:
         """Get the evaluations that count."""
-        return self._rows("evaluations", current=True)
+        return self.rows("evaluations", current=True)
 
     @property
     def stages(self) -> Rows:
         """Get the stages that count."""
-        return self._rows("stages", current=True)
+        return self.rows("stages", current=True)
 
     @property
     def traces(self) -> Rows:
         """Get the courses of phases, thinned: t shape (points,), error and u (points, n) in each row."""
-        rows = self._rows("traces", current=True)
-        for name in ("error", "u"):
-            for index, (part, points) in enumerate(zip(rows[name], rows["points"], strict=True)):
-                if part is not None:
-                    rows[name][index] = part.reshape(int(points), -1)
-        return rows
+        return self.rows("traces", current=True)
 
     @property
     def reports(self) -> Rows:
         """Get what stages reported, JSON texts."""
-        return self._rows("reports", current=True)
+        return self.rows("reports", current=True)
 
     @property
     def events(self) -> Rows:
         """Get what happened, of all attempts."""
-        return self._rows("events", current=False)
+        return self.rows("events", current=False)
 
     @property
     def alarms(self) -> Rows:
         """Get the alarms, of all attempts."""
-        return self._rows("alarms", current=False)
+        return self.rows("alarms", current=False)
 
     @property
     def notes(self) -> Rows:
         """Get the notes, of all attempts."""
-        return self._rows("notes", current=False)
+        return self.rows("notes", current=False)
 
     @property
     def attempts(self) -> Rows:
         """Get the processes that worked on the run."""
-        return self._rows("attempts", current=False)
+        return self.rows("attempts", current=False)
 
     # theta
     @property
@@ -207,53 +237,53 @@ class Run:
 
     def _theta_of_record(self, find: Callable[[sqlite3.Connection], bytes | None]) -> Array | None:
         try:
-            with opened(self.path / "record.sqlite") as connection:
+            with self._opened() as connection:
                 found = find(connection)
         except sqlite3.Error as exc:
             self._miss(f"record.sqlite, theta: {exc}.")
             return None
         return None if found is None else np.frombuffer(found, dtype="<f8").copy()
 
+    def _table(self, name: str, *, current: bool) -> TableOfRecord:
+        self._read_facts()
+        return TableOfRecord(
+            schema.BY_NAME[name],
+            self.path / "record.sqlite",
+            self._opened,
+            self._miss,
+            current=current,
+            version=self._version,
+            facts=self._units,
+        )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        if self._held is not None:
+            yield self._held
+            return
+        with opened(self.path / "record.sqlite") as connection:
+            yield connection
+
     def _read_facts(self) -> None:
         try:
-            with opened(self.path / "record.sqlite") as connection:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version > schema.SCHEMA_VERSION:
+            with self._opened() as connection:
+                self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if self._version > schema.SCHEMA_VERSION:
                     self._miss(
-                        f"record.sqlite has version {version}, newer than this program's; what it does not know is left out."
+                        f"record.sqlite has version {self._version}, newer than this program's ({schema.SCHEMA_VERSION}); "
+                        "what it does not know is left out."
                     )
-                self._facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
-                if not self._units:
-                    for table, column, *facts in connection.execute(
-                        "SELECT table_name, column_name, dtype, shape, unit FROM columns"
-                    ):
-                        self._units[table, column] = (facts[0], facts[1], facts[2])
+                there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                lacks = [name for name in ("meta", "columns") if name not in there and self._version >= schema.SCHEMA_VERSION]
+                for name in lacks:
+                    self._miss(f"record.sqlite, {name}: the whole table is not there and reads as empty.")
+                if "meta" in there:
+                    self._facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+                if "columns" in there:
+                    rows = connection.execute("SELECT table_name, column_name, dtype, shape, unit FROM columns").fetchall()
+                    self._units = {(table, column): (dtype, shape, unit) for table, column, dtype, shape, unit in rows}
         except (sqlite3.Error, ValueError) as exc:
             self._miss(f"record.sqlite cannot be read: {exc}.")
-
-    def _rows(self, table: str, *, current: bool) -> Rows:
-        names = [column.name for column in schema.BY_NAME[table].columns]
-        source = f"current_{table}" if current else table
-        key = "attempt" if table == "attempts" else "id"
-        rows: list[tuple[Any, ...]] = []
-        try:
-            with opened(self.path / "record.sqlite") as connection:
-                there = columns_of(connection, source)  # fewer in a record of an earlier version
-                names = [name for name in names if name in there or not there]
-                cursor = connection.execute(f"SELECT {', '.join(names)} FROM {source} ORDER BY {key}")
-                while True:  # one by one, so that a damaged page costs what is behind it and nothing before
-                    row = cursor.fetchone()
-                    if row is None:
-                        break
-                    rows.append(row)
-        except sqlite3.Error as exc:
-            self._miss(f"record.sqlite, {table}: only {len(rows)} rows can be read: {exc}.")
-        columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
-        made = {
-            name: array_of(schema.BY_NAME[table].column(name), values, self._units.get((table, name)))
-            for name, values in columns.items()
-        }
-        return Rows(made, {name: self._units.get((table, name), ("", "", ""))[2] for name in names})
 
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:
@@ -261,6 +291,8 @@ class Run:
 
 
 def _theta_of_step(connection: sqlite3.Connection, step: int) -> bytes | None:
+    if not {"step", "theta"} <= set(columns_of(connection, "current_steps")):
+        return None
     row = connection.execute(
         "SELECT theta FROM current_steps WHERE theta IS NOT NULL AND step = ? ORDER BY id DESC LIMIT 1", (step,)
     ).fetchone()

@@ -5,83 +5,102 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.record_table import TableOfRecord
 
 Array = NDArray[Any]
+#: Columns that are read together when one of them is asked for: whoever plots one plots others.
+PLOTTED = frozenset({"step", "at", "t", "cost_1", "cost_2", "cost_free", "used", "sham"})
 
 
-@dataclass(frozen=True)
 class Rows(Mapping[str, Array]):
-    """The rows of one table as arrays by column, in the order they were written.
+    """The rows of one table as arrays by column, in the order they were written; a column is read when it is first asked for.
 
     Numbers are float64 or int64 of shape (rows,), nan where a float is empty; columns of whole numbers with empty places are
     float64. `theta` has shape (rows, parameters), nan where it was not stored. Words are object arrays of str. Blobs of
-    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
+    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column. Which rows there are was
+    fixed when the table was opened; a live run has more by now.
     """
 
-    columns: dict[str, Array]
-    units: dict[str, str]
+    def __init__(self, table: TableOfRecord) -> None:
+        self._table = table
+        self._read: dict[str, Array] = {}
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Get the unit of each column."""
+        return self._table.units
+
+    @property
+    def schema(self) -> schema.Table:
+        """Get what the schema says of the table: meaning and type of each column."""
+        return self._table.table
 
     def __getitem__(self, name: str) -> Array:
-        try:
-            return self.columns[name]
-        except KeyError:
-            raise KeyError(f"there is no column {name!r}; there are {', '.join(self.columns)}") from None
+        if name not in self._read:
+            self.read(*(PLOTTED & set(self._table.names) if name in PLOTTED else ()), name)
+        return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
+        return iter(self._table.names)
 
     def __len__(self) -> int:
         """Number of rows (not of columns)."""
-        return len(next(iter(self.columns.values()), ()))
+        return self._table.count()
+
+    def read(self, *names: str) -> dict[str, Array]:
+        """Get several columns at once, which is quicker than one after the other.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        for name in names:
+            if name not in self._table.names:
+                raise KeyError(f"there is no column {name!r}; there are {', '.join(self._table.names)}")
+        new = [name for name in dict.fromkeys(names) if name not in self._read]
+        shaped = [name for name in new if self._table.array_facts(name)[1] == "(points, n)"]
+        fetched = [*new, *(["points"] if shaped and "points" not in [*new, *self._read] else [])]
+        if fetched:
+            self._read.update(self._table.fetch(fetched))
+        for name in shaped:
+            _shape_by_points(self._read[name], self._read["points"])
+        return {name: self._read[name] for name in names}
+
+    def blocks(self, *names: str) -> Iterator[dict[str, Array]]:
+        """Read columns some thousand rows at a time, for tables that do not fit into memory; as `read` gives them.
+
+        What the record lacks is left out, and where it cannot be read on, it ends.
+        """
+        yield from self._table.blocks(names)
+
+    def width(self, name: str) -> int:
+        """Get how many numbers stand in each row of a column such as `theta`; 0: none were stored."""
+        return self._table.width(name)
 
     def row(self, index: int) -> dict[str, Any]:
         """Get one row by name."""
-        return {name: values[index] for name, values in self.columns.items()}
+        return {name: values[index] for name, values in self.read(*self._table.names).items()}
+
+    def __repr__(self) -> str:
+        return f"<Rows of {self._table.table.name}: {', '.join(self._table.names)}>"
 
 
-def array_of(column: schema.Column, values: tuple[Any, ...], facts: tuple[str, str, str] | None = None) -> Array:
-    """Make the array of one column.
-
-    Args:
-        column: what the schema says of it.
-        values: as SQLite gives them.
-        facts: number type, shape and unit as the record itself says them, if it does.
-    """
-    dtype, shape = (column.array, column.shape) if facts is None else facts[:2]
-    if dtype:
-        return _blobs(dtype, shape, values)
-    if column.sql.startswith("TEXT"):
-        return np.array(["" if value is None else str(value) for value in values], dtype=object)
-    if column.sql.startswith("INTEGER") and None not in values:
-        return np.array(values, dtype=np.int64)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _blobs(dtype: str, shape: str, values: tuple[Any, ...]) -> Array:
-    arrays = [None if value is None else np.frombuffer(value, dtype=dtype) for value in values]
-    if shape == "(parameters,)":
-        n = next((len(array) for array in arrays if array is not None), 0)
-        full = np.full((len(arrays), n), np.nan)
-        for index, array in enumerate(arrays):
-            if array is not None and len(array) == n:
-                full[index] = array
-        return full
-    made = np.empty(len(arrays), dtype=object)
-    for index, array in enumerate(arrays):  # not at once: numpy would stack arrays of one length
-        made[index] = array
-    return made
+def _shape_by_points(parts: Array, points: Array) -> None:
+    """Give each array of a column one row per point."""
+    for index, (part, count) in enumerate(zip(parts, points, strict=True)):
+        if part is not None and count > 0 and len(part) % int(count) == 0:
+            parts[index] = part.reshape(int(count), -1)
 
 
 def newest_theta(connection: sqlite3.Connection) -> bytes | None:
     """Get the theta that was committed last, by a step or at the end of a stage, in its bytes; None: there is none."""
+    if "theta" not in columns_of(connection, "current_steps"):
+        return None
     step = _last_of(connection, "SELECT id, theta FROM current_steps WHERE theta IS NOT NULL ORDER BY id DESC LIMIT 1")
     if not columns_of(connection, "current_thetas"):
         return step[1]
@@ -114,6 +133,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise
             connection.close()
             connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged letter costs itself and nothing more
         yield connection
     finally:
         connection.close()

@@ -1,0 +1,274 @@
+"""One table of a record as it stood at one moment: which of its rows count, and how its columns are fetched.
+
+What counts is found once, when the table is opened: rows up to the last one there was, without those that a resume superseded. So
+all columns have one length, however long after each other they are asked for, also while the run goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.record_arrays import array_of, fitted, joined, numbers_of_blobs
+from aeqlab.protocols.record_pages import Blobs, NotPlainError, Wanted, read_blocks
+
+Array = NDArray[Any]
+Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Facts = tuple[str, str, str]  #: number type, shape and unit of a column, as the record itself says them
+BLOCK = 20_000  #: rows taken from SQLite in one go
+MANY = 20_000  #: from so many rows on, a closed file is read from its pages
+_ORDERED_BY = {"attempts": "attempt", "meta": "rowid", "columns": "rowid"}  # all others by id
+
+
+class TableOfRecord:
+    """Fetches columns of one table; every column it gives has the same rows."""
+
+    def __init__(
+        self,
+        table: schema.Table,
+        path: Path,
+        connect: Connect,
+        miss: Callable[[str], None],
+        *,
+        current: bool,
+        version: int,
+        facts: dict[tuple[str, str], Facts],
+    ) -> None:
+        """Find out what counts.
+
+        Args:
+            table: what the schema says of it.
+            path: the record.
+            connect: opens the record, or lends a connection that is in a read transaction.
+            miss: takes a sentence about what cannot be read.
+            current: leave out rows that a resume superseded.
+            version: schema version of the record; what an older one lacks is not missed.
+            facts: number type, shape and unit by table and column.
+        """
+        self.table = table
+        self.names = [column.name for column in table.columns]
+        self._path, self._connect, self._miss, self._facts = path, connect, miss, facts
+        self._key = _ORDERED_BY.get(table.name, "id")
+        self._there: dict[str, Wanted] = {}  # columns of the file
+        self._last: int | None = None  # last row that counts; None: not known
+        self._kept: list[tuple[int, int]] = []  # attempt, and the last row it kept of those before it
+        self._count: int | None = None
+        try:
+            with self._reading() as connection:
+                self._look(connection, current, version)
+        except sqlite3.Error as exc:
+            self._say(f"cannot be read: {exc}.")
+
+    # what is there
+    def _look(self, connection: sqlite3.Connection, current: bool, version: int) -> None:
+        columns = connection.execute(f"PRAGMA table_info({self.table.name})").fetchall()
+        declared = {column.name: column.sql for column in self.table.columns}
+        for index, name, sql, *_, primary in columns:
+            kind = "rowid" if primary and sql.upper() == "INTEGER" else _kind(declared.get(name, ""))
+            self._there[name] = Wanted(index, kind)
+        self._say_what_lacks(version)
+        if self._key not in self._there:
+            self._key = "rowid"
+        self._there.setdefault(self._key, Wanted(0, "rowid"))
+        if not columns:
+            self._count = 0
+            return
+        if current and self.table.superseded and "attempt" in self._there:
+            self._kept = self._kept_by_attempts(connection)
+        try:
+            self._last = connection.execute(f"SELECT max({self._key}) FROM {self.table.name}").fetchone()[0]
+        except sqlite3.DatabaseError:  # the end of the table is damaged: whatever can be read counts
+            return
+        if self._last is None:
+            self._count = 0
+
+    def _say_what_lacks(self, version: int) -> None:
+        lacks = [name for name in self.names if name not in self._there]
+        if not lacks or version < schema.SCHEMA_VERSION:
+            return
+        names = ", ".join(lacks)
+        what = f"the column{'s' if len(lacks) > 1 else ''} {names}" if len(lacks) < len(self.names) else "the whole table"
+        verb = "are" if len(lacks) > 1 and what != "the whole table" else "is"
+        self._say(f"{what} {verb} not there and {'read' if verb == 'are' else 'reads'} as empty.")
+
+    def _kept_by_attempts(self, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+        kept = f"kept_{self.table.name}"
+        try:
+            known = {row[1] for row in connection.execute("PRAGMA table_info(attempts)")}
+            if not {"attempt", kept} <= known:
+                return []
+            rows = connection.execute(f"SELECT attempt, {kept} FROM attempts ORDER BY attempt").fetchall()
+        except sqlite3.DatabaseError as exc:
+            self._say(f"which rows a resume superseded cannot be read, so all of them are given: {exc}.")
+            return []
+        return [(int(attempt), int(last)) for attempt, last in rows[1:]]
+
+    def has(self, name: str) -> bool:
+        """True where the record has this column."""
+        return name in self._there
+
+    @property
+    def counts(self) -> str:
+        """Get the SQL condition of a row that counts."""
+        conditions = [] if self._last is None else [f"{self._key} <= {int(self._last)}"]
+        conditions += [f"(attempt >= {attempt} OR {self._key} <= {last})" for attempt, last in self._kept]
+        return " AND ".join(conditions) or "1"
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Get the unit of each column."""
+        return {name: self._facts.get((self.table.name, name), ("", "", ""))[2] for name in self.names}
+
+    def array_facts(self, name: str) -> tuple[str, str]:
+        """Get number type and shape of a column of arrays, "" and "" for plain values."""
+        column = self.table.column(name)
+        return self._facts.get((self.table.name, name), (column.array, column.shape, ""))[:2]
+
+    # rows
+    def count(self) -> int:
+        """Count the rows."""
+        if self._count is None:
+            try:
+                with self._reading() as connection:
+                    self._count = self._counted(connection)
+            except sqlite3.Error as exc:
+                self._say(f"cannot be read: {exc}.")
+                self._count = 0
+        return self._count
+
+    def fetch(self, names: Sequence[str]) -> dict[str, Array]:
+        """Fetch columns, as arrays of one length; what cannot be read is empty and said."""
+        parts: dict[str, list[Array]] = {name: [] for name in names}
+        for block in self.blocks(names):
+            for name, values in block.items():
+                parts[name].append(values)
+        count = self.count()
+        return {
+            name: fitted(self.table.column(name), joined(parts.pop(name)), count, self.array_facts(name)) for name in list(parts)
+        }
+
+    def blocks(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
+        """Fetch columns some thousand rows at a time, those the record has; ends, and says so, where it cannot be read on."""
+        there = [name for name in names if name in self._there]
+        if not there or self._count == 0:
+            return
+        try:
+            with self._reading() as connection:
+                after: int | None = None
+                try:
+                    for last, block in self._blocks_of_pages(connection, there):
+                        yield block
+                        after = last
+                except NotPlainError:
+                    yield from self._blocks_of_sql(connection, there, after=after)
+        except sqlite3.Error as exc:
+            self._say(f"cannot be read: {exc}.")
+
+    def width(self, name: str) -> int:
+        """Get how many numbers stand in each row of a column of arrays that has one number per parameter; 0: not stored."""
+        size = np.dtype(self.array_facts(name)[0]).itemsize
+        try:
+            with self._reading() as connection:
+                found = connection.execute(
+                    f"SELECT length({name}) FROM {self.table.name} WHERE {name} IS NOT NULL LIMIT 1"
+                ).fetchone()
+        except sqlite3.Error:
+            return 0  # whoever reads the rows says so
+        return 0 if found is None else int(found[0]) // size
+
+    def _counted(self, connection: sqlite3.Connection) -> int:
+        try:
+            return int(connection.execute(f"SELECT count(*) FROM {self.table.name} WHERE {self.counts}").fetchone()[0])
+        except sqlite3.DatabaseError:
+            pass
+        count = 0  # one by one, so that a damaged page costs what is behind it and nothing before
+        as_words, connection.text_factory = connection.text_factory, bytes
+        rows = connection.execute(f"SELECT * FROM {self.table.name} WHERE {self.counts} ORDER BY {self._key}")
+        try:
+            for _ in rows:
+                count += 1
+        except sqlite3.DatabaseError as exc:
+            self._say(f"only {count} rows can be read: {exc}.")
+        finally:
+            connection.text_factory = as_words
+        return count
+
+    def _blocks_of_pages(self, connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Read a large table of a closed file from its pages: the last row of each block, and the block."""
+        if self._last is None or self._last < MANY:
+            raise NotPlainError("a small table")
+        wanted = {name: self._there[name] for name in [*names, self._key, *(["attempt"] if self._kept else [])]}
+        for found in read_blocks(connection, self._path, self.table.name, wanted, self._last):
+            rows = found[self._key]
+            keep = np.ones(len(rows), dtype=bool)
+            for attempt, last in self._kept:
+                keep &= (found["attempt"] >= attempt) | (rows <= last)
+            made = {name: self._as_numbers(name, found[name]) for name in names}
+            yield int(rows[-1]), made if keep.all() else {name: values[keep] for name, values in made.items()}
+
+    def _as_numbers(self, name: str, values: Array | Blobs) -> Array:
+        if isinstance(values, Blobs):
+            return numbers_of_blobs(*values, *self.array_facts(name))
+        return values.astype(np.float64, copy=False) if self._there[name].kind == "real" else values
+
+    def _blocks_of_sql(
+        self, connection: sqlite3.Connection, names: list[str], *, after: int | None
+    ) -> Iterator[dict[str, Array]]:
+        """Fetch rows from SQLite, many in one list; what was read before an error is given before the error is said."""
+        done = 0
+        where = self.counts if after is None else f"{self._key} > {after} AND {self.counts}"
+        sql = f"SELECT {', '.join(names)} FROM {self.table.name} WHERE {where} ORDER BY {self._key}"
+        values = itertools.chain.from_iterable(connection.execute(sql))
+        width = len(names)
+        while True:
+            block: list[Any] = []
+            try:
+                block.extend(itertools.islice(values, BLOCK * width))
+            except sqlite3.DatabaseError as exc:
+                self._say(f"only {done + len(block) // width} rows of {', '.join(names)} can be read{_behind(after)}: {exc}.")
+            if block:
+                yield {
+                    name: array_of(self.table.column(name), block[index::width], self.array_facts(name))
+                    for index, name in enumerate(names)
+                }
+            done += len(block) // width
+            if len(block) < BLOCK * width:
+                return
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the record in a read transaction."""
+        with self._connect() as connection:
+            ours = not connection.in_transaction
+            if ours:
+                begin_reading(connection)
+            try:
+                yield connection
+            finally:
+                if ours and connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _say(self, what: str) -> None:
+        self._miss(f"{self._path.name}, {self.table.name}: {what}")
+
+
+def begin_reading(connection: sqlite3.Connection) -> None:
+    """Begin a read transaction: until it ends, this connection sees the record as it is now."""
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # BEGIN alone takes no lock
+
+
+def _behind(row: int | None) -> str:
+    return "" if row is None else f" behind row {row}"
+
+
+def _kind(sql: str) -> str:
+    return {"INTEGER": "int", "REAL": "real", "TEXT": "text", "BLOB": "blob"}.get(sql.split(" ")[0], "blob")
