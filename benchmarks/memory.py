@@ -8,7 +8,6 @@ every progress report; the slope is that of a straight line through the second h
 
 from __future__ import annotations
 
-import gc
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from aeqlab.protocols.run import run_experiment
 
 DEFAULT_STEPS = 20_000
 SAMPLES = 1_000
+POINTS = 2_000
 GOAL_MB_PER_HOUR = 1.0
 EXPERIMENT = """
 name: memory
@@ -38,25 +38,42 @@ then: freeze
 """
 
 
+class Watch:
+    """Seconds, steps and bytes as progress was reported, in room taken beforehand: what grew here would be taken for the run's."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._seen = np.full((POINTS, 3), np.nan)
+        self._count = 0
+        self._every_s = 0.1
+        self._begin = time.monotonic()
+
+    def note(self, progress: Progress) -> None:
+        """Note the memory now, if the last time was long enough ago."""
+        now = time.monotonic() - self._begin
+        if self._count == POINTS:  # half as dense from here on
+            self._seen[: POINTS // 2] = self._seen[::2].copy()
+            self._count, self._every_s = POINTS // 2, 2 * self._every_s
+        if not self._count or now >= self._seen[self._count - 1, 0] + self._every_s:
+            self._seen[self._count] = now, progress.done, self._process.memory_info().rss
+            self._count += 1
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Get what was seen, columns seconds, steps, bytes."""
+        return self._seen[: self._count]
+
+
 def main() -> None:
     epochs = max(1, int(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_STEPS) // SAMPLES)
-    process = psutil.Process()
-    seen: list[tuple[float, int, int]] = []  # seconds, steps, bytes
-    begin = time.monotonic()
-
-    def note(progress: Progress) -> None:
-        now = time.monotonic() - begin
-        if not seen or now >= seen[-1][0] + 0.1:
-            seen.append((now, progress.done, process.memory_info().rss))
-
+    watch = Watch()
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "memory.yaml"
         path.write_text(EXPERIMENT.format(samples=SAMPLES, epochs=epochs), encoding="utf-8")
-        result = run_experiment(load_experiment(path), runs=Path(name) / "runs", on_progress=note)
-    gc.collect()
+        result = run_experiment(load_experiment(path), runs=Path(name) / "runs", on_progress=watch.note)
     if result.exit_code:
         sys.exit(f"{result.state}: {result.reason}")
-    show(np.array(seen, dtype=np.float64), epochs * SAMPLES)
+    show(watch.seen, epochs * SAMPLES)
 
 
 def show(seen: np.ndarray, steps: int) -> None:
