@@ -166,6 +166,42 @@ def data_list() -> int:
     return list_data()
 
 
+@cli.command()
+@click.argument("run", metavar="[RUN]", default="last")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["csv", "hdf5", "netcdf"]),
+    default="csv",
+    show_default=True,
+    help="csv: a folder with a file per table. hdf5, netcdf: one file with a group per table (extra `export`).",
+)
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE|FOLDER", help="Where to [default: here, named after the run]."
+)
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table. May be given several times.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@_runs
+def export(run: str, format: str, to: Path | None, tables: tuple[str, ...], force: bool, runs: Path | None) -> int:
+    """Write the tables of a run for other programs, with units; also while it runs, and of a damaged record what can be read."""
+    from aeqlab.app.exporting import export_one
+
+    return export_one(run, runs, format, to, tables, force=force)
+
+
+@cli.command()
+@click.argument("bundled", metavar="RUN...", nargs=-1, required=True)
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE.zip", help="The file [default: here, named after the run].")
+@click.option("--checkpoints", is_flag=True, help="With the checkpoints.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@_runs
+def bundle(bundled: tuple[str, ...], to: Path | None, checkpoints: bool, force: bool, runs: Path | None) -> int:
+    """Put runs into a zip file for an archive: inputs, records, a small reader, checksums, whom to cite."""
+    from aeqlab.app.exporting import bundle as write_bundle
+
+    return write_bundle(bundled, runs, to, checkpoints=checkpoints, force=force)
+
+
 def _command(name: str, short: str, text: str = "") -> None:
     """Add one of the commands that go to a run or to the session of a rig."""
 

@@ -39,7 +39,7 @@ then: freeze
 
 
 class Watch:
-    """Seconds, steps and bytes as progress was reported, in room taken beforehand: what grew here would be taken for the run's."""
+    """Seconds, steps and bytes as progress was reported, in room taken beforehand: or it would be taken for growth."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()

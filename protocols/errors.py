@@ -6,6 +6,7 @@ ProtocolError
 ├── FetchError             a data set that could not be fetched; what is there is not touched
 ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
 │   └── UnknownRunError    no run is meant by a word, or more than one
+├── ExportError            an export or a bundle cannot be made; nothing was left behind
 ├── CheckpointError        a checkpoint that is damaged or of another experiment
 ├── SessionError           the owner of the device refuses or is gone
 │   ├── NotAllowedError    the command is not allowed in this state, or without the control token
@@ -75,6 +76,10 @@ class RecordError(ProtocolError):
 
 class UnknownRunError(RecordError):
     """No run is meant by a word that was given, or more than one."""
+
+
+class ExportError(ProtocolError):
+    """An export or a bundle cannot be made as it was asked for; nothing was left behind."""
 
 
 class CheckpointError(ProtocolError):

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from aeqlab.protocols.record_reader import Rows, columns_of, newest_theta, opene
 from aeqlab.protocols.record_table import TableOfRecord, begin_reading
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
 
 __all__ = ["Rows", "Run", "load_run"]
 
@@ -41,6 +45,7 @@ class Run:
         self._facts: dict[str, Any] = {}
         self._units: dict[tuple[str, str], tuple[str, str, str]] = {}
         self._version = schema.SCHEMA_VERSION
+        self.is_record = False  #: whether there is a record of ours to read
         self._held: sqlite3.Connection | None = None
         self._read_facts()
 
@@ -110,6 +115,28 @@ class Run:
         if table not in schema.BY_NAME:
             raise RecordError(f"There is no table {table!r} in a record; there are {', '.join(schema.BY_NAME)}.")
         return Rows(self._table(table, current=current))
+
+    def to_xarray(self, table: str = "steps") -> xarray.Dataset:
+        """Get a table as an xarray.Dataset with units, dimensions `step` (or `row`), `point` and `parameter`; extra `export`.
+
+        Raises:
+            RecordError: there is no table of that name.
+            ExportError: xarray is not installed.
+        """
+        from aeqlab.protocols.datasets import to_xarray
+
+        return to_xarray(self.rows(table))
+
+    def to_dataframe(self, table: str = "steps") -> pandas.DataFrame:
+        """Get a table as a pandas.DataFrame, its units in `attrs["units"]`; extra `export`.
+
+        Raises:
+            RecordError: there is no table of that name.
+            ExportError: pandas is not installed.
+        """
+        from aeqlab.protocols.datasets import to_dataframe
+
+        return to_dataframe(self.rows(table))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -274,6 +301,7 @@ class Run:
                         "what it does not know is left out."
                     )
                 there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+                self.is_record = bool({"meta", "steps"} & there)
                 lacks = [name for name in ("meta", "columns") if name not in there and self._version >= schema.SCHEMA_VERSION]
                 for name in lacks:
                     self._miss(f"record.sqlite, {name}: the whole table is not there and reads as empty.")

@@ -16,6 +16,7 @@ from aeqlab.protocols.record_table import TableOfRecord
 Array = NDArray[Any]
 #: Columns that are read together when one of them is asked for: whoever plots one plots others.
 PLOTTED = frozenset({"step", "at", "t", "cost_1", "cost_2", "cost_free", "used", "sham"})
+_BY_POINTS = "(points, n)"
 
 
 class Rows(Mapping[str, Array]):
@@ -63,7 +64,7 @@ class Rows(Mapping[str, Array]):
             if name not in self._table.names:
                 raise KeyError(f"there is no column {name!r}; there are {', '.join(self._table.names)}")
         new = [name for name in dict.fromkeys(names) if name not in self._read]
-        shaped = [name for name in new if self._table.array_facts(name)[1] == "(points, n)"]
+        shaped = [name for name in new if self.shape_word(name) == _BY_POINTS]
         fetched = [*new, *(["points"] if shaped and "points" not in [*new, *self._read] else [])]
         if fetched:
             self._read.update(self._table.fetch(fetched))
@@ -76,11 +77,26 @@ class Rows(Mapping[str, Array]):
 
         What the record lacks is left out, and where it cannot be read on, it ends.
         """
-        yield from self._table.blocks(names)
+        shaped = [name for name in names if self.shape_word(name) == _BY_POINTS]
+        fetched = [*names, *(["points"] if shaped and "points" not in names else [])]
+        for block in self._table.blocks(fetched):
+            if "points" in block:
+                for name in shaped:
+                    _shape_by_points(block[name], block["points"])
+            yield {name: block[name] for name in names if name in block}
 
-    def width(self, name: str) -> int:
-        """Get how many numbers stand in each row of a column such as `theta`; 0: none were stored."""
-        return self._table.width(name)
+    @property
+    def present(self) -> list[str]:
+        """Get the columns that the record has; the others read as empty."""
+        return [name for name in self._table.names if self._table.has(name)]
+
+    def shape_word(self, name: str) -> str:
+        """Get the shape of the arrays of a column as the record says it, such as `(parameters,)`; "" for plain values."""
+        return self._table.array_facts(name)[1]
+
+    def extent(self, name: str) -> tuple[int, ...] | None:
+        """Get the shape that holds each array of a column, 0 where none was stored; None for plain values."""
+        return self._table.extent(name)
 
     def row(self, index: int) -> dict[str, Any]:
         """Get one row by name."""

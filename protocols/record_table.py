@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
-from aeqlab.protocols.record_arrays import array_of, fitted, joined, numbers_of_blobs
+from aeqlab.protocols.record_arrays import PER_PARAMETER, array_of, fitted, joined, numbers_of_blobs
 from aeqlab.protocols.record_pages import Blobs, NotPlainError, Wanted, read_blocks
 
 Array = NDArray[Any]
@@ -172,17 +172,27 @@ class TableOfRecord:
         except sqlite3.Error as exc:
             self._say(f"cannot be read: {exc}.")
 
-    def width(self, name: str) -> int:
-        """Get how many numbers stand in each row of a column of arrays that has one number per parameter; 0: not stored."""
-        size = np.dtype(self.array_facts(name)[0]).itemsize
+    def extent(self, name: str) -> tuple[int, ...] | None:
+        """Get the shape that holds each array of a column of arrays, 0 where none was stored; None for plain values."""
+        dtype, shape = self.array_facts(name)
+        if not dtype:
+            return None
+        size = np.dtype(dtype).itemsize
+        table, points = self.table.name, "points" in self._there
+        rows = f"FROM {table} WHERE {name} IS NOT NULL AND {self.counts}"
+        if shape == PER_PARAMETER:
+            sql = f"SELECT length({name}) / {size} {rows} LIMIT 1"
+        elif shape == "(points, n)" and points:
+            sql = f"SELECT max(points), max(length({name}) / {size} / max(points, 1)) {rows}"
+        else:
+            sql = f"SELECT max(length({name})) / {size} {rows}"
         try:
             with self._reading() as connection:
-                found = connection.execute(
-                    f"SELECT length({name}) FROM {self.table.name} WHERE {name} IS NOT NULL LIMIT 1"
-                ).fetchone()
+                found = connection.execute(sql).fetchone() if name in self._there else None
         except sqlite3.Error:
-            return 0  # whoever reads the rows says so
-        return 0 if found is None else int(found[0]) // size
+            found = None  # whoever reads the rows says so
+        length = 2 if shape == "(points, n)" and points else 1
+        return tuple(int(value or 0) for value in found or (0,) * length)
 
     def _counted(self, connection: sqlite3.Connection) -> int:
         try:

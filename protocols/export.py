@@ -1,0 +1,182 @@
+"""Exporting a run: all its tables as CSV, HDF5 or NetCDF, as they stand at one moment, whole or not at all.
+
+An export is written beside its place and moved there when it is complete. It is a copy for other programs; the record is
+not touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.errors import ExportError
+from aeqlab.protocols.load import Run, load_run
+from aeqlab.protocols.run_folder import is_disk_full
+
+FORMATS = {"csv": "-csv", "hdf5": ".h5", "netcdf": ".nc"}  #: format, and what it adds to the name of the run
+TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns"))  #: tables of arrays; the two say what they are
+INSTALL = 'Install it with: pip install "aeqlab[export]"'
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote: its files, rows by table, and what could not be read, in sentences."""
+
+    files: tuple[Path, ...]
+    rows: dict[str, int]
+    missing: tuple[str, ...]
+
+
+def export_run(
+    path: str | Path, format: str = "csv", to: str | Path | None = None, tables: Sequence[str] = (), *, force: bool = False
+) -> Exported:
+    """Export a run, live or ended, whole or damaged.
+
+    Args:
+        path: the run folder.
+        format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table).
+        to: the folder, or the file; None: where you stand, named after the run. For one file it may be a folder to put it in.
+        tables: names of tables; none: all.
+        force: replace files that are there.
+    Returns:
+        What was written. Rows that a resume superseded are left out.
+    Raises:
+        RecordError: the folder is not that of a run, or its record cannot be read at all.
+        ExportError: a table or format is unknown, something is there already, a package is not installed, or the disk is full;
+            nothing was left behind.
+    """
+    if format not in FORMATS:
+        raise ExportError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
+    known = [*TABLES, "meta", "columns"] if format == "csv" else list(TABLES)
+    for name in tables:
+        if name not in known:
+            raise ExportError(f"There is no table {name!r} to export as {format}; there are {', '.join(known)}.")
+    chosen = [name for name in known if name in tables or not tables]
+    run = open_record(path)
+    writer = _writer(format)
+    name = run.path.absolute().name + FORMATS[format]
+    target = Path(name) if to is None else Path(to)
+    if format == "csv":
+        return _into_folder(run, target, chosen, force=force)
+    if target.is_dir():
+        target = target / name
+    refuse_to_overwrite([target], force=force)
+    with run.snapshot(), written_beside(target) as beside:
+        rows = writer(run, beside, chosen)
+    return Exported((target,), rows, tuple(run.missing))
+
+
+def open_record(path: str | Path) -> Run:
+    """Open a run that has a record of its own to read.
+
+    Raises:
+        RecordError: there is none, or the file is another program's.
+    """
+    run = load_run(path)
+    if not (run.path / "record.sqlite").is_file():
+        raise ExportError(f"{run.path}: there is no record.sqlite here, so there is nothing to read.")
+    if not run.is_record:
+        said = f" ({run.missing[0]})" if run.missing else ""
+        raise ExportError(f"{run.path / 'record.sqlite'}: this is not the record of a run{said}.")
+    return run
+
+
+def facts_of(run: Run) -> dict[str, str | int | float]:
+    """Get what an export says of the run as a whole: numbers and words as they are, all else in JSON."""
+    facts: dict[str, str | int | float] = {}
+    for key, value in run.meta.items():
+        plain = isinstance(value, str | int | float) and not isinstance(value, bool) and not _too_large(value)
+        facts[key] = value if plain else json.dumps(value, ensure_ascii=False)
+    return facts
+
+
+def _too_large(value: Any) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
+
+
+def _writer(format: str) -> Any:
+    """Get what writes a file; what it needs is imported now, before anything is touched."""
+    if format == "csv":
+        return None
+    from aeqlab.protocols.export_hdf5 import write_hdf5, write_netcdf
+
+    package = {"hdf5": "h5py", "netcdf": "h5netcdf"}[format]
+    try:
+        __import__(package)
+    except ImportError as exc:
+        raise ExportError(f"An export as {format} needs {package}. {INSTALL}") from exc
+    return {"hdf5": write_hdf5, "netcdf": write_netcdf}[format]
+
+
+def _into_folder(run: Run, folder: Path, tables: list[str], *, force: bool) -> Exported:
+    from aeqlab.protocols.export_csv import write_csv
+
+    if folder.exists() and not folder.is_dir():
+        raise ExportError(f"{folder}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
+    files = [folder / f"{name}.csv" for name in tables]
+    refuse_to_overwrite(files, force=force)
+    with run.snapshot(), folder_beside(folder) as beside:
+        rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
+    return Exported(tuple(files), rows, tuple(run.missing))
+
+
+# writing whole or not at all
+def refuse_to_overwrite(files: Sequence[Path], *, force: bool) -> None:
+    """Raise an ExportError where a file is there already, unless it may be replaced."""
+    there = [file for file in files if file.exists()]
+    if there and not force:
+        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
+        raise ExportError(f"{there[0]}{more}: is there already. Choose another place with --to, or replace it with --force.")
+    if any(file.is_dir() for file in there):
+        raise ExportError(f"{next(file for file in there if file.is_dir())}: this is a folder; it is not replaced by a file.")
+
+
+@contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """Give the path of a file beside its place; it is moved there at the end, or removed where something went wrong."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with _in_sentences(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield beside
+            beside.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, inside the one that is meant; its files are moved there at the end, or all are removed."""
+    ours = not folder.exists()
+    beside = folder / f".{os.getpid()}.part"
+    with _in_sentences(folder):
+        try:
+            beside.mkdir(parents=True)
+            yield beside
+            for file in sorted(beside.iterdir()):
+                file.replace(folder / file.name)
+            ours = False
+        finally:
+            shutil.rmtree(folder if ours else beside, ignore_errors=True)
+
+
+@contextmanager
+def _in_sentences(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if is_disk_full(exc) or "No space left" in str(exc):  # HDF5 says it in its own words
+            raise ExportError(
+                f"{target}: the disk is full; nothing was left there. Make room, or choose another with --to."
+            ) from exc
+        what = exc.strerror or str(exc)
+        raise ExportError(f"{target}: cannot be written ({what}); nothing was left there. Choose another with --to.") from exc

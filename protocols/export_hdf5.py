@@ -1,0 +1,204 @@
+"""All tables of a run in one file, HDF5 or NetCDF: a group per table, a data set per column, what the run is as attributes.
+
+Both are HDF5 underneath. NetCDF adds named dimensions and the names that its conventions have for units, so that
+`xarray.open_dataset(file, group="steps")` reads it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aeqlab.protocols.export import facts_of
+from aeqlab.protocols.export_layout import ROW, UNITS, Layout, filled, layouts_of
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.load import Run
+
+_CHUNK_BYTES = 256 * 1024  # several chunks fit into the cache of the library
+_CHUNK_ROWS = 16_384
+_LONGEST_ATTRIBUTE = 60_000  # bytes; an attribute of HDF5 ends at 64 kB, longer texts become data sets
+
+
+def write_hdf5(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
+    """Write tables of a run as HDF5; returns the rows of each.
+
+    Each data set has the attributes `unit` and `text`; rows are the first axis.
+    """
+    import h5py
+
+    with _ForgivingFile(path, "w+") as raw, h5py.File(raw, "w") as file:
+        return _write(run, raw, _Hdf5(file, h5py.string_dtype()), tables)
+
+
+def write_netcdf(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
+    """Write tables of a run as NetCDF; returns the rows of each.
+
+    The rows of `steps` are the dimension `step`, those of other tables `row`; further ones are `parameter` and `point`.
+    """
+    import h5netcdf
+    import h5py
+
+    with _ForgivingFile(path, "w+") as raw, h5netcdf.File(raw, "w") as file:
+        return _write(run, raw, _NetCdf(file, h5py.string_dtype()), tables)
+
+
+class _ForgivingFile(io.FileIO):
+    """A file that never tells HDF5 of a full disk, for that library loses its way there and ends the process at its exit.
+
+    What cannot be written is dropped; `check` raises the first error, and so does the end of the `with` block.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of it, or nothing from the first error on."""
+        view = memoryview(data).cast("B")
+        whole = len(view)
+        try:
+            while view and self.error is None:
+                view = view[super().write(view) or 0 :]
+        except OSError as exc:
+            self.error = exc
+        return whole
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, unless something went wrong."""
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as exc:
+            self.error = exc
+            return size or 0
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self.error is not None:
+            raise self.error
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        super().__exit__(kind, *rest)
+        if kind is None or not issubclass(kind, OSError):
+            self.check()  # what HDF5 says of it matters less
+
+
+def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) -> dict[str, int]:
+    file.say(
+        {
+            "title": run.path.absolute().name,
+            "experiment": run.experiment,
+            "provenance": json.dumps(run.provenance, ensure_ascii=False),
+        }
+    )
+    file.group("meta").say(facts_of(run))
+    written = {}
+    for name in tables:
+        rows = run.rows(name)
+        layouts = layouts_of(rows)
+        group = file.group(name)
+        group.say({"text": rows.schema.text})
+        group.lay_out(name, layouts)
+        count = 0
+        for block in rows.blocks(*layouts):
+            count = group.add(block, count)
+            raw.check()
+        written[name] = count
+    file.say({"missing": "\n".join(run.missing)})  # last: what could not be read is known by now
+    return written
+
+
+class _Hdf5:
+    """A group of an HDF5 file."""
+
+    def __init__(self, group: Any, words: Any) -> None:
+        self._group = group
+        self._words = words
+        self._sets: dict[str, Any] = {}
+        self._layouts: dict[str, Layout] = {}
+
+    def say(self, facts: dict[str, Any]) -> None:
+        """Add attributes; a text too long for one becomes a data set of that name."""
+        for key, value in facts.items():
+            if isinstance(value, str):
+                value = value.replace("\0", "\N{REPLACEMENT CHARACTER}")  # HDF5 ends a text there
+                if len(value.encode()) > _LONGEST_ATTRIBUTE:
+                    self._long_text(key, value)
+                    continue
+            self._group.attrs[key] = value
+
+    def group(self, name: str) -> _Hdf5:
+        """Make a group inside this one."""
+        return type(self)(self._group.create_group(name), self._words)
+
+    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
+        """Make an empty data set per column."""
+        self._layouts = layouts
+        for name, layout in layouts.items():
+            made = self._group.create_dataset(
+                name, (0, *layout.shape), self._dtype(layout), maxshape=(None, *layout.shape), chunks=_chunks(layout)
+            )
+            made.attrs.update({"unit": layout.unit, "text": layout.text})
+            self._sets[name] = made
+
+    def add(self, block: dict[str, Any], begin: int) -> int:
+        """Add rows behind those there are; returns how many there are then."""
+        end = begin + len(next(iter(block.values())))
+        self._grow(end)
+        for name, values in block.items():
+            self._sets[name][begin:end] = self._storable(filled(values, self._layouts[name]))
+        return end
+
+    def _grow(self, rows: int) -> None:
+        for made in self._sets.values():
+            made.resize(rows, axis=0)
+
+    def _long_text(self, key: str, value: str) -> None:
+        self._group.create_dataset(key, data=value, dtype=self._words)
+
+    def _dtype(self, layout: Layout) -> Any:
+        return self._words if layout.kind == "text" else np.dtype(layout.kind)
+
+    @staticmethod
+    def _storable(values: Any) -> Any:
+        if values.dtype == object and any("\0" in word for word in set(values)):
+            return np.array([word.replace("\0", "\N{REPLACEMENT CHARACTER}") for word in values], dtype=object)
+        return values
+
+
+class _NetCdf(_Hdf5):
+    """A group of a NetCDF file."""
+
+    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
+        """Make the dimensions and an empty variable per column."""
+        self._layouts = layouts
+        self._row = ROW.get(table, "row")
+        self._group.dimensions[self._row] = None
+        for name, layout in layouts.items():
+            dimensions = []
+            for dimension, length in zip(layout.dimensions, layout.shape, strict=True):
+                there = self._group.dimensions.get(dimension)
+                if there is not None and there.size != length:
+                    dimension = f"{dimension}_of_{name}"
+                if dimension not in self._group.dimensions:
+                    self._group.dimensions[dimension] = length
+                dimensions.append(dimension)
+            made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=_chunks(layout))
+            made.attrs["long_name"] = layout.text
+            if layout.unit:
+                made.attrs["units"] = UNITS.get(layout.unit, layout.unit)
+            self._sets[name] = made
+
+    def _grow(self, rows: int) -> None:
+        self._group.resize_dimension(self._row, rows)
+
+    def _long_text(self, key: str, value: str) -> None:
+        self._group.create_variable(key, (), self._words)[...] = value
+
+
+def _chunks(layout: Layout) -> tuple[int, ...]:
+    return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (8 * math.prod(layout.shape)))), *layout.shape
