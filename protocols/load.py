@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import CheckpointError, RecordError
-from aeqlab.protocols.record_reader import Rows, columns_of, newest_theta, opened
+from aeqlab.protocols.record_reader import Rows, newest_theta, opened, theta_of_step
 from aeqlab.protocols.record_table import TableOfRecord, begin_reading
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
@@ -243,7 +243,7 @@ class Run:
         Raises:
             CheckpointError: it was not kept; on a large device only checkpoints keep it.
         """
-        found = self._theta_of_record(lambda connection: _theta_of_step(connection, step))
+        found = self._theta_of_record(lambda connection: theta_of_step(connection, step))
         if found is not None:
             return found
         kept = checkpoint.listed_steps(self.path / "checkpoints")
@@ -316,15 +316,6 @@ class Run:
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:
             self.missing.append(sentence)
-
-
-def _theta_of_step(connection: sqlite3.Connection, step: int) -> bytes | None:
-    if not {"step", "theta"} <= set(columns_of(connection, "current_steps")):
-        return None
-    row = connection.execute(
-        "SELECT theta FROM current_steps WHERE theta IS NOT NULL AND step = ? ORDER BY id DESC LIMIT 1", (step,)
-    ).fetchone()
-    return None if row is None else row[0]
 
 
 def load_run(path: str | Path) -> Run:

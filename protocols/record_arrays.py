@@ -53,17 +53,6 @@ def _of_blobs(values: Sequence[Any], dtype: str, shape: str) -> Array:
     return made
 
 
-def numbers_of_blobs(raw: Array, there: Array, dtype: str, shape: str) -> Array:
-    """Make numbers of blobs of one length, uint8 of shape (rows, bytes), as `array_of` does; `there`: which rows have one."""
-    if shape != PER_PARAMETER or raw.shape[1] % np.dtype(dtype).itemsize:
-        return _of_blobs([row.tobytes() if here else None for row, here in zip(raw, there, strict=True)], dtype, shape)
-    if not raw.shape[1]:
-        return np.empty((len(raw), 0))
-    numbers = raw.view(dtype).astype(np.float64, copy=False)
-    numbers[~there] = np.nan
-    return numbers
-
-
 def joined(parts: list[Array]) -> Array | None:
     """Put the parts of a column together; rows of a matrix that are not as wide as the first are nan. None: no parts."""
     if len(parts) < 2:

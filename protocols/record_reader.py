@@ -115,13 +115,30 @@ def _shape_by_points(parts: Array, points: Array) -> None:
 
 def newest_theta(connection: sqlite3.Connection) -> bytes | None:
     """Get the theta that was committed last, by a step or at the end of a stage, in its bytes; None: there is none."""
-    if "theta" not in columns_of(connection, "current_steps"):
+    steps = current("steps", "theta", connection)
+    if not steps:
         return None
-    step = _last_of(connection, "SELECT id, theta FROM current_steps WHERE theta IS NOT NULL ORDER BY id DESC LIMIT 1")
+    step = _last_of(connection, f"SELECT id, theta FROM {steps} WHERE theta IS NOT NULL ORDER BY id DESC LIMIT 1")
     if not columns_of(connection, "current_thetas"):
         return step[1]
     stage = _last_of(connection, "SELECT after_row, theta FROM current_thetas ORDER BY id DESC LIMIT 1")
     return step[1] if step[0] > stage[0] else stage[1]
+
+
+def theta_of_step(connection: sqlite3.Connection, step: int) -> bytes | None:
+    """Get the theta after a training step, in its bytes; None: it was not kept."""
+    steps = current("steps", "theta", connection)
+    if not steps:
+        return None
+    row = connection.execute(
+        f"SELECT theta FROM {steps} WHERE theta IS NOT NULL AND step = ? ORDER BY id DESC LIMIT 1", (step,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def current(table: str, column: str, connection: sqlite3.Connection) -> str:
+    """Get the name of the rows of a table that count, if they have a column; "" if not. Early records have no view of them."""
+    return next((name for name in (f"current_{table}", table) if column in columns_of(connection, name)), "")
 
 
 def _last_of(connection: sqlite3.Connection, query: str) -> tuple[int, bytes | None]:

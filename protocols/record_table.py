@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
-from aeqlab.protocols.record_arrays import PER_PARAMETER, array_of, fitted, joined, numbers_of_blobs
-from aeqlab.protocols.record_pages import Blobs, NotPlainError, Wanted, read_blocks
+from aeqlab.protocols.record_arrays import PER_PARAMETER, array_of, fitted, joined
 
 Array = NDArray[Any]
 Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
 Facts = tuple[str, str, str]  #: number type, shape and unit of a column, as the record itself says them
 BLOCK = 20_000  #: rows taken from SQLite in one go
-MANY = 20_000  #: from so many rows on, a closed file is read from its pages
 _ORDERED_BY = {"attempts": "attempt", "meta": "rowid", "columns": "rowid"}  # all others by id
 
 
@@ -57,7 +55,7 @@ class TableOfRecord:
         self.names = [column.name for column in table.columns]
         self._path, self._connect, self._miss, self._facts = path, connect, miss, facts
         self._key = _ORDERED_BY.get(table.name, "id")
-        self._there: dict[str, Wanted] = {}  # columns of the file
+        self._there: set[str] = set()  # columns of the file
         self._last: int | None = None  # last row that counts; None: not known
         self._kept: list[tuple[int, int]] = []  # attempt, and the last row it kept of those before it
         self._count: int | None = None
@@ -70,14 +68,11 @@ class TableOfRecord:
     # what is there
     def _look(self, connection: sqlite3.Connection, current: bool, version: int) -> None:
         columns = connection.execute(f"PRAGMA table_info({self.table.name})").fetchall()
-        declared = {column.name: column.sql for column in self.table.columns}
-        for index, name, sql, *_, primary in columns:
-            kind = "rowid" if primary and sql.upper() == "INTEGER" else _kind(declared.get(name, ""))
-            self._there[name] = Wanted(index, kind)
+        self._there = {name for _, name, *_ in columns}
         self._say_what_lacks(version)
         if self._key not in self._there:
             self._key = "rowid"
-        self._there.setdefault(self._key, Wanted(0, "rowid"))
+        self._there.add(self._key)
         if not columns:
             self._count = 0
             return
@@ -162,13 +157,7 @@ class TableOfRecord:
             return
         try:
             with self._reading() as connection:
-                after: int | None = None
-                try:
-                    for last, block in self._blocks_of_pages(connection, there):
-                        yield block
-                        after = last
-                except NotPlainError:
-                    yield from self._blocks_of_sql(connection, there, after=after)
+                yield from self._blocks_of_sql(connection, there)
         except sqlite3.Error as exc:
             self._say(f"cannot be read: {exc}.")
 
@@ -211,31 +200,10 @@ class TableOfRecord:
             connection.text_factory = as_words
         return count
 
-    def _blocks_of_pages(self, connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[int, dict[str, Array]]]:
-        """Read a large table of a closed file from its pages: the last row of each block, and the block."""
-        if self._last is None or self._last < MANY:
-            raise NotPlainError("a small table")
-        wanted = {name: self._there[name] for name in [*names, self._key, *(["attempt"] if self._kept else [])]}
-        for found in read_blocks(connection, self._path, self.table.name, wanted, self._last):
-            rows = found[self._key]
-            keep = np.ones(len(rows), dtype=bool)
-            for attempt, last in self._kept:
-                keep &= (found["attempt"] >= attempt) | (rows <= last)
-            made = {name: self._as_numbers(name, found[name]) for name in names}
-            yield int(rows[-1]), made if keep.all() else {name: values[keep] for name, values in made.items()}
-
-    def _as_numbers(self, name: str, values: Array | Blobs) -> Array:
-        if isinstance(values, Blobs):
-            return numbers_of_blobs(*values, *self.array_facts(name))
-        return values.astype(np.float64, copy=False) if self._there[name].kind == "real" else values
-
-    def _blocks_of_sql(
-        self, connection: sqlite3.Connection, names: list[str], *, after: int | None
-    ) -> Iterator[dict[str, Array]]:
+    def _blocks_of_sql(self, connection: sqlite3.Connection, names: list[str]) -> Iterator[dict[str, Array]]:
         """Fetch rows from SQLite, many in one list; what was read before an error is given before the error is said."""
         done = 0
-        where = self.counts if after is None else f"{self._key} > {after} AND {self.counts}"
-        sql = f"SELECT {', '.join(names)} FROM {self.table.name} WHERE {where} ORDER BY {self._key}"
+        sql = f"SELECT {', '.join(names)} FROM {self.table.name} WHERE {self.counts} ORDER BY {self._key}"
         values = itertools.chain.from_iterable(connection.execute(sql))
         width = len(names)
         while True:
@@ -243,7 +211,7 @@ class TableOfRecord:
             try:
                 block.extend(itertools.islice(values, BLOCK * width))
             except sqlite3.DatabaseError as exc:
-                self._say(f"only {done + len(block) // width} rows of {', '.join(names)} can be read{_behind(after)}: {exc}.")
+                self._say(f"only {done + len(block) // width} rows of {', '.join(names)} can be read: {exc}.")
             if block:
                 yield {
                     name: array_of(self.table.column(name), block[index::width], self.array_facts(name))
@@ -274,11 +242,3 @@ def begin_reading(connection: sqlite3.Connection) -> None:
     """Begin a read transaction: until it ends, this connection sees the record as it is now."""
     connection.execute("BEGIN")
     connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # BEGIN alone takes no lock
-
-
-def _behind(row: int | None) -> str:
-    return "" if row is None else f" behind row {row}"
-
-
-def _kind(sql: str) -> str:
-    return {"INTEGER": "int", "REAL": "real", "TEXT": "text", "BLOB": "blob"}.get(sql.split(" ")[0], "blob")

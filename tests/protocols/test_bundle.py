@@ -133,7 +133,8 @@ def test_what_cannot_be_bundled_is_a_sentence_and_leaves_nothing(finished: Path,
     broken = tmp_path / "broken"
     make_record(broken, 400)
     content = bytearray((broken / "record.sqlite").read_bytes())
-    content[30_000:60_000] = b"\xff" * 30_000
+    middle = len(content) // 2  # rows of steps
+    content[middle : middle + 30_000] = b"\xff" * 30_000
     (broken / "record.sqlite").write_bytes(content)
     with pytest.raises(ExportError, match=r"cannot be copied: .*`aeqlab export` gets out of it what can be read"):
         bundle_runs([broken], "broken.zip")
