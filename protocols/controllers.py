@@ -55,7 +55,7 @@ class Controller:
         self.blocks = [block.slice for block in self.info.parameters]
         self.noise = parameter_noise(self.info)
         self.noisy = bool(self.noise.any())
-        #: the smallest change of theta a knob can make, and 0.6 of it
+        #: the smallest change of theta a knob can make, and 0.6 of it: the nearest code leaves 0.5
         self.lsb = self.info.controls.step * np.abs(self.gain)
         self.least = 0.6 * self.lsb
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
@@ -101,11 +101,26 @@ class Controller:
         """
         raise NotImplementedError
 
-    def correct(self, error: Array, room: Array) -> Array:
-        """Move once by a mean error, u += G^-1 (theta* - theta), where that is more than `room` (unit of u). As `tick`."""
-        move = self.share * error / self.gain
-        move[np.abs(move) < room] = 0.0
-        self.u = self.cut(self.u + move)
+    def correct(self, error: Array, applied: Array | None = None) -> Array:
+        """Move once by a mean error, u += G^-1 (theta* - theta). As `tick`.
+
+        A knob that can only be set in steps is moved from the code it stands at, and to the code that is nearest: one that moved
+        from the unrounded setpoint would lose up to half a step, and stay where it is though the next code is better.
+
+        Args:
+            error: theta* - theta, shape (parameters,).
+            applied: the knobs as they are, shape (controls,); None: as they were set.
+        """
+        step = self.info.controls.step
+        whole = error / self.gain
+        move = self.share * whole
+        if applied is not None and step.any():
+            at = np.where(np.abs(applied - self.u) <= step, applied, self.u)
+            move = np.copysign(np.maximum(np.abs(move), step), whole)
+            move[np.abs(whole) < 0.5 * step] = 0.0
+            self.u = self.cut(at + move)
+        else:
+            self.u = self.cut(self.u + move)
         return self.u
 
     def state(self) -> dict[str, Any]:
@@ -137,10 +152,10 @@ class Integral(Controller):
         self._room = 0.0
         return super().start(readback)
 
-    def correct(self, error: Array, room: Array) -> Array:
+    def correct(self, error: Array, applied: Array | None = None) -> Array:
         """Move once by a mean error."""
         self._room = 0.0
-        return super().correct(error, room)
+        return super().correct(error, applied)
 
     def prepare(self) -> None:
         """Work out the gains. Raises HoldError where there are none."""
@@ -293,7 +308,7 @@ class QuasiStatic(Controller):
         self._waited_s += dt
         if self._waited_s >= self.dead_s + 5.0 * (self.lag_s or 0.0):
             self._waited_s = 0.0
-            return self.correct(error, np.zeros(self.n))
+            return self.correct(error)
         return self.u
 
 

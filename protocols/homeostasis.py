@@ -316,8 +316,9 @@ class _Loop:
                 if controller.continuous and ratio > 3.0 and ratio > 0.7 * worst:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
                 else:
-                    before = controller.u
-                    u = controller.correct(figures.mean, 0.5 * lsb)
+                    before, applied = controller.u, self.device.controls()
+                    before = np.where(np.abs(applied - before) <= lsb, applied, before)
+                    u = controller.correct(figures.mean, applied)
                     small = np.abs((u - before) * controller.gain) <= SMALL_CORRECTION * tolerance
                     self.stage(u)
                     worst = ratio

@@ -162,3 +162,20 @@ def test_a_controller_s_state_gives_the_same_moves() -> None:
     twin.restore(state)
     error, theta = np.array([0.1, -0.2]), np.array([0.4, 0.7])
     assert np.array_equal(made.tick(error, theta, 0.02, 0.05), twin.tick(error, theta, 0.02, 0.05))
+
+
+@pytest.mark.parametrize("controller", ["integral", "pid", "quasi-static"])
+def test_a_correction_goes_to_the_nearest_code_from_the_one_that_is_applied(controller: str) -> None:
+    made = law(FirstOrderPlant(5, step=0.1), controller)
+    applied = np.array([0.3, 0.3, 0.3, 0.3, 0.3])
+    made.start(applied)
+    made.u = np.array([0.26, 0.26, 0.34, 0.3, 0.3])  # all of them rounded to 0.3 by the device
+    u = made.correct(np.array([0.06, 0.04, -0.06, 0.17, 5.0]), applied)
+    assert np.round(u / 0.1) * 0.1 == pytest.approx([0.4, 0.3, 0.2, 0.5, 5.3])
+
+
+def test_a_correction_by_a_small_gain_moves_a_coarse_knob_nevertheless() -> None:
+    made = law(FirstOrderPlant(2, step=0.1), "quasi-static", gain=0.3)
+    made.start(np.zeros(2))
+    u = made.correct(np.array([0.06, 0.04]), np.zeros(2))
+    assert np.round(u / 0.1) * 0.1 == pytest.approx([0.1, 0.0])
