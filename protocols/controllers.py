@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import DeviceInfo
+from aeqlab.protocols.drift import Drift
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.settling import parameter_noise
@@ -29,6 +30,7 @@ class Controller:
         u: setpoints given last, shape (controls,), unrounded; of length 0 before the first hold.
         target: theta last held, shape (parameters,); a change by a hold is a learning step, one by `Session.set_target` is not.
         step: size of the last learning step of each parameter (rms over its block); None where none was seen.
+        drift: how far theta wanders by itself, as the holds so far have shown.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
     """
 
@@ -43,6 +45,7 @@ class Controller:
         self.applied: Array | None = None  # readback when the last hold ended
         self.target: Array | None = None
         self.step: Array | None = None
+        self.drift = Drift([block.slice for block in info.parameters], info.n_parameters)
         self.prepared = False
 
     def prepare(self) -> None:
@@ -125,12 +128,14 @@ class Controller:
 
     def state(self) -> dict[str, Any]:
         """Get what decides the future, as a tree for `wire.pack`."""
-        return {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step}
+        own = {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step}
+        return own | self.drift.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back that `state` gave."""
         self.u, self.applied, self.target = state["u"], state["applied"], state["target"]
         self.step = state["step"]
+        self.drift.restore(state)
 
 
 class Integral(Controller):

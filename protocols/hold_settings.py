@@ -45,7 +45,8 @@ class HomeostasisSettings(BaseModel):
     kd: PerKnob | None = Field(default=None, description="derivative gain in s (pid only), one or per knob")
     tolerance: Literal["auto"] | Positive = Field(
         default="auto",
-        description="allowed |theta - target| in the unit of theta; auto: max(0.1 step, 0.6 LSB of the knob, 3 noise / sqrt(N))",
+        description="allowed |theta - target| in the unit of theta; auto: max(0.1 step, 0.6 LSB of the knob, 3 noise / sqrt(N)), "
+        "wider where drift, noise and LSB together allow no less",
     )
     step: float | None = Field(
         default=None, gt=0, description="typical size of one learning step of a parameter; left out: from the last step"

@@ -33,29 +33,19 @@ from aeqlab.protocols.settling import (
     dead_reading,
     holds_parameters,
     rest,
-    rounding,
     still,
     still_outputs,
     thinned,
 )
+from aeqlab.protocols.tolerance import READS_PER_N, allowed_error, bounds_of
 
 __all__ = ["Accept", "Controller", "HomeostasisSettings", "SettlingSettings", "Ticks", "hold", "make_controller"]
 
 Array = NDArray[Any]
 
-# Whether theta is within tolerance when a window's mean says so depends on what else is known. After a small correction it is
-# expected near its target, and the mean need only confirm that. Where the law has just brought it from afar it may be
-# anywhere, and a mean inside by less than its own noise, or by less than what drifts on meanwhile, proves little.
-#: From afar the mean must be inside by this many of its standard deviations, and by this share of the tolerance.
-GUARD_SIGMAS = 3.0
-GUARD_SHARE = 0.3
-#: After a small correction the mean must be within this share of the tolerance; or within 0.55 LSB, since u cannot be set finer.
-CONFIRMED_SHARE = 0.8
-#: A correction is small up to this many tolerances.
+#: A correction is small up to this many tolerances, if no knob was moved by so many that it takes others along.
 SMALL_CORRECTION = 1.5
-#: A window reads this many times the N of the tolerance 3 noise / sqrt(N): its mean is then known to a ninth of the tolerance,
-#: and drift, the knob's resolution and what a correction leaves over find room in the rest.
-READS_PER_N = 9.0
+SMALL_OTHERS = 10.0
 #: Outputs stand still if they move over the window by less than this share of what they moved since the hold began.
 OUTPUT_SHARE = 0.02
 
@@ -105,31 +95,6 @@ def hold(
     report = loop.for_ticks(settings.accept.ticks) if isinstance(settings.accept, Ticks) else loop.until_settled()
     controller.applied = device.controls()
     return report
-
-
-def allowed_error(settings: HomeostasisSettings, controller: Controller, target: Array, n: float | Array) -> Array:
-    """Compute the tolerance max(0.1 step, 0.6 LSB, 3 noise / sqrt(N)) of every parameter, shape (parameters,).
-
-    Where neither step, LSB nor noise is known it is 1e-6 of the larger of 1 and the rms of the target.
-
-    Args:
-        settings, controller: `controller.step` is the last learning step, unless the settings say one.
-        target: theta*, shape (parameters,).
-        n: independent readings that are averaged.
-    """
-    info = controller.info
-    if settings.tolerance != "auto":
-        return np.array(np.broadcast_to(np.asarray(settings.tolerance, dtype=np.float64), target.shape))
-    step: Any = settings.step if settings.step is not None else controller.step
-    floor = rounding(info, target)
-    if info.tick_s is None:  # section 5.1 takes a step by its energy, which does not resolve theta below the root of rounding
-        floor = np.maximum(floor, 3e-8 * (1.0 + np.abs(target)))
-    tolerance = np.maximum(controller.least, floor)
-    if controller.noisy:
-        np.maximum(tolerance, 3.0 * controller.noise / np.sqrt(n), out=tolerance)
-    if step is not None:
-        return np.asarray(np.maximum(tolerance, 0.1 * step))
-    return np.where(tolerance > floor, tolerance, 1e-6 * np.maximum(1.0, block_rms(controller.blocks, target)))
 
 
 def _target(device: Device, theta: Array | None, controller: Controller, interrupt: Interrupt | None) -> Array:
@@ -243,11 +208,13 @@ class _Loop:
         noise, lsb = controller.noise, info.controls.step
         near: Array | None = None
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
+        steady = approaching  # no large move before the window, whose end it would still see
         pace = 0.0 if self.timed else LEAST_TICK * lag
         passed = took = rest_from = last_fresh = railed = 0.0
         window, outputs = Window(), Window()
         reads = settings.reads if self.timed else max(settings.reads, LEAST_READS)
         first: Array | None = None
+        tolerance: Array | None = None
         verdict = Verdict.TIMEOUT
         ticks, error = 0, np.zeros(0)
         while ticks < settings.max_ticks and passed <= settings.timeout * (lag + dead):
@@ -299,15 +266,18 @@ class _Loop:
                 if dead_reading(window, noise):
                     verdict = Verdict.STALE
                     break
-                tolerance = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
-                off = np.abs(figures.mean)
-                guard = np.maximum(GUARD_SIGMAS * noise / np.sqrt(figures.reads), GUARD_SHARE * tolerance)
-                inside = off <= np.where(small, np.maximum(CONFIRMED_SHARE * tolerance, 0.55 * controller.lsb), tolerance - guard)
-                quiet = still(figures, window.t[-1] - window.t[0], noise, tolerance)
+                length = window.t[-1] - window.t[0]
+                if self.timed and steady:
+                    controller.drift.see(figures, length, noise)
+                wanted = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
+                bounds = bounds_of(settings, controller, wanted, noise / np.sqrt(figures.reads), length, wait, small)
+                tolerance, off = bounds.tolerance, np.abs(figures.mean)
+                inside = off <= bounds.mean
+                quiet = still(figures, length, noise, wanted)  # what drifts by more than that in a window is not held
                 calm = still_outputs(outputs, first, info, OUTPUT_SHARE)
                 if rails is None and calm and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
-                    return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance)
+                    return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance, bounds.drift)
                 if rails is not None and railed <= rest_from:
                     verdict = Verdict.SATURATED
                     error = figures.mean
@@ -315,17 +285,21 @@ class _Loop:
                 ratio = float(np.max(off / tolerance, initial=0.0))
                 if controller.continuous and ratio > 3.0 and ratio > 0.7 * worst:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
+                    steady, small = True, np.zeros_like(small)
                 else:
                     before, applied = controller.u, self.device.controls()
                     before = np.where(np.abs(applied - before) <= lsb, applied, before)
                     u = controller.correct(figures.mean, applied)
-                    small = np.abs((u - before) * controller.gain) <= SMALL_CORRECTION * tolerance
+                    moves = np.abs((u - before) * controller.gain) / tolerance
+                    steady = bool((moves <= SMALL_CORRECTION).all())
+                    small = (moves <= SMALL_CORRECTION) & (moves <= SMALL_OTHERS).all()
                     self.stage(u)
                     worst = ratio
                 rest_from = passed
                 window.clear()
                 outputs.clear()
-        tolerance = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
+        if tolerance is None:
+            tolerance = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
         if verdict is Verdict.TIMEOUT and self._rails() is not None:
             verdict = Verdict.SATURATED
         return self._report(False, verdict, ticks, took, readout, -error, tolerance)
@@ -335,11 +309,19 @@ class _Loop:
         return averaged(readout, both, np.concatenate([noise, np.tile(self.info.outputs.noise, len(readout.outputs))]))
 
     def _report(
-        self, accepted: bool, verdict: Verdict, ticks: int, passed: float, readout: Readout, error: Array, tolerance: Array
+        self,
+        accepted: bool,
+        verdict: Verdict,
+        ticks: int,
+        passed: float,
+        readout: Readout,
+        error: Array,
+        tolerance: Array,
+        drift: Array | None = None,
     ) -> HoldReport:
         rails = self._rails()
         rails = np.zeros(len(error), dtype=bool) if rails is None else rails
-        return HoldReport(accepted, verdict, ticks, passed, readout, error, tolerance, rails, self.stale_ticks)
+        return HoldReport(accepted, verdict, ticks, passed, readout, error, tolerance, rails, self.stale_ticks, drift)
 
     def _usable(self, readout: Readout, error: Array) -> Array:
         """Set the error to 0 where an integrator must stand still: no fresh reading, or a knob on its way."""

@@ -38,9 +38,12 @@ class HoldReport:
         ticks, duration_s: calls of `advance` and device time it took.
         readout: the last one; after a settled hold its parameters are the mean over the window.
         error: theta - theta*, window mean, shape (parameters,); None on a device that holds exactly.
-        tolerance: allowed |error|, same shape; None likewise.
+        tolerance: allowed |theta - theta*| at the clamp, same shape; wider than wanted where drift, noise and the knobs' steps
+            allow no less; None likewise.
         saturated: knobs at a rail at the end, bool, shape (controls,); None likewise.
         stale_ticks: ticks without a fresh reading.
+        drift: how far theta goes by itself from the window to the clamp, standard deviation, in its unit, shape
+            (parameters,); a part of the tolerance. None unless settled by the window test.
     """
 
     accepted: bool
@@ -52,6 +55,7 @@ class HoldReport:
     tolerance: Array | None = None
     saturated: Array | None = None
     stale_ticks: int = 0
+    drift: Array | None = None
 
     @property
     def worst(self) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""Drift as windows of readings tell it."""
+"""Drift as holds learn it, and what they make of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from first_order_plant import FirstOrderPlant
 from numpy.typing import NDArray
 
+from aeqlab.backends.device import Readout
 from aeqlab.protocols.drift import Drift
+from aeqlab.protocols.homeostasis import HomeostasisSettings, hold, make_controller
+from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.settling import Window
 
 NOISE = 1e-3
@@ -69,3 +73,60 @@ def test_old_windows_are_forgotten() -> None:
     windows(drift, np.full(20, 1e-3), 200)
     windows(drift, np.full(20, 1e-5), 1500)
     assert drift.rate == pytest.approx(np.full(20, 1e-5), rel=0.15)
+
+
+def test_what_was_learned_goes_with_the_controller() -> None:
+    settings, plant = HomeostasisSettings(), FirstOrderPlant(3, tick=0.1, noise=NOISE)
+    controller, twin = make_controller(settings, plant.info), make_controller(settings, plant.info)
+    windows(controller.drift, np.full(3, 1e-5), 5)
+    twin.restore(controller.state())
+    assert np.array_equal(twin.drift.rate, controller.drift.rate)
+    assert twin.drift.rate.min() > 0
+
+
+@pytest.mark.parametrize("bad", [{"drift_windows": float("nan")}, {"drift_squares": np.zeros(2)}, {"drift_noise": -np.ones(3)}])
+def test_a_damaged_memory_is_refused(bad: dict[str, Any]) -> None:
+    controller = make_controller(HomeostasisSettings(), FirstOrderPlant(3).info)
+    with pytest.raises(ValueError, match="drift"):
+        controller.restore(controller.state() | bad)
+
+
+class Ramping(FirstOrderPlant):
+    """Every theta is pushed aside ever further, by `per_s` each second. Its output stands still: what is judged is theta."""
+
+    per_s = 0.0
+
+    def _advance(self, seconds: float | None) -> Readout:
+        return super()._advance(seconds)._replace(outputs=np.zeros((1, 1)))
+
+    def _tick(self) -> None:
+        self.x += self.per_s * self.tick
+        super()._tick()
+
+
+def ramping(per_s: float, law: Any, holds: int, **more: Any) -> list[tuple[HoldReport, float]]:
+    """Hold for several times; with each report how far theta then was from its target, in tolerances."""
+    plant = Ramping(4, tick=0.1, noise=NOISE, dead=0.2)
+    plant.per_s = per_s
+    settings = HomeostasisSettings(controller=law, **more)
+    controller, seen = make_controller(settings, plant.info), []
+    plant.present(np.zeros((1, 1)))
+    for _ in range(holds):
+        report = hold(plant, np.zeros(4), settings, controller)
+        assert report.tolerance is not None
+        seen.append((report, float(np.max(np.abs(plant.theta) / report.tolerance))))
+    return seen
+
+
+@pytest.mark.parametrize("law", ["integral", "pid", "quasi-static"])
+def test_a_steady_ramp_is_followed_within_the_tolerance(law: str) -> None:
+    seen = ramping(3e-4, law, 12)  # 1.5 mV or half a tolerance in the time from one window to the next
+    assert all(report.accepted for report, _ in seen)
+    assert max(off for _, off in seen) <= 1.0
+
+
+@pytest.mark.parametrize("law", ["integral", "pid", "quasi-static"])
+def test_what_drifts_by_more_than_a_tolerance_in_a_window_is_not_held(law: str) -> None:
+    (report, _), *_ = ramping(2e-3, law, 1, tolerance=3e-3, max_ticks=1000)  # 6 mV in a window of three lags
+    assert not report.accepted
+    assert report.verdict is Verdict.TIMEOUT

@@ -33,6 +33,62 @@ def test_many_stale_and_lost_readings_give_no_false_verdict() -> None:
     assert (rates.false_held, rates.false_rejected) == (0, 0)
 
 
+COARSE: dict[str, Any] = {"dac_bits": 16}
+DRIFTING: dict[str, Any] = {"drift_time_s": 60.0}
+NOISY: dict[str, Any] = {"noise_V": 0.23e-3, "output_noise_V": 0.23e-3}  # as a converter of 12 bits
+
+
+def test_hundreds_of_holds_with_coarse_knobs_have_no_false_verdict() -> None:
+    rates = rates_of(250, 1e-3, "quasi-static", **COARSE)
+    assert (rates.false_held, rates.false_rejected, rates.accepted) == (0, 0, 250)
+
+
+def test_hundreds_of_holds_under_drift_have_no_false_verdict() -> None:
+    rates = rates_of(250, 1e-3, "integral", **DRIFTING)
+    assert (rates.false_held, rates.false_rejected, rates.accepted) == (0, 0, 250)
+
+
+def test_coarse_knobs_that_drift_have_no_false_verdict() -> None:
+    rates = rates_of(150, 1e-3, "pid", **COARSE, **DRIFTING)
+    assert (rates.false_held, rates.false_rejected, rates.accepted) == (0, 0, 150)
+
+
+def test_the_report_says_how_wide_the_tolerance_has_to_be() -> None:
+    reports = {}
+    for name, device in {"still": {"drift_V": 0.0}, "drifting": DRIFTING}.items():
+        slow = SlowSettings(energy="linear", epsilon=0.1, **device).open(seed=1, base=Path())
+        with Session(slow, homeostasis=HomeostasisSettings(step=1e-3)) as session:
+            target = slow.true_parameters()
+            session.present(np.full((1, len(session.info.inputs)), 0.5))
+            reports[name] = [session.hold(target) for _ in range(20)][-1]
+    still, drifting = reports["still"], reports["drifting"]
+    assert still.accepted
+    assert drifting.accepted
+    assert still.tolerance is not None
+    assert drifting.tolerance is not None
+    assert still.drift is not None
+    assert drifting.drift is not None
+    assert drifting.tolerance.max() > 1.2 * still.tolerance.max()
+    # 0.5 mV in 60 s walk by 8.3e-9 V^2/s, so 27 uV from a window to the clamp, of which the lag of theta lets most pass
+    assert 15e-6 < np.median(drifting.drift) < 30e-6
+    assert np.median(still.drift) < 10e-6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("controller", ["integral", "pid", "quasi-static"])
+@pytest.mark.parametrize(
+    "device",
+    [{}, COARSE, DRIFTING, COARSE | DRIFTING, NOISY, NOISY | COARSE | DRIFTING],
+    ids=["defaults", "16-bits", "drift", "16-bits-drift", "noisy", "noisy-16-bits-drift"],
+)
+def test_thousands_of_holds_on_settings_like_those_of_hardware(device: dict[str, Any], controller: str) -> None:
+    rates = rates_of(2_000, 1e-3, controller, **device)
+    print(rates)
+    assert rates.false_held_rate <= 1e-3
+    assert rates.false_rejected_rate <= 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("step", [1e-3, 5e-3])

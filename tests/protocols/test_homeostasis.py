@@ -137,7 +137,9 @@ def test_the_tolerance_is_the_largest_of_step_resolution_and_noise() -> None:
     by_step = loaded(FirstOrderPlant(2, tick=0.1))
     assert held(by_step, [0.0, 0.0], step=0.05).tolerance == pytest.approx([0.005, 0.005])
     by_knob = loaded(FirstOrderPlant(2, tick=0.1, step=0.01))
-    assert held(by_knob, [0.0, 0.0]).tolerance == pytest.approx([0.006, 0.006])
+    by_step_of_knob = held(by_knob, [0.0, 0.0]).tolerance
+    assert by_step_of_knob is not None  # 0.6 LSB, and what is left of the way there, which cannot be told from drift
+    assert 0.006 <= by_step_of_knob.min() <= by_step_of_knob.max() <= 0.0064
     by_noise = loaded(FirstOrderPlant(2, tick=0.1, noise=0.01))
     tolerance = held(by_noise, [0.0, 0.0]).tolerance
     assert tolerance is not None
