@@ -25,10 +25,22 @@ class Dac:
         step: smallest change, in V; 0 for none.
         slew_per_s: fastest change, in V/s; may be inf.
         filter_s: time constant of the filter, in s; 0 for none.
+        stuck: indices of outputs that have failed: they stay where they are and take no setpoint.
     """
 
-    def __init__(self, low: Array, high: Array, rest: Array, *, step: float, slew_per_s: float, filter_s: float) -> None:
+    def __init__(
+        self,
+        low: Array,
+        high: Array,
+        rest: Array,
+        *,
+        step: float,
+        slew_per_s: float,
+        filter_s: float,
+        stuck: NDArray[np.int64] | None = None,
+    ) -> None:
         self.step, self.slew_per_s, self.filter_s = step, slew_per_s, filter_s
+        self.stuck = None if stuck is None or not len(stuck) else stuck
         self._low, self._high = low, high
         with np.errstate(invalid="ignore"):
             self._codes = (np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)) if step else (low, high)
@@ -54,11 +66,21 @@ class Dac:
     def set(self, values: Array) -> bool:
         """Take new setpoints; nothing moves before time does. Returns whether any of them changed."""
         setpoint = self.quantised(values)
+        if self.stuck is not None:
+            setpoint[self.stuck] = self.setpoint[self.stuck]
         if bool((setpoint == self.setpoint).all()):
             return False
         self.setpoint = setpoint
         self._aim()
         return True
+
+    def jump(self, values: Array) -> None:
+        """Put every output that has not failed where it is told, within its limits, in no time: where a simulation sets it."""
+        setpoint = self.quantised(np.minimum(np.maximum(values, self._low), self._high))
+        if self.stuck is not None:
+            setpoint[self.stuck] = self.setpoint[self.stuck]
+        self.setpoint, self.output, self.filtered = setpoint, setpoint.copy(), setpoint.copy()
+        self._aim()
 
     def hold(self) -> None:
         """Stop every output where it is now: its code becomes the setpoint."""

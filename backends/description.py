@@ -133,7 +133,8 @@ class DeviceInfo:
     `beta` are the lowest and the highest nudge it accepts. `samples` is the number of samples of one presentation (None: any
     number). `settles_at_once` says that one `advance` reaches the equilibrium; `one_shot` that the nudged phase moves the
     parameters exactly once and not to the joint equilibrium (section 5.3, `parameter_relaxation: once`). `response` is None
-    where it must be identified first. `tick_s` is the shortest `advance` (None: it chooses, as in section 5.1).
+    where it must be identified first. `tick_s` is the shortest `advance` (None: it chooses, as in section 5.1). `notes` say in
+    words what else is to be known, such as failed knobs.
     """
 
     kind: str
@@ -152,6 +153,7 @@ class DeviceInfo:
     one_shot: bool = False
     simulated: bool = True
     response: ControlResponse | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n_parameters(self) -> int:

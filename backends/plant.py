@@ -89,6 +89,9 @@ class Plant:
         self._tick_s = settings.tick_s
         self._drifts = stream(seed, "device drift")
         self._drift = np.zeros_like(built.tau_theta)
+        flaws = settings.imperfections
+        self._open_s = np.inf if flaws is None or flaws.settle_ticks is None else flaws.settle_ticks * settings.tick_s
+        self._still_from = self._open_s  # device time from which the system stands still, until the next command
         self._longest_s = SLEPT * float(
             max(built.tau_theta.max(initial=0.0), settings.tau_state_s, settings.filter_s, settings.dead_time_s)
         )
@@ -117,6 +120,8 @@ class Plant:
         """
         self._check(order)
         self.catch_up()
+        if order.inputs is not None or order.controls is not None or order.beta is not None:
+            self._command()
         if order.inputs is not None:
             self.motion.present(self._rounded_inputs(order.inputs))
             self._write(rows.INPUT, self.motion.x[0])
@@ -188,6 +193,7 @@ class Plant:
     def freeze(self, why: str = "freeze") -> None:
         """Take the nudge off and stop every control knob where it is, at once."""
         self._catch_up_if_possible()
+        self._command()
         self._nudge(0.0, None)
         self.dac.hold()
         self.frozen, self._homing = True, False
@@ -210,6 +216,7 @@ class Plant:
     def drop_nudge(self, why: str) -> None:
         """Take the nudge off, as the hardware's own watchdog does."""
         if self.motion.beta:
+            self._command()
             self._nudge(0.0, None)
             self.note(why)
 
@@ -267,6 +274,7 @@ class Plant:
             "drifts": stream_state(self._drifts),
             "motion": self.motion.state(),
             "dac": self.dac.state(),
+            "still_from": self._still_from if self._still_from < np.inf else None,
             "past": self._past.state(),
             "reader": self.reader.state(),
             "journal_row": self._journal.row if self._journal is not None else 0,
@@ -301,21 +309,32 @@ class Plant:
         self.z, self._drift = z, drift
         self.t, self._step_s = float(state["t"]), float(state["step_s"])
         self.frozen, self._homing = bool(state["frozen"]), bool(state["homing"])
+        still_from = state.get("still_from")
+        self._still_from = np.inf if still_from is None else float(still_from)
         self._anchor = time.monotonic() - self.t / self.settings.speed
 
     # inside
     def _pass(self, dt: float, due: float) -> None:
         """Let one piece of time pass."""
-        if due - self.t > self._longest_s and not self.dac.slewing:
+        to_come = self.t < self._still_from < np.inf  # the end of what it still may move is not slept through
+        if due - self.t > self._longest_s and not self.dac.slewing and not to_come:
             dt = due - self.t - 0.5 * self._longest_s  # asleep: nothing moves but the drift, and what follows it is simulated
             self._drift_on(dt)
             self.dac.move(dt)
             self.t += dt
             return
-        self._drift_on(dt)
         t0, dac, motion = self.t, self.dac, self.motion
+        left = self._still_from - t0
+        still = left <= 1e-9 * self._tick_s
+        if not still:
+            dt = min(dt, left)
+        self._drift_on(dt)
         ends = self._cells * dt
         path = dac.path(ends)
+        if still:  # settling is cut: nothing but the knobs goes on
+            self._past.add(np.array([t0, t0 + dt]), np.stack([self.z, self.z]), np.zeros((2, len(self.z))))
+            self._knobs_moved(t0 + dt, dt, path[-1])
+            return
         u = path + self._drift
         solved = motion.modes()
         if solved is not None:
@@ -329,10 +348,18 @@ class Plant:
             raise DivergedError(f"{self.description['name']}: the state or a parameter ran away beyond {limit:g} V.")
         self.z = points[-1].copy()
         self._past.add(times, points, slopes)
-        self.t = t0 + dt
-        if dac.move(dt, path[-1]):
-            self._write(rows.APPLIED, dac.output)
+        self._knobs_moved(t0 + dt, dt, path[-1])
+
+    def _knobs_moved(self, t: float, dt: float, filtered: Array) -> None:
+        """Note that time has come to t, and the knobs with it."""
+        self.t = t
+        if self.dac.move(dt, filtered):
+            self._write(rows.APPLIED, self.dac.output)
             self._arrive()
+
+    def _command(self) -> None:
+        """Let a system whose settling is cut short move again, for its time."""
+        self._still_from = self.t + self._open_s
 
     def _arrive(self) -> None:
         """Note the end of a ramp to rest, once."""

@@ -14,6 +14,7 @@ from aeqlab.backends.dac import Dac
 from aeqlab.backends.device import Clock, ControlResponse, DeviceInfo, Knobs, ParameterBlock, channels, knobs
 from aeqlab.backends.errors import DivergedError
 from aeqlab.backends.frames import Reader
+from aeqlab.backends.imperfections import Indices, notes
 from aeqlab.backends.integration import integrate
 from aeqlab.backends.motion import Motion
 from aeqlab.backends.slow_settings import SlowSettings
@@ -40,6 +41,7 @@ class Built:
     gain: Array
     lag_s: Array
     dead_time_s: Array
+    failed: Indices  # knobs that are stuck
 
 
 def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
@@ -49,8 +51,9 @@ def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
         DeviceConfigError: they cannot be built.
         UserCodeError: the user's code raised.
     """
-    energy = settings.build_energy(base)
-    coupling = settings.build_coupling(energy, base)
+    energy, flaws = settings.build_energy(base), settings.imperfections
+    factors = None if flaws is None else flaws.factors(energy.n_parameters, seed)
+    coupling = settings.build_coupling(energy, base, factors)
     n, outputs = energy.n_parameters, len(energy.outputs)
     spread = stream(seed, "device spread").uniform(-settings.tau_theta_spread, settings.tau_theta_spread, n)
     tau_theta = settings.tau_theta_s * (1 + spread)
@@ -58,11 +61,12 @@ def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
     motion = Motion(energy, coupling, make_cost(settings.cost, base), tau_s=settings.tau_state_s, tau_theta=tau_theta)
     gain, lag_s = _response(motion, np.full(n, settings.rest_V), tau_theta)
     bounds = energy.beta_bounds(coupling)
+    failed = np.zeros(0, dtype=np.int64) if flaws is None else flaws.failed(settings.knob_names(n), seed)
     return Built(
         motion=motion,
         dac=Dac(
             low, high, np.full(n, settings.rest_V),
-            step=settings.dac_step_V, slew_per_s=settings.slew_V_per_s, filter_s=settings.filter_s,
+            step=settings.dac_step_V, slew_per_s=settings.slew_V_per_s, filter_s=settings.filter_s, stuck=failed,
         ),
         reader=Reader(
             np.repeat([settings.output_noise_V, settings.noise_V], [outputs, n]),
@@ -77,6 +81,7 @@ def build(settings: SlowSettings, *, seed: int, base: Path) -> Built:
         gain=gain,
         lag_s=lag_s + settings.filter_s / 2,
         dead_time_s=np.full(n, settings.dead_time_s + settings.filter_s / 2),
+        failed=failed,
     )  # fmt: skip
 
 
@@ -122,7 +127,7 @@ def describe(settings: SlowSettings, built: Built, seed: int) -> dict[str, Any]:
             "slew_per_s": np.inf,
         },
         "controls": {
-            "names": [f"u{k}" for k in range(n)],
+            "names": list(settings.knob_names(n)),
             "low": built.low,
             "high": built.high,
             "rest": built.dac.rest,
@@ -147,6 +152,7 @@ def describe(settings: SlowSettings, built: Built, seed: int) -> dict[str, Any]:
             "lag_s": built.lag_s * np.maximum(known[1], 0.05),
             "dead_time_s": built.dead_time_s,
         },
+        "notes": list(notes(settings.imperfections, settings.knob_names(n), built.failed)) if settings.imperfections else [],
     }
 
 
@@ -172,6 +178,7 @@ def info_of(description: dict[str, Any]) -> DeviceInfo:
         tick_s=description["tick_s"],
         simulated=True,
         response=ControlResponse(**description["response"]),
+        notes=tuple(description.get("notes", ())),
     )
 
 

@@ -21,6 +21,7 @@ class Flag(IntFlag):
     REFUSED = 8  #: the section-5.1 step of theta was refused, dt is 0
     FROZEN = 16  #: the device is frozen: no nudge, knobs standing still
     UNSETTLED = 32  #: a device that settles at once stopped at its limit of iterations before it came to rest
+    SATURATED = 64  #: a device that holds theta itself wants more of a control knob than its range has: theta will slip
 
 
 class Readout(NamedTuple):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from aeqlab.backends.costs import make_cost
 from aeqlab.backends.couplings import Coupling, Quadratic
 from aeqlab.backends.descent import Descent
-from aeqlab.backends.device import ControlResponse, DeviceInfo, Knobs, knobs
+from aeqlab.backends.device import ControlResponse, Device, DeviceInfo, Knobs, knobs
 from aeqlab.backends.energies import Energy
+from aeqlab.backends.imperfect import imperfect
 from aeqlab.backends.linear import LinearEnergy
 from aeqlab.backends.linear_descent import LinearDescent, fits
 from aeqlab.backends.simulated import LayeredSimulatedDevice, SimulatedDevice
@@ -26,10 +27,14 @@ Array = NDArray[Any]
 HIGHEST_BETA = 1e6
 
 
-def open_simulated(settings: SimulatedSettings, *, seed: int, base: Path) -> SimulatedDevice:
-    """Build a simulated device as its settings say; `seed` feeds the first parameters and the coin of unchanged energies."""
+def open_simulated(settings: SimulatedSettings, *, seed: int, base: Path) -> Device:
+    """Build a simulated device as its settings say; `seed` feeds the first parameters and the coin of unchanged energies.
+
+    Where the hardware is imperfect it stands around the device, as `imperfect` says, and `seed` feeds it too.
+    """
     energy = settings.build_energy(base)
-    coupling = settings.build_coupling(energy, base)
+    flaws = settings.imperfections
+    coupling = settings.build_coupling(energy, base, None if flaws is None else flaws.factors(energy.n_parameters, seed))
     cost = make_cost(settings.cost, base)
     theta = energy.first_parameters(stream(seed, INITIAL_PARAMETERS))
     coin = stream(seed, DEVICE_NOISE)
@@ -41,7 +46,8 @@ def open_simulated(settings: SimulatedSettings, *, seed: int, base: Path) -> Sim
     physics.set_controls(coupling.balance(theta, np.zeros_like(theta)))
     device = LayeredSimulatedDevice if energy.layered else SimulatedDevice
     info = describe(physics, settings.batch, settings.control_limits or (-np.inf, np.inf))
-    return device(physics, info, diverged_beyond=settings.diverged_beyond)
+    made = device(physics, info, diverged_beyond=settings.diverged_beyond)
+    return made if flaws is None or flaws.perfect else imperfect(made, flaws, seed=seed)
 
 
 def describe(physics: Descent, samples: int | None, control_limits: tuple[float, float]) -> DeviceInfo:

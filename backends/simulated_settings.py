@@ -18,6 +18,7 @@ from aeqlab.backends.device import Device
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.energy_kinds import OPTIONS, EnergyOptions, UserOptions, make_energy
 from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.user_code import is_user_code
 
@@ -56,6 +57,10 @@ class SimulatedSettings(BaseModel):
     )
     diverged_beyond: float = Field(
         default=1e6, gt=0, le=1e100, description="root mean square of state or parameters that counts as run away"
+    )
+    imperfections: Imperfections | None = Field(
+        default=None,
+        description="imperfect hardware: coarse, slow or failed knobs, noisy or late readings, ...; null for none",
     )
 
     @field_validator("energy", "coupling", "cost")
@@ -98,6 +103,23 @@ class SimulatedSettings(BaseModel):
             raise ValueError("two finite numbers are needed, the lower one first")
         return value
 
+    @field_validator("imperfections")
+    @classmethod
+    def _reaches_the_limits(cls, value: Any, info: ValidationInfo) -> Any:
+        limits = info.data.get("control_limits")
+        if isinstance(value, Imperfections) and limits is not None:
+            low, high = limits
+            if max(-low, high) > value.knob_limit:
+                raise ValueError(
+                    f"knob_range: {value.knob_limit:g} does not reach control_limits {low:g} to {high:g}. "
+                    "Make the limits narrower, or the range wider."
+                )
+        return value
+
+    def knob_names(self, n: int) -> tuple[str, ...]:
+        """Name n control knobs."""
+        return tuple(f"u{k}" for k in range(n))
+
     @property
     def has_user_code(self) -> bool:
         """True if building the device runs code of the user's own."""
@@ -127,9 +149,16 @@ class SimulatedSettings(BaseModel):
         """Make the energy; runs a user's code if it is theirs."""
         return make_energy(self.energy, self.options, base)
 
-    def build_coupling(self, energy: Energy, base: Path) -> Coupling:
-        """Make the coupling; runs a user's code if it is theirs."""
-        return make_coupling(self.coupling, _spread(self.epsilon, energy), base)
+    def build_coupling(self, energy: Energy, base: Path, factors: Array | None = None) -> Coupling:
+        """Make the coupling; runs a user's code if it is theirs.
+
+        Args:
+            energy: the energy it belongs to.
+            base: folder from which paths count.
+            factors: of each epsilon_k on what the settings say, shape (parameters,); None for none.
+        """
+        epsilon = _spread(self.epsilon, energy)
+        return make_coupling(self.coupling, epsilon if factors is None else epsilon * factors, base)
 
     def open(self, *, seed: int, base: Path) -> Device:
         """Build the device, awake with its first parameters, nothing presented.

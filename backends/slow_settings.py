@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from aeqlab.backends.device import Clock
+from aeqlab.backends.imperfections import PlantImperfections
 from aeqlab.backends.simulated_settings import SimulatedSettings
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class SlowSettings(SimulatedSettings):
     monitor: bool = Field(default=True, description="whether the converter can also measure the control outputs themselves")
     response_error: float = Field(
         default=0.0, ge=0, le=1, description="relative error (standard deviation) of the gains and lags the device says of itself"
+    )
+
+    imperfections: PlantImperfections | None = Field(  # type: ignore[assignment]
+        default=None, description="what else is imperfect: spread couplings, failed knobs, settling cut short; null for none"
     )
 
     when_silent: Literal["holds"] = Field(default="holds", description="what the outputs do when nobody talks to the device")

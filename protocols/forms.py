@@ -36,7 +36,7 @@ CLASSES: dict[type, dict[str, Callable[[Any], Any]]] = {
     Channels: {"names": tuple},
     ParameterBlock: {"shape": tuple},
     ControlResponse: {},
-    DeviceInfo: {"parameters": tuple, "beta": tuple, "clock": Clock},
+    DeviceInfo: {"parameters": tuple, "beta": tuple, "clock": Clock, "notes": tuple},
     SafetyLine: {"grade": Grade},
     SafetyReport: {"lines": tuple},
     HoldReport: {"verdict": Verdict},

@@ -148,6 +148,8 @@ def _hold_exactly(
         max_ticks=settings.max_ticks,
     )
     report = rest(device, calm, interrupt, trace)
+    if report.readout.flags & Flag.SATURATED:
+        return HoldReport(False, Verdict.SATURATED, report.ticks, report.duration_s, report.readout)
     return HoldReport(report.accepted, report.verdict, report.ticks, report.duration_s, report.readout)
 
 
