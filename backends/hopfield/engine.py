@@ -24,12 +24,13 @@ from torch import Tensor
 from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Flag, Grade, Readout, SafetyLine, SafetyReport
 from aeqlab.backends.errors import DeviceConfigError, DivergedError
-from aeqlab.backends.hopfield.blocks import describe
+from aeqlab.backends.hopfield.blocks import block_shapes, describe
 from aeqlab.backends.hopfield.equations import Equations
-from aeqlab.backends.hopfield.joint import following_parameters
+from aeqlab.backends.hopfield.imperfect import imperfect_knobs
+from aeqlab.backends.hopfield.joint import following_parameters, following_unequally
 from aeqlab.backends.hopfield.knobs import ControlKnobs
 from aeqlab.backends.hopfield.moment import Presented, Staged, as_array
-from aeqlab.backends.hopfield.network import Couplings, Parameters, State, block_shapes, initial_parameters, parameters_in
+from aeqlab.backends.hopfield.network import Couplings, Parameters, State, initial_parameters, parameters_in
 from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.hopfield.solver import (
     Follow,
@@ -46,6 +47,7 @@ from aeqlab.backends.hopfield.solver import (
 )  # fmt: skip
 from aeqlab.backends.hopfield.stability import Load, advise, coupling_load
 from aeqlab.backends.hopfield.thresholds import Thresholds
+from aeqlab.backends.imperfections import MOST_NAMED, listed
 from aeqlab.backends.streams import INITIAL_PARAMETERS, stream
 
 Array = NDArray[Any]
@@ -70,17 +72,23 @@ class HopfieldEngine(Device):
             torch.set_num_threads(settings.threads)
         self._where = _torch_device(settings.torch_device)
         self._dtype = torch.float64 if settings.dtype == "float64" else torch.float32
-        self._info = describe(settings, block_shapes(settings.widths))
         self._box = settings.boxes
-        self._built = Couplings(settings.weight_couplings, settings.bias_couplings)
-        self._couplings = self._built
-        self._factor = 1.0
         drawn = initial_parameters(settings.widths, settings.gains, stream(seed, INITIAL_PARAMETERS))
         self._theta = parameters_in(self._tensor(drawn), settings.widths)
+        self._flaws, spread, failed = imperfect_knobs(settings, self._theta.flat, seed=seed)
+        self._info = describe(settings, failed, spread)
+        factors = None if self._flaws is None else self._flaws.giving_way(spread)
+        unequal = None if factors is None else parameters_in(factors, settings.widths)
+        self._built = Couplings(settings.weight_couplings, settings.bias_couplings, unequal)
+        self._couplings = self._built
+        self._factor = 1.0
         self._knobs = ControlKnobs(settings.widths)
         self._equations = Equations(settings.widths, self._box, self._where)
         xi = settings.tolerance if settings.stop == "residual" else settings.xi_0
         self._thresholds = Thresholds([xi] * len(self._box), settings.gamma, adapts=settings.stop == "adaptive")
+        flaws = settings.imperfections
+        self._max_sweeps = min(settings.max_sweeps, (flaws and flaws.settle_ticks) or settings.max_sweeps)
+        self._saturated = False
         self._t = 0.0
         self._staged = Staged()
         self._now = Presented()
@@ -103,7 +111,10 @@ class HopfieldEngine(Device):
         self._staged.holding, self._staged.frozen, self._staged.changed = False, False, True
 
     def _controls(self) -> Array:
-        return as_array(self._knobs.value(self._theta, self._couplings))
+        if self._flaws is None:
+            return as_array(self._knobs.value(self._theta, self._couplings))
+        setpoint = self._flaws.setpoint
+        return as_array(self._flaws.while_held(self._wanted()) if setpoint is None else setpoint)
 
     def _nudge(self, targets: Array, beta: float) -> None:
         self._staged.targets, self._staged.beta = self._tensor(targets), beta
@@ -119,27 +130,52 @@ class HopfieldEngine(Device):
         self._staged.holding, self._staged.frozen = False, True
 
     def _make_safe(self) -> SafetyReport:
-        """Bring u to rest, which is 0: there theta = 0 and layers at 0 are the equilibrium."""
+        """Bring u to rest, which is 0: there theta = 0 and layers at 0 are the equilibrium. Failed knobs stay where they are."""
         self._freeze()
-        self._theta.flat.zero_()
-        self._knobs.set(torch.zeros_like(self._theta.flat))
+        self._set_knobs(torch.zeros_like(self._theta.flat))
+        self._theta.flat.copy_(self._knobs.value(self._theta, self._couplings))
         self._drive = None
         self.start_from_zeros()
-        u = self._knobs.value(self._theta, self._couplings)
-        return SafetyReport(
-            (
-                SafetyLine("nudge", Grade.ECHOED, 0.0, self._staged.beta),
-                SafetyLine("control knobs (largest)", Grade.ECHOED, 0.0, float(u.abs().max())),
-            )
-        )
+        u = np.abs(self._controls())
+        lines = [SafetyLine("nudge", Grade.ECHOED, 0.0, self._staged.beta)]
+        if u.any():  # only failed knobs are not where they were told to be
+            off = np.flatnonzero(u)
+            some = [self._info.controls.names[int(k)] for k in off[:MOST_NAMED]] + [""] * max(0, len(off) - MOST_NAMED)
+            lines.append(SafetyLine(f"failed knobs {listed(some)}", Grade.FAILED, 0.0, float(u.max())))
+        else:
+            lines.append(SafetyLine("control knobs (largest)", Grade.ECHOED, 0.0, float(u.max())))
+        return SafetyReport(tuple(lines))
+
+    def _set_knobs(self, u: Tensor) -> None:
+        """Let the knobs stand at u, as far as they can."""
+        if self._flaws is not None:
+            self._flaws.set(u)
+            u = self._flaws.acting
+        self._knobs.set(u)
+
+    def _wanted(self) -> Tensor:
+        """Get the u that would hold theta exactly."""
+        return self._knobs.value(self._theta, self._couplings)
+
+    def _let_go(self) -> None:
+        """Let theta go with imperfect knobs: they stand where they are, and what acts is that and the drift."""
+        flaws = self._flaws
+        if flaws is None or not (flaws.setpoint is None or flaws.flaws.drift):
+            return
+        if flaws.setpoint is None:
+            flaws.clamp(self._wanted())
+        self._knobs.set(flaws.acting)
 
     def _advance(self, seconds: float | None) -> Readout:
         staged, now = self._staged, self._now
+        dt = 1.0 if seconds is None else seconds
+        if self._flaws is not None:
+            self._flaws.pass_time(dt)
         if staged.x is not None:
             now = self._now = now.next(staged.x, keep=self.settings.start == "previous")
             staged.x, self._drive = None, None
         if staged.u is not None:
-            self._knobs.set(staged.u)
+            self._set_knobs(staged.u)
             staged.u = None
         assert now.x is not None
         state = now.state
@@ -147,10 +183,13 @@ class HopfieldEngine(Device):
             state = tuple(now.x.new_zeros(len(now.x), width) for width in self.settings.widths[1:])
         now.state = self._hold(now.x, state) if staged.holding else self._float(now.x, state)
         staged.changed = False
-        dt = 1.0 if seconds is None else seconds
         self._t += dt
         outputs = as_array(now.state[-1])
+        if self._flaws is not None:
+            outputs = self._flaws.read(outputs)
         flags = Flag.FROZEN if staged.frozen else Flag.NONE
+        if staged.holding and self._saturated:
+            flags |= Flag.SATURATED
         if self.settled is not None and self.settled.outcome is not Outcome.CONVERGED:
             flags |= Flag.UNSETTLED
         return Readout(self._t, dt, outputs, None, np.zeros(outputs.shape[1]), None, flags)
@@ -162,6 +201,9 @@ class HopfieldEngine(Device):
         free = self._staged.targets is None
         state = self._settle("free" if free else "homeostatic", self._surroundings(x), start, forward(n) if free else backward(n))
         self._knobs.hold(x, state)
+        if self._flaws is not None:
+            self._flaws.hold()
+            self._saturated = self._flaws.bounded and self._flaws.saturated(self._wanted())
         now.held, now.held_beta = state, self._staged.beta
         if free:
             now.free = state
@@ -170,6 +212,7 @@ class HopfieldEngine(Device):
     def _float(self, x: Tensor, start: State) -> State:
         """Phase at clamped knobs: relax layers and parameters, once or jointly."""
         now, staged = self._now, self._staged
+        self._let_go()
         state = self._relax_jointly(x, start) if self.settings.parameter_relaxation == "joint" else self._relax_once(x, start)
         if staged.changed and now.held is not None:
             now.trained = True
@@ -181,7 +224,10 @@ class HopfieldEngine(Device):
         """Relax the layers with theta fixed, then one sweep and one step of the parameters, once for what was staged."""
         order, around = backward(len(self._box)), self._surroundings(x)
         if not self._staged.changed:
-            return self._settle("nudged", around, start, order)
+            state = self._settle("nudged", around, start, order)
+            if self._flaws is not None and self._flaws.flaws.drift:
+                self._follow(x, state)
+            return state
         start = next((s for s in (self._now.free, self._now.held) if s is not None), start)
         state = sweep(around, self._settle("nudged", around, start, order), order)
         self._follow(x, state)
@@ -196,7 +242,10 @@ class HopfieldEngine(Device):
             theta = parameters_in(self._knobs.form(theta, self._couplings), self.settings.widths)
             self._drive = None
         around = self._surroundings(x, theta)
-        follow = following_parameters(self._couplings, x, held, around)
+        if self._couplings.factors is None:
+            follow = following_parameters(self._couplings, x, held, around)
+        else:
+            follow = following_unequally(theta, self._couplings, x, around)
         state = self._settle("nudged", around, start, backward(len(self._box)), follow)
         self._follow(x, state)
         if load.whole > NEAR and held is not None:  # a finite nudge may leave the region in which the equilibrium is a minimum
@@ -220,7 +269,7 @@ class HopfieldEngine(Device):
         self, phase: str, around: Surroundings, start: State, order: Sequence[int], follow: Follow | None = None
     ) -> State:
         norm = Norm.LARGEST if self.settings.stop == "residual" else Norm.SUM
-        stop = Stop(norm, tuple(self._thresholds.xi), self.settings.max_sweeps)
+        stop = Stop(norm, tuple(self._thresholds.xi), self._max_sweeps)
         settled = settle(around, start, order, stop, follow)
         if settled.outcome is Outcome.NOT_FINITE:
             layer = next(k for k, r in enumerate(settled.residual, start=1) if not r < np.inf)
@@ -242,12 +291,13 @@ class HopfieldEngine(Device):
         state = now.state if now.held is None else now.held
         if now.x is None or state is None:
             return Load(0.0, 0.0)
-        return coupling_load(self._theta, self._couplings, now.x, state, self._box, min(self._staged.beta, now.held_beta))
+        couplings = self._couplings.softest()
+        return coupling_load(self._theta, couplings, now.x, state, self._box, min(self._staged.beta, now.held_beta))
 
     def _refuse_weak_coupling(self, load: Load, x: Tensor, state: State) -> None:
         if max(load.first, load.whole) >= 1.0:
             beta = min(self._staged.beta, self._now.held_beta)
-            advice = advise(self._theta, self._couplings, x, state, self._box, beta)
+            advice = advise(self._theta, self._couplings.softest(), x, state, self._box, beta)
             raise DeviceConfigError(
                 f"{self._info.name}: the coupling is too weak for parameter_relaxation: joint. The largest eigenvalue of "
                 f"epsilon X X^T / B is {load.first:.3g} at the first layer, and {load.whole:.3g} with all connections and "
@@ -272,12 +322,18 @@ class HopfieldEngine(Device):
     def write_parameters(self, theta: Array) -> None:
         """Set theta, shape (parameters,), and let u follow so that theta would stay there at the present state.
 
+        The parameters of failed knobs stay where they are.
+
         Raises:
             ArrayRefusedError: wrong shape or type, or not finite.
         """
         self._check_open()
         values = checked_vector("theta", theta, self._info.n_parameters, self._info.dtype)
-        self._theta.flat.copy_(self._tensor(values))
+        written = self._tensor(values)
+        if self._flaws is not None:
+            written = self._flaws.keep_failed(written, self._theta.flat)
+            self._flaws.hold()
+        self._theta.flat.copy_(written)
         self._drive = None
         if self._now.x is not None and self._now.state is not None:
             self._knobs.hold(self._now.x, self._now.state)
@@ -302,7 +358,9 @@ class HopfieldEngine(Device):
             raise ValueError(f"{self._info.name}: scale_coupling({factor!r}): a number above 0 is needed")
         if factor != self._factor:
             if not self._staged.holding:  # the clamped knobs stay where they are
-                self._knobs.form(self._theta, self._couplings)
+                u = self._knobs.form(self._theta, self._couplings)
+                if self._flaws is not None:
+                    self._flaws.clamp(u)
             self._factor, self._couplings = factor, self._built.scaled(factor)
             self._staged.changed = True
 
@@ -335,6 +393,8 @@ class HopfieldEngine(Device):
             "threads": torch.get_num_threads(),
             "theta": as_array(self._theta.flat),
             "knobs": self._knobs.tree(self._now.x),
+            "imperfect": None if self._flaws is None else self._flaws.tree(),
+            "saturated": self._saturated,
             "staged": self._staged.tree(),
             "now": self._now.tree(),
             "samples": self._presented,
@@ -354,21 +414,28 @@ class HopfieldEngine(Device):
         other = {key: state.get(key) for key in mine}
         if other != mine:
             raise DeviceConfigError(f"{self._info.name}: the saved state is of another device: {other} instead of {mine}")
+        before = None if self._flaws is None else self._flaws.tree()
         try:
             theta = self._tensor(checked_vector("theta", state["theta"], self._info.n_parameters, self.settings.dtype))
             now = Presented.of(state["now"], self._tensor)
             knobs = ControlKnobs.of(state["knobs"], self.settings.widths, self._tensor, now.x)
             staged = Staged.of(state["staged"], self._tensor)
             threads, factor, t = int(state["threads"]), float(state["coupling_factor"]), float(state["t"])
-            samples = state["samples"]
+            samples, flaws, saturated = state["samples"], state.get("imperfect"), bool(state.get("saturated"))
+            if (flaws is None) != (self._flaws is None):
+                raise DeviceConfigError(f"{self._info.name}: the saved state is of hardware with other imperfections")
+            if self._flaws is not None and flaws is not None:
+                self._flaws.restore(flaws, self._tensor)
             self._thresholds.restore(state["thresholds"])
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            if self._flaws is not None and before is not None:
+                self._flaws.restore(before, self._tensor)
             raise DeviceConfigError(f"{self._info.name}: the saved state is damaged ({type(exc).__name__}: {exc})") from exc
         torch.set_num_threads(threads)
         self._theta.flat.copy_(theta)
         self._now, self._knobs, self._staged = now, knobs, staged
         self._factor, self._couplings, self._t = factor, self._built.scaled(factor), t
-        self._presented, self._drive, self.settled = samples, None, None
+        self._presented, self._drive, self.settled, self._saturated = samples, None, None, saturated
 
     # KnowsEnergy
     def energy(self, theta: Array, inputs: Array, states: Array) -> float:

@@ -12,9 +12,28 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from aeqlab.backends.hopfield.network import Couplings, State
-from aeqlab.backends.hopfield.solver import Follow, Surroundings
+from aeqlab.backends.hopfield.network import Couplings, Parameters, State, add_pull_, parameters_in
+from aeqlab.backends.hopfield.solver import Follow, Surroundings, surroundings_of
 from aeqlab.backends.hopfield.stability import gram
+
+
+def following_unequally(u: Parameters, couplings: Couplings, x: Tensor, around: Surroundings) -> Follow:
+    """Make the surroundings as a function of the state where couplings differ within a part: theta is formed at every sweep.
+
+    Args:
+        u: control knobs, as parameters.
+        couplings: epsilon of each part, with factors.
+        x: the input, shape (B, U_0).
+        around: what does not follow: box and nudge.
+    """
+    widths = [x.shape[1], *(len(bias) for bias in u.biases)]
+
+    def follow(state: State) -> Surroundings:
+        theta = parameters_in(u.flat.clone(), widths)
+        add_pull_(theta, couplings, x, state)
+        return surroundings_of(theta, x, around.box, around.beta, around.targets)
+
+    return follow
 
 
 def following_parameters(couplings: Couplings, x: Tensor, held: State | None, around: Surroundings) -> Follow:

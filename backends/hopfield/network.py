@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from aeqlab.backends.hopfield.blocks import block_shapes
 
 State = tuple[Tensor, ...]
 Box = tuple[tuple[float, float], ...]
@@ -31,23 +32,25 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Couplings:
-    """The softness epsilon of each part of theta, greater than zero."""
+    """The softness epsilon of each part of theta, greater than zero.
+
+    `factors`, where there are any, multiply it parameter by parameter: a spread of the couplings, and 0 where a parameter does
+    not give way at all.
+    """
 
     weights: tuple[float, ...]
     biases: tuple[float, ...]
+    factors: Parameters | None = None
 
     def scaled(self, factor: float) -> Couplings:
         """Multiply every coupling by one factor."""
-        return Couplings(tuple(e * factor for e in self.weights), tuple(e * factor for e in self.biases))
+        return Couplings(tuple(e * factor for e in self.weights), tuple(e * factor for e in self.biases), self.factors)
 
-
-def block_shapes(widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """Name the parts of theta in their order in the flat vector: w1, b1, w2, b2, ..."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for k, (below, above) in enumerate(pairwise(widths), start=1):
-        shapes[f"w{k}"] = (below, above)
-        shapes[f"b{k}"] = (above,)
-    return shapes
+    def softest(self) -> Couplings:
+        """Get couplings of one value per part that are nowhere less than these."""
+        if self.factors is None:
+            return self
+        return replace(self.scaled(float(self.factors.flat.max())), factors=None)
 
 
 def parameters_in(flat: Tensor, widths: Sequence[int]) -> Parameters:
@@ -122,10 +125,15 @@ def add_pull_(parameters: Parameters, couplings: Couplings, x: Tensor, state: St
     With theta = u and sign 1 this is the equilibrium of theta at a state; with sign -1 it gives the control knobs that hold
     theta there. Source: section 5.3, dE/dw_k = -s_{k-1}^T s_k and dE/db_k = -s_k, means over the batch.
     """
-    below = x
+    below, factors = x, couplings.factors
     for k, s in enumerate(state):
-        parameters.weights[k].addmm_(below.T, s, alpha=sign * couplings.weights[k] / len(x))
-        parameters.biases[k].add_(s.sum(0), alpha=sign * couplings.biases[k] / len(x))
+        weight, bias = sign * couplings.weights[k] / len(x), sign * couplings.biases[k] / len(x)
+        if factors is None:
+            parameters.weights[k].addmm_(below.T, s, alpha=weight)
+            parameters.biases[k].add_(s.sum(0), alpha=bias)
+        else:
+            parameters.weights[k].addcmul_(below.T @ s, factors.weights[k], value=weight)
+            parameters.biases[k].addcmul_(s.sum(0), factors.biases[k], value=bias)
         below = s
 
 
@@ -135,6 +143,10 @@ def move_parameters_(parameters: Parameters, couplings: Couplings, x: Tensor, st
     theta += epsilon (dE/dtheta(held) - dE/dtheta(state)): u cancels and is never formed; the large first layer takes one product.
     """
     n = len(x)
+    if couplings.factors is not None:
+        add_pull_(parameters, couplings, x, held, sign=-1.0)
+        add_pull_(parameters, couplings, x, state)
+        return
     parameters.weights[0].addmm_(x.T, state[0] - held[0], alpha=couplings.weights[0] / n)
     for k in range(1, len(state)):
         product = torch.mm(state[k].T, state[k - 1])  # (U_k, U_{k-1}): faster this way round where the layer above is narrow

@@ -6,12 +6,14 @@ The defaults are Table 2's dense network for MNIST and FashionMNIST (section 5.3
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.imperfections import EngineImperfections
 from aeqlab.backends.settings import BetaBounds, Dimensions
 
 if TYPE_CHECKING:
@@ -76,6 +78,10 @@ class HopfieldSettings(BaseModel):
         "numbers on every machine of a kind and does not slow down beside other programs; two save a fifth on Table 2's network.",
     )
 
+    imperfections: EngineImperfections | None = Field(
+        None, description="Imperfect hardware: coarse, drifting or failed knobs, noisy readings, ...; null for none."
+    )
+
     served: ClassVar[bool] = False
 
     @model_validator(mode="after")
@@ -102,6 +108,12 @@ class HopfieldSettings(BaseModel):
         """Say how many inputs, outputs and parameters the network has; a batch may have any number of samples."""
         pairs = zip(self.widths[:-1], self.widths[1:], strict=True)
         return Dimensions(self.widths[0], self.widths[-1], sum(below * above + above for below, above in pairs), None)
+
+    def knob_names(self, n: int) -> Sequence[str]:
+        """Name the control knobs, of which there are n."""
+        from aeqlab.backends.hopfield.blocks import KnobNames, blocks_of
+
+        return KnobNames(blocks_of(self))
 
     def beta_bounds(self, base: Path) -> BetaBounds:
         """Say that every nudge is bounded: the states live in a box, and so do the parameters that follow them."""
