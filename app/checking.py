@@ -34,6 +34,7 @@ def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
         "device": f"{experiment.device.kind}",
         "sequence": ", ".join(entry.kind for entry in experiment.sequence) + f", then {experiment.then}",
         **{envelope.what: _range(envelope) for envelope in report.envelope},
+        "imperfections": "; ".join(report.imperfections),
         "time": _time(report),
         "disk": "known only when it runs" if report.estimate is None else f"about {size_in_words(report.estimate.disk_bytes)}",
         "your code": ", ".join(report.user_code) + " (not run by this check)" if report.user_code else "",
@@ -57,13 +58,14 @@ def _time(report: CheckReport) -> str:
 def _range(envelope: Envelope) -> str:
     """Say how many knobs there are, what they may do and what is asked of them."""
     count = "" if envelope.count in (None, 1) else f"{envelope.count:,} of them, "
+    unit = "" if envelope.unit == "1" else f" {envelope.unit}"
     parts = [f"{count}{_interval(envelope.low, envelope.high, envelope.unit)}"]
     if envelope.asked is not None:
         parts.append(f"asked {_interval(*envelope.asked, envelope.unit)}")
     if envelope.step:
-        parts.append(f"in steps of {envelope.step:.3g} {envelope.unit}")
+        parts.append(f"in steps of {envelope.step:.3g}{unit}")
     if math.isfinite(envelope.slew_per_s):
-        parts.append(f"at most {envelope.slew_per_s:.3g} {envelope.unit}/s")
+        parts.append(f"at most {envelope.slew_per_s:.3g}{unit}/s" if unit else f"at most {envelope.slew_per_s:.3g} per s")
     if envelope.note:
         parts.append(envelope.note)
     return "; ".join(parts)

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from aeqlab.backends.device import Knobs
+from aeqlab.backends.imperfections import EngineImperfections, Imperfections
+from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions
 from aeqlab.protocols.crosscheck import all_stages, built_in_energy, counted, device_facts, input_limits, nudges, small_table
 from aeqlab.protocols.data import DataWidths, data_widths
@@ -55,6 +57,7 @@ class CheckReport:
         warnings: what is allowed and probably not meant.
         envelope: what each row of knobs may do.
         estimate: steps, time and disk; None where only running can tell.
+        imperfections: what is imperfect in the simulated hardware, phrase by phrase.
         user_code: code of the user's that a run will import and run, as the file names it; a check does not.
     """
 
@@ -62,6 +65,7 @@ class CheckReport:
     warnings: tuple[Problem, ...]
     envelope: tuple[Envelope, ...]
     estimate: Estimate | None
+    imperfections: tuple[str, ...]
     user_code: tuple[str, ...]
 
     @property
@@ -89,6 +93,7 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         warnings=loaded.warnings,
         envelope=tuple(_limited(row, experiment.limits) for row in _envelope(experiment, base, dimensions, bounds, widths)),
         estimate=estimate(experiment, dimensions, widths),
+        imperfections=() if experiment.device.imperfections is None else tuple(experiment.device.imperfections.in_words()),
         user_code=tuple(dict.fromkeys(_user_code(experiment))),
     )
 
@@ -113,15 +118,16 @@ def _envelope(
         yield Envelope("input knobs", None if dimensions is None else dimensions.inputs, "1", low, high, asked)
     unit = "V" if hasattr(device, "dac_range_V") else "1"
     count = None if dimensions is None else dimensions.parameters
-    limits = getattr(device, "control_limits", None) or (-math.inf, math.inf)
+    reach, knob_step, fastest = _imperfect_knobs(device)
+    limits = getattr(device, "control_limits", None) or (-reach, reach)
     yield Envelope(
         "control knobs",
         count,
         unit,
         float(limits[0]),
         float(limits[1]),
-        step=float(getattr(device, "dac_step_V", 0.0)),
-        slew_per_s=float(getattr(device, "slew_V_per_s", math.inf)),
+        step=float(getattr(device, "dac_step_V", 0.0)) or knob_step,
+        slew_per_s=min(float(getattr(device, "slew_V_per_s", math.inf)), fastest),
         note=f"rest at {device.rest_V:g} {unit}" if hasattr(device, "rest_V") else "",
     )
     yield Envelope("parameters", count, unit, *parameters, note="read, never set; told to hold within these limits")
@@ -136,6 +142,14 @@ def _limited(row: Envelope, limits: SessionLimits | None) -> Envelope:
     low, high = getattr(limits, key) or (row.low, row.high)
     slew = limits.slew_per_s if key == "controls" and limits.slew_per_s is not None else math.inf
     return replace(row, low=low, high=high, slew_per_s=min(row.slew_per_s, slew))
+
+
+def _imperfect_knobs(device: DeviceSettings) -> tuple[float, float, float]:
+    """Get how far control knobs go either way, their smallest step and their slew, as imperfections say."""
+    flaws = device.imperfections
+    if not isinstance(flaws, EngineImperfections):
+        return math.inf, 0.0, math.inf
+    return flaws.knob_limit, flaws.knob_step, flaws.fastest if isinstance(flaws, Imperfections) else math.inf
 
 
 def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from aeqlab.backends import wire
 from aeqlab.backends.device import Clock, Flag, Knobs, Readout, capabilities
 from aeqlab.backends.errors import ArrayRefusedError, DeviceStateError, LimitError
+from aeqlab.backends.imperfections import listed
 from aeqlab.protocols.conformance_bench import Bench, Broken, NotApplicable, demand, start_at_rest, true_theta
 from aeqlab.protocols.conformance_physics import (
     clamp_clamps,
@@ -58,7 +59,10 @@ def shapes(bench: Bench) -> str:
     _same("controls", device.controls().shape, (n,))
     low, high = info.beta
     demand(low <= 0.0 <= high and high > 0.0, f"beta from {low:g} to {high:g} leaves no nudge")
-    return f"{len(info.inputs)} inputs, {n} parameters and knobs, {wanted[1]} outputs, {bench.samples} samples, {info.dtype}"
+    says = "".join(f"; {note}" for note in info.notes)
+    return (
+        f"{len(info.inputs)} inputs, {n} parameters and knobs, {wanted[1]} outputs, {bench.samples} samples, {info.dtype}{says}"
+    )
 
 
 def bad_arrays_refused(bench: Bench) -> str:
@@ -156,9 +160,12 @@ def set_then_read(bench: Bench) -> str:
             break
     off = np.abs(device.controls() - wanted) - 0.51 * info.controls.step - rounding(info, wanted)
     k = int(np.argmax(off))
+    wrong = [info.controls.names[int(i)] for i in np.flatnonzero(off > 0.0)]
+    others = f"; it is one of {len(wrong)}: {listed(wrong)}" if len(wrong) > 1 else ""
     demand(
         off[k] <= 0.0,
-        f"knob {info.controls.names[k]} was set to {wanted[k]:.9g} and says {device.controls()[k]:.9g} after {passed:g} s",
+        f"knob {info.controls.names[k]} was set to {wanted[k]:.9g} and says {device.controls()[k]:.9g} after {passed:g} s"
+        + others,
     )
     device.set_controls(start)
     bench.read()

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.backends.device import Flag, Grade, Readout
+from aeqlab.backends.device import DeviceInfo, Flag, Grade, Readout
+from aeqlab.backends.imperfections import listed
 from aeqlab.protocols.aeqprop import cost
 from aeqlab.protocols.conformance_bench import Bench, Broken, demand, held_word, start_at_rest, theta_of, true_theta
+from aeqlab.protocols.reports import HoldReport
 from aeqlab.protocols.settling import lag_of, parameter_noise, rounding
 
 Array = NDArray[Any]
@@ -83,11 +85,11 @@ def homeostasis_holds(bench: Bench) -> str:
             device.release()
             free = bench.hold(target)
             if not free.accepted:
-                raise Broken(f"theta was not held: {_why(free)}")
+                raise Broken(f"theta was not held: {_why(free, info)}")
             device.nudge(free.readout.outputs + np.asarray(sign, dtype=info.dtype), bench.nudges[1])
             report = bench.hold(target)
             if not report.accepted:
-                raise Broken(f"theta was not held: {_why(report)}")
+                raise Broken(f"theta was not held: {_why(report, info)}")
             tolerance = tolerance if report.tolerance is None else report.tolerance
             off = np.abs(_held(bench, report) - theta) - 1.5 * tolerance
             demand(
@@ -111,7 +113,7 @@ def clamp_clamps(bench: Bench) -> str:
     _, _, y, beta = start_at_rest(bench)
     if bench.exact and not bench.floats:
         report = bench.hold(None)
-        demand(report.accepted, f"theta was not held before the clamp: {_why(report)}")
+        demand(report.accepted, f"theta was not held before the clamp: {_why(report, info)}")
         before = np.array(device.parameters())  # type: ignore[attr-defined]
         u = device.controls()
         device.hold_exactly(False)  # type: ignore[attr-defined]
@@ -257,7 +259,12 @@ def _measured(readout: Readout) -> float:
     return readout.t - float(np.min(ages, initial=np.inf)) if len(ages) else readout.t
 
 
-def _why(report: Any) -> str:
+def _why(report: HoldReport, info: DeviceInfo) -> str:
+    """Say how a hold ended, with the knobs that did not bring their parameters to the target."""
     k, ratio = report.worst
-    where = f", parameter {k} is {ratio:.3g} tolerances off" if k >= 0 else ""
+    where = ""
+    if report.error is not None and report.tolerance is not None and k >= 0:
+        off = np.flatnonzero(np.abs(report.error) > report.tolerance)
+        names = [info.controls.names[int(i)] for i in off[np.argsort(-np.abs(report.error / report.tolerance)[off])]]
+        where = f", parameter {k} is {ratio:.3g} tolerances off" + (f"; knobs out of tolerance: {listed(names)}" if names else "")
     return f"{report.verdict} after {report.ticks} ticks ({report.duration_s:.3g} s){where}"

@@ -16,6 +16,7 @@ from aeqlab.backends.description import Knobs, knobs
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.hopfield.settings import HopfieldSettings
+from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
@@ -178,6 +179,25 @@ def _device(check: _Check) -> None:
         check.dimensions, check.bounds = device_facts(device, check.base)
     except BackendError as exc:
         check.wrong(("device",), str(exc))
+    _imperfections(check, device)
+
+
+def _imperfections(check: _Check, device: DeviceSettings) -> None:
+    """Check that the knobs that have failed are there, and say what has no effect."""
+    flaws = device.imperfections
+    if flaws is None:
+        return
+    if check.dimensions is not None:
+        try:
+            flaws.failed(device.knob_names(check.dimensions.parameters), seed=0)
+        except BackendError as exc:
+            check.wrong(("device", "imperfections", "failed_knobs"), str(exc).removeprefix("failed_knobs: "))
+    settings = check.parts.homeostasis
+    held_inside = settings is None or settings.controller in (None, "ideal")
+    if isinstance(flaws, Imperfections) and flaws.slew_per_s is not None and held_inside:
+        message = "slew has no effect while the device holds its parameters by itself (ideal homeostasis)."
+        hint = "Set homeostasis.controller to integral, pid or quasi-static."
+        check.doubtful(("device", "imperfections", "slew_per_s"), message, hint)
 
 
 def _limits(check: _Check) -> None:
