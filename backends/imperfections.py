@@ -115,12 +115,16 @@ class PlantImperfections(BaseModel):
             return None
         return np.asarray(np.exp(self.mismatch * stream(seed, MISMATCH).standard_normal(n)))
 
-    def in_words(self) -> Iterator[str]:
-        """Say what is imperfect, phrase by phrase; nothing where all is perfect."""
+    def in_words(self, failed: str = "") -> Iterator[str]:
+        """Say what is imperfect, phrase by phrase; nothing where all is perfect. `failed`: those knobs by name, where known."""
         if self.mismatch:
             yield f"couplings spread by {self.mismatch:.3g}"
-        if self.failed_knobs:
-            yield f"failed knobs: {self.failed_knobs if isinstance(self.failed_knobs, int) else listed(self.failed_knobs)}"
+        if isinstance(self.failed_knobs, list):
+            failed = failed or listed(self.failed_knobs)
+        elif self.failed_knobs and not failed:
+            yield f"{self.failed_knobs} failed knob{'s' * (self.failed_knobs > 1)}"
+        if failed:
+            yield f"failed knobs: {failed}"
         if self.settle_ticks is not None:
             yield f"settling cut after {self.settle_ticks}"
 
@@ -173,8 +177,8 @@ class EngineImperfections(PlantImperfections):
         """Get how far a knob goes either way; infinite where it has no range."""
         return math.inf if self.knob_range is None else self.knob_range
 
-    def in_words(self) -> Iterator[str]:
-        """Say what is imperfect, phrase by phrase."""
+    def in_words(self, failed: str = "") -> Iterator[str]:
+        """Say what is imperfect, phrase by phrase. `failed`: those knobs by name, where known."""
         if self.knob_bits is not None:
             yield f"knobs of {self.knob_bits} bits, a step of {self.knob_step:.3g}"
         if self.knob_range is not None:
@@ -185,7 +189,7 @@ class EngineImperfections(PlantImperfections):
             yield f"output noise {self.output_noise:.3g}"
         if self.drift:
             yield f"drift {self.drift:.3g} over {self.drift_time_s:g} s"
-        yield from super().in_words()
+        yield from super().in_words(failed)
 
 
 class Imperfections(EngineImperfections):
@@ -203,9 +207,9 @@ class Imperfections(EngineImperfections):
         """Get the fastest change of a knob per second; infinite where there is no slew."""
         return math.inf if self.slew_per_s is None else self.slew_per_s
 
-    def in_words(self) -> Iterator[str]:
-        """Say what is imperfect, phrase by phrase."""
-        yield from super().in_words()
+    def in_words(self, failed: str = "") -> Iterator[str]:
+        """Say what is imperfect, phrase by phrase. `failed`: those knobs by name, where known."""
+        yield from super().in_words(failed)
         if self.slew_per_s is not None:
             yield f"slew {self.slew_per_s:.3g} per s"
         if self.dead_time_s:
@@ -219,10 +223,10 @@ def listed(names: Sequence[object]) -> str:
 
 
 def notes(flaws: PlantImperfections, names: Sequence[str], failed: Indices) -> tuple[str, ...]:
-    """Say what a device says of its imperfections, sentence by sentence, the failed knobs by name."""
-    said = [phrase for phrase in flaws.in_words() if not phrase.startswith("failed knobs")]
-    if len(failed):
-        some = [names[int(k)] for k in failed[: MOST_NAMED + 1]]
-        some += [""] * (len(failed) - len(some))  # only counted
-        said.append(f"failed knobs, stuck where they are: {listed(some)}")
-    return tuple(said)
+    """Say what a device says of its imperfections, phrase by phrase, the failed knobs by name."""
+    return tuple(flaws.in_words(named(names, failed)))
+
+
+def named(names: Sequence[str], which: Indices) -> str:
+    """Name some knobs by their indices, as `listed`, without asking for more names than are shown."""
+    return listed([names[int(k)] if i < MOST_NAMED else "" for i, k in enumerate(which)])

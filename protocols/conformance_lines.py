@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aeqlab.backends import wire
 from aeqlab.backends.device import Clock, Flag, Knobs, Readout, capabilities
 from aeqlab.backends.errors import ArrayRefusedError, DeviceStateError, LimitError
-from aeqlab.backends.imperfections import listed
+from aeqlab.backends.imperfections import named
 from aeqlab.protocols.conformance_bench import Bench, Broken, NotApplicable, demand, start_at_rest, true_theta
 from aeqlab.protocols.conformance_physics import (
     clamp_clamps,
@@ -160,8 +160,8 @@ def set_then_read(bench: Bench) -> str:
             break
     off = np.abs(device.controls() - wanted) - 0.51 * info.controls.step - rounding(info, wanted)
     k = int(np.argmax(off))
-    wrong = [info.controls.names[int(i)] for i in np.flatnonzero(off > 0.0)]
-    others = f"; it is one of {len(wrong)}: {listed(wrong)}" if len(wrong) > 1 else ""
+    wrong = np.flatnonzero(off > 0.0)
+    others = f"; it is one of {len(wrong)}: {named(info.controls.names, wrong)}" if len(wrong) > 1 else ""
     demand(
         off[k] <= 0.0,
         f"knob {info.controls.names[k]} was set to {wanted[k]:.9g} and says {device.controls()[k]:.9g} after {passed:g} s"

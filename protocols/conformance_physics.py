@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import DeviceInfo, Flag, Grade, Readout
-from aeqlab.backends.imperfections import listed
+from aeqlab.backends.imperfections import named
 from aeqlab.protocols.aeqprop import cost
 from aeqlab.protocols.conformance_bench import Bench, Broken, demand, held_word, start_at_rest, theta_of, true_theta
 from aeqlab.protocols.reports import HoldReport
@@ -264,7 +264,8 @@ def _why(report: HoldReport, info: DeviceInfo) -> str:
     k, ratio = report.worst
     where = ""
     if report.error is not None and report.tolerance is not None and k >= 0:
-        off = np.flatnonzero(np.abs(report.error) > report.tolerance)
-        names = [info.controls.names[int(i)] for i in off[np.argsort(-np.abs(report.error / report.tolerance)[off])]]
-        where = f", parameter {k} is {ratio:.3g} tolerances off" + (f"; knobs out of tolerance: {listed(names)}" if names else "")
+        ratios = np.abs(report.error) / report.tolerance
+        worst_first = np.argsort(-ratios)[: int((ratios > 1.0).sum())]
+        names = named(info.controls.names, worst_first)
+        where = f", parameter {k} is {ratio:.3g} tolerances off" + (f"; knobs out of tolerance: {names}" if names else "")
     return f"{report.verdict} after {report.ticks} ticks ({report.duration_s:.3g} s){where}"

@@ -237,9 +237,9 @@ class _Work:
             cost=info.cost,
         )
         self.record.units({"parameter unit": units["theta"], "knob unit": units["u"], "cost": f"({info.outputs.unit})^2"})
-        self.provenance.set(
-            device={"kind": info.kind, "name": info.name, "abilities": sorted(self.operator.abilities)}, threads=threads()
-        )
+        abilities = sorted(self.operator.abilities)
+        device = {"kind": info.kind, "name": info.name, "abilities": abilities, "notes": list(info.notes)}
+        self.provenance.set(device=device, threads=threads())
         self.session = RunSession(
             self.operator,
             self.status,

@@ -47,7 +47,7 @@ from aeqlab.backends.hopfield.solver import (
 )  # fmt: skip
 from aeqlab.backends.hopfield.stability import Load, advise, coupling_load
 from aeqlab.backends.hopfield.thresholds import Thresholds
-from aeqlab.backends.imperfections import MOST_NAMED, listed
+from aeqlab.backends.imperfections import named
 from aeqlab.backends.streams import INITIAL_PARAMETERS, stream
 
 Array = NDArray[Any]
@@ -139,9 +139,8 @@ class HopfieldEngine(Device):
         u = np.abs(self._controls())
         lines = [SafetyLine("nudge", Grade.ECHOED, 0.0, self._staged.beta)]
         if u.any():  # only failed knobs are not where they were told to be
-            off = np.flatnonzero(u)
-            some = [self._info.controls.names[int(k)] for k in off[:MOST_NAMED]] + [""] * max(0, len(off) - MOST_NAMED)
-            lines.append(SafetyLine(f"failed knobs {listed(some)}", Grade.FAILED, 0.0, float(u.max())))
+            off = named(self._info.controls.names, np.flatnonzero(u))
+            lines.append(SafetyLine(f"failed knobs {off}", Grade.FAILED, 0.0, float(u.max())))
         else:
             lines.append(SafetyLine("control knobs (largest)", Grade.ECHOED, 0.0, float(u.max())))
         return SafetyReport(tuple(lines))

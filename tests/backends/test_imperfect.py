@@ -242,7 +242,7 @@ def test_a_failed_knob_stays_and_its_parameter_cannot_be_written() -> None:
     device.write_parameters(np.full(5, 0.7))
     np.testing.assert_array_equal(device.parameters()[[1, 3]], before[[1, 3]])
     np.testing.assert_array_equal(device.parameters()[[0, 2, 4]], 0.7)
-    assert device.info.notes == ("failed knobs, stuck where they are: u1, u3",)
+    assert device.info.notes == ("failed knobs: u1, u3",)
 
 
 def test_a_number_of_failed_knobs_is_drawn_by_seed() -> None:
@@ -400,7 +400,7 @@ def test_a_failed_knob_of_the_slow_device_stays_and_is_named() -> None:
         device.advance()
     assert device.controls()[1] == 0.0
     np.testing.assert_allclose(device.controls()[[0, 2, 3, 4]], 0.2, atol=1e-5)
-    assert device.info.notes == ("failed knobs, stuck where they are: u1",)
+    assert device.info.notes == ("failed knobs: u1",)
 
 
 def test_mismatch_of_the_slow_device_changes_how_far_a_nudge_moves_theta() -> None:

@@ -140,7 +140,7 @@ def test_a_failed_knob_keeps_its_parameter_while_the_others_learn(relaxation: st
     engine.write_parameters(np.full(N, 0.2))
     np.testing.assert_array_equal(engine.parameters()[failed], start[failed])
     assert engine.parameters()[1] == 0.2
-    assert engine.info.notes == ("failed knobs, stuck where they are: u_w1[0,0], u_w1[2,3], u_b2[1]",)
+    assert engine.info.notes == ("failed knobs: u_w1[0,0], u_w1[2,3], u_b2[1]",)
     report = engine.make_safe()
     bad = [line for line in report.lines if line.grade is Grade.FAILED]
     assert len(bad) == 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from run_helpers import SMALL, experiment, same_runs
 
+from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.protocols import load_run
 from aeqlab.protocols.check import check
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.experiment import load_experiment
+from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.homeostasis import hold, make_controller
 from aeqlab.protocols.progress import Progress
+from aeqlab.protocols.reports import Verdict
 from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
 
@@ -66,10 +71,24 @@ def test_a_failed_knob_does_not_keep_the_others_from_learning(tmp_path: Path) ->
     theta = {}
     for failed in ("[]", "[2]"):
         loaded = experiment(tmp_path, SMALL, f"device.imperfections.failed_knobs={failed}", "train.epochs=4")
-        theta[failed] = load_run(run_experiment(loaded, runs=tmp_path / "runs").folder).theta
+        run = load_run(run_experiment(loaded, runs=tmp_path / "runs").folder)
+        theta[failed] = run.theta
     moved = np.abs(theta["[2]"])
+    assert run.provenance["device"]["notes"] == ["failed knobs: u2"]
     assert moved[2] < 0.2 * np.abs(theta["[]"]).max()
     assert np.corrcoef(np.delete(theta["[]"], 2), np.delete(theta["[2]"], 2))[0, 1] > 0.5
+
+
+def test_a_hold_that_wants_more_than_the_range_is_not_accepted() -> None:
+    settings = SimulatedSettings(energy="linear", imperfections={"knob_range": 0.5})  # type: ignore[arg-type]
+    device: Any = settings.open(seed=1, base=Path())
+    device.present(np.zeros((1, 1)))
+    homeostasis = HomeostasisSettings()
+    controller = make_controller(homeostasis, device.info)
+    for theta, verdict in ((0.4, Verdict.SETTLED), (0.6, Verdict.SATURATED)):
+        report = hold(device, np.full(21, theta), homeostasis, controller)
+        assert report.verdict is verdict
+        assert report.accepted == (verdict is Verdict.SETTLED)
 
 
 def test_a_check_shows_them() -> None:
