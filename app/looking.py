@@ -27,7 +27,9 @@ LAST_RUNS = 30
 LAST_EVENTS = 12
 LAST_EVALUATIONS = 10
 #: Which result of a summary stands in the table of runs: the first one there is.
-RESULTS = ("test_error_rate", "test_cost_free", "train_error_rate", "train_cost_free")
+RESULTS = (
+    "test_error_rate", "test_cost_free", "train_error_rate", "train_cost_free", "running_error_rate", "running_cost_free",
+)  # fmt: skip
 
 
 def list_runs(runs: Path | None, *, everything: bool) -> int:

@@ -57,7 +57,7 @@ class StepReport:
     Attributes:
         beta_1, beta_2: nudges of the two phases.
         cost_1, cost_2: C read under beta_1, theta held, and under beta_2 (nan where that phase did not happen). Never the loss.
-        cost_free: C at beta = 0, theta held, which is the loss; None where no free phase was run.
+        cost_free: C at beta = 0, theta held, which is the loss; None where no free phase was run, or theta was not held in it.
         outputs_free: outputs of that phase, shape (samples, outputs).
         theta_before, theta_after: theta as read at the clamp and after the nudge; None where the device keeps them inside.
         theta_target_next: what to hold next, by the update rule; None where the device keeps it inside.
@@ -139,8 +139,9 @@ def train_step(
         if beta_1 == 0.0 or free_phase:
             operator.release()
             hold = operator.hold(theta)
-            outputs_free = hold.readout.outputs
-            cost_1 = cost_free = cost(info, outputs_free, targets)
+            cost_1 = cost(info, hold.readout.outputs, targets)
+            if hold.accepted:  # elsewhere it is the cost of a theta that is not the one to be held
+                outputs_free, cost_free = hold.readout.outputs, cost_1
         if beta_1 != 0.0:
             if free_phase:
                 free_hold = hold

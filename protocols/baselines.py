@@ -163,10 +163,13 @@ class _Probe:
             if not np.isfinite(result).all():
                 raise DivergedError("the step of a baseline leads to theta that is not finite. A smaller learning_rate may help.")
             self.operator.device_call("write_parameters", result)
+        free_hold = first if free is not None else None
+        if not first.accepted:  # the free phase comes first, and its cost is the loss only where theta was held
+            free = None
         return StepReport(
             beta_1=0.0, beta_2=0.0, cost_1=self.costs[0], cost_2=self.costs[-1], cost_free=free,
             outputs_free=first.readout.outputs if free is not None else None,
             theta_before=self.here, theta_after=result if self.inside and used else None,
             theta_target_next=None if self.inside else result,
-            free_hold=first if free is not None else None, hold=worst, settle=None, used=used, sham=False, cost_rose=False,
+            free_hold=free_hold, hold=worst, settle=None, used=used, sham=False, cost_rose=False,
         )  # fmt: skip

@@ -118,7 +118,7 @@ TABLES: tuple[Table, ...] = (
             Column("beta_2", "REAL", "nudge of the nudged phase"),
             Column("cost_1", "REAL", "C read under beta_1, theta held", "cost"),
             Column("cost_2", "REAL", "C read under beta_2, knobs clamped", "cost"),
-            Column("cost_free", "REAL", "C read without a nudge, theta held; empty if not measured", "cost"),
+            Column("cost_free", "REAL", "C read without a nudge, theta held; empty if not measured or not held", "cost"),
             Column(
                 "wrong", "INTEGER", "wrong predictions among the samples of the step, from the free outputs; empty without labels"
             ),

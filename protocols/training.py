@@ -125,13 +125,13 @@ class Training:
         return found
 
     def _running(self) -> dict[str, Any]:
-        """Get mean cost without nudge and error rate of the epoch so far, each read before its update."""
+        """Get mean cost without nudge and error rate of the epoch so far, each read before its update and with theta held."""
         sums = self.sums
         found: dict[str, Any] = {}
         if sums["costs"]:
-            found["train_cost_free"] = sums["cost"] / sums["costs"]
+            found["running_cost_free"] = sums["cost"] / sums["costs"]
         if sums["seen"]:
-            found["train_error_rate"] = sums["wrong"] / sums["seen"]
+            found["running_error_rate"] = sums["wrong"] / sums["seen"]
         return found
 
     # one sample

@@ -41,6 +41,8 @@ def test_a_cost_read_under_a_nudge_never_looks_like_the_free_one() -> None:
     assert cost_in_words("cost_free") == "cost"
     assert "beta_1" in cost_in_words("cost_1")
     assert "beta_2" in cost_in_words("cost_2")
+    assert name_in_words("running_cost_free") == "cost while training"
+    assert name_in_words("train_cost_free") == "cost on the training set"
     assert not any("loss" in name_in_words(name) for name in ("cost_1", "cost_2", "cost_rose"))
 
 

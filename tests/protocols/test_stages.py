@@ -138,6 +138,24 @@ def test_what_cannot_be_held_is_skipped_and_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run.steps["theta"], np.tile(run.steps["theta"][0], (5, 1)))  # never used in silence
 
 
+@pytest.mark.parametrize("method", ["optimistic, beta: 0.2", "spsa, learning_rate: 0.01", "sgd, learning_rate: 0.01"])
+def test_where_theta_is_not_held_no_cost_is_the_loss(tmp_path: Path, method: str) -> None:
+    text = SMALL.replace("accept: {ticks: 12}}\nsettling", "tolerance: 1.0e-14, max_ticks: 10}\nsettling")
+    train = f"train: {{method: {method}, samples: 2, on_unsettled: {{retries: 0, then: skip}}}}"
+    result, run = _run(tmp_path, train, text)
+    assert run.steps["used"].tolist() == [0, 0]
+    assert np.isnan(run.steps["cost_free"]).all()
+    assert "running_cost_free" not in result.summary
+
+
+def test_the_cost_while_training_is_not_that_of_an_evaluation_on_the_training_set(tmp_path: Path) -> None:
+    both = "train: {method: centered, beta: 0.2}\nevaluate: {on: train}"
+    result, run = _run(tmp_path, both)
+    assert result.summary["running_cost_free"] == pytest.approx(run.steps["cost_free"].mean())
+    assert result.summary["train_cost_free"] == run.evaluations["cost_free"][0]
+    assert result.summary["running_cost_free"] != result.summary["train_cost_free"]
+
+
 def test_what_cannot_be_held_may_end_the_run(tmp_path: Path) -> None:
     text = SMALL.replace("accept: {ticks: 12}}\nsettling", "tolerance: 1.0e-14, max_ticks: 30}\nsettling")
     result, run = _run(tmp_path, "train: {beta: 0.2, on_unsettled: {retries: 0, then: stop}}", text)
