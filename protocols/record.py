@@ -156,6 +156,7 @@ class Record:
             connection.execute(
                 schema.insert("attempts"), (attempt, time.time(), None, "preparing", "", os.getpid(), from_step, *rows)
             )
+            connection.execute("DELETE FROM meta WHERE key = 'summary'")  # what the attempt before found is not the end any more
         except sqlite3.Error as exc:
             connection.close()
             raise _sentence(path, exc) from exc

@@ -96,6 +96,19 @@ def test_killed_at_twenty_random_moments(tmp_path: Path, whole: Run) -> None:
         _kill_and_resume(folder, whole, [rng.randrange(1, last - 1)], rng.choice(["0", "0.02", "0.2", "30"]))
 
 
+def test_what_an_attempt_found_is_not_told_once_the_next_one_begins(tmp_path: Path) -> None:
+    requests = Requests()
+    result = run_experiment(
+        experiment(tmp_path), runs=tmp_path / "runs", requests=requests,
+        on_progress=lambda now: requests.ask_stop("the test") if now.state is RunState.RUNNING else None,
+    )  # fmt: skip
+    assert "seconds" in load_run(result.folder).summary
+    told: list[dict[str, object]] = []
+    resume_run(result.folder, on_progress=lambda now: told.append(load_run(result.folder).summary))
+    assert told[0] == {}  # as it is when a kill ends this attempt
+    assert load_run(result.folder).summary["steps"] == 60
+
+
 def test_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run) -> None:
     requests = Requests()
     stops = iter([7, 77, 155])
