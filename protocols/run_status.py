@@ -43,6 +43,8 @@ class RunStatus:
         if new is self.state or self.state in ENDED or (only_from is not None and self.state != only_from):
             return
         record.state(step, new, reason, ended=new in ENDED)
+        if RunState.PAUSED in (new, self.state):  # nothing is done in a pause, which says nothing of the time that is left
+            self._rate.clear()
         self.state, self.reason = new, reason
         self._next_show = 0.0
 
