@@ -14,7 +14,7 @@ import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
-from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, value_in_words
+from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, state_in_words, value_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import find_run
@@ -91,9 +91,8 @@ def _live_row(run: Run) -> tuple[str, str, str, str, str]:
 
 def _head(run: Run) -> Iterator[str]:
     meta, provenance = run.meta, run.provenance
-    reason = f": {run.reason}" if run.reason else ""
     yield f"{run.path.name}"
-    yield f"  {run.state}{reason}"
+    yield f"  {state_in_words(run.state, run.reason)}"
     attempts = provenance.get("attempts") or [{}]
     versions = attempts[-1].get("versions", {})
     verdict = guardian_verdict(run.path / "session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.words import name_in_words, value_in_words
+from aeqlab.app.words import name_in_words, state_in_words, value_in_words
 
 if TYPE_CHECKING:
     from aeqlab.protocols.experiment import LoadedExperiment
@@ -29,7 +29,7 @@ def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: 
         say(f"warning: {warning}")
     _say_owner(loaded)
     with ProgressLine(quiet=quiet) as show:
-        result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show)
+        result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show, last=True)
     return conclude(result, quiet=quiet, told=told)
 
 
@@ -55,7 +55,7 @@ def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
 
     folder = find_run(word, runs or DEFAULT_RUNS)
     with ProgressLine(quiet=quiet) as show:
-        result = resume_run(folder, on_progress=show)
+        result = resume_run(folder, on_progress=show, last=True)
     return conclude(result, quiet=quiet)
 
 
@@ -70,13 +70,15 @@ def runs_folder(chosen: Path | None, loaded: LoadedExperiment) -> Path:
 def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int:
     """Print how a run ended, where its record is and what it found; returns its exit code.
 
-    Warnings that were `told` before it began are not said again.
+    Warnings that were `told` before it began are not said again. To resume is advised only where there is a checkpoint.
     """
+    from aeqlab.protocols.checkpoint import listed_steps
+
     for warning in result.warnings:
         if warning not in told:
             say(f"warning: {warning}")
     folder = shortest(result.folder)
-    headline = f"{result.state}: {result.reason}" if result.reason else str(result.state)
+    headline = state_in_words(result.state, result.reason)
     if result.exit_code:
         say(headline)
     if quiet:
@@ -90,7 +92,7 @@ def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:{width}}  {value}")
-    if result.exit_code in (ExitCode.STOPPED, ExitCode.ABORTED):
+    if result.exit_code in (ExitCode.STOPPED, ExitCode.ABORTED) and listed_steps(result.folder / "checkpoints"):
         print(f"Go on: aeqlab resume {folder.name}")
     print(f"More:  aeqlab show {folder.name}")
     sys.stdout.flush()

@@ -70,6 +70,13 @@ def value_in_words(name: str, value: Any) -> str:
     return str(value)
 
 
+def state_in_words(state: str, reason: str) -> str:
+    """Say a state of a run and why it is in it, the word of the state only once."""
+    if not reason:
+        return state
+    return f"{state}{reason[len(state) :]}" if reason.lower().startswith((f"{state} ", f"{state}:")) else f"{state}: {reason}"
+
+
 def duration_in_words(seconds: float) -> str:
     """Say how long something takes: 0.4 s, 12 s, 3 min 20 s, 5 h 07 min, 2 d 3 h."""
     if seconds < 10:

@@ -52,6 +52,8 @@ def end_of(exc: BaseException | None, *, preparing: bool) -> End:
     match exc:
         case None:
             return _end(RunState.FINISHED, "Did everything it was asked to.")
+        case StopRequested() if preparing:
+            return _end(RunState.STOPPED, f"Stopped before it began: {exc}.")
         case StopRequested():
             return _end(RunState.STOPPED, f"Stopped at a sample boundary: {exc}.")
         case AbortRequested() | Interrupted():
@@ -103,6 +105,8 @@ def leave_device(operator: Any, then: str, reason: str, target: Any, by: str = "
             return _lost(operator, exc)
         except (BackendError, ProtocolError) as exc:
             wrong.append(f"{way}: {exc}")
+        except KeyboardInterrupt:  # code of the user's own does not return
+            wrong.append(f"{way}: broken off by Ctrl-C")
         except Exception as exc:  # a device of the user's own may raise anything; the next way is tried all the same
             wrong.append(f"{way}: {type(exc).__name__}: {exc}")
         else:

@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP as requests: handlers set flags and say what comes next, and nothing else happens in them.
 
-Ctrl-C once: stop at the sample boundary. Twice: abort at the next tick. A third time, where no tick comes (user code that
-hangs): interrupt whatever Python is doing. SIGTERM, SIGHUP (the terminal is gone) and Ctrl-Break on Windows: stop, and abort
-if that takes 5 s.
+Ctrl-C once: stop at the sample boundary. Twice: abort at the next tick. From the third time on, where no tick comes (user code
+that hangs): interrupt whatever Python is doing, at the end of the run too where that runs user code. SIGTERM, SIGHUP (the
+terminal is gone) and Ctrl-Break on Windows: stop, and abort if that takes 5 s.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from typing import Any
 
 from aeqlab.protocols.run_state import Requests
 
+_BREAKS = 3  # presses from which on Python is interrupted
 PATIENCE_S = 5.0  #: time that SIGTERM gives a stop before it becomes an abort
 _STOP = "Stopping at the end of this sample. Press Ctrl-C again to abort at the next tick."
 _ABORT = "Aborting at the next tick. If nothing happens, Ctrl-C once more interrupts the program itself."
 _BREAK = "Interrupting. The device is brought to its declared end; please wait."
-_AGAIN = "Already interrupting; please wait for the device to be brought to its declared end."
+_AGAIN = "The run is ending; please wait for the device to be brought to its declared end."
+_KEEP = f"{_AGAIN} If that never comes, press Ctrl-C three times in all."
+_BREAK_END = "Breaking off how the device is left; the next safer way is tried. Ctrl-C once more breaks that off too."
 _TERM = f"stopping at the end of this sample, or aborting after {PATIENCE_S:g} s."
 
 
@@ -39,13 +42,16 @@ class Interrupts:
     Args:
         requests: where they are put.
         say: shows one sentence at once; called from the handler.
+        last: the process ends with the run: signals that come after its end are ignored, and its exit code stays that of the run.
     Only the main thread receives signals; entered in another thread it does nothing.
     """
 
-    def __init__(self, requests: Requests, say: Callable[[str], None] = say_on_stderr) -> None:
+    def __init__(self, requests: Requests, say: Callable[[str], None] = say_on_stderr, *, last: bool = False) -> None:
         self.requests = requests
         self.say = say
-        self.may_break = True  #: whether a third Ctrl-C may interrupt Python; false during the clean-up
+        self.last = last
+        self.may_break = True  #: whether a third Ctrl-C may interrupt Python; not where the clean-up must not be left
+        self.ending = False  #: the run is over, and what is asked for comes too late
         self._pressed = 0
         self._terminated = 0
         self._before: dict[int, Any] = {}
@@ -58,7 +64,7 @@ class Interrupts:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.last else handler)
         self._before.clear()
 
     def _handlers(self) -> list[tuple[int, Callable[[int, FrameType | None], None]]]:
@@ -74,14 +80,18 @@ class Interrupts:
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         self._pressed += 1
-        if self._pressed == 1 and not self.requests.stop:
+        if self.ending:
+            if self.may_break and self._pressed >= _BREAKS:
+                self.say(_BREAK_END)
+                raise KeyboardInterrupt
+            self.say(_KEEP if self.may_break else _AGAIN)
+        elif self._pressed == 1 and not self.requests.stop:
             self.requests.ask_stop("Ctrl-C")
             self.say(_STOP)
         elif not self.requests.abort:
             self.requests.ask_abort("Ctrl-C, twice")
             self.say(_ABORT)
         elif self.may_break:
-            self.may_break = False
             self.say(_BREAK)
             raise KeyboardInterrupt
         else:

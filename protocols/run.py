@@ -15,7 +15,7 @@ from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.control import ControlServer
 from aeqlab.protocols.data import Data, load_data
 from aeqlab.protocols.ending import End, Left, end_of, leave_device
-from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError
+from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError, StopRequested
 from aeqlab.protocols.evaluation import FOUND
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
@@ -44,6 +44,7 @@ def run_experiment(
     requests: Requests | None = None,
     say: Callable[[str], None] = say_on_stderr,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    last: bool = False,
 ) -> RunResult:
     """Run an experiment in a fresh folder; the calling process is the worker.
 
@@ -54,13 +55,14 @@ def run_experiment(
         requests: where other threads may ask for pause, stop and the like; signals and commands put theirs there too.
         say: shows one sentence at once, such as what the next Ctrl-C will do; called in a signal handler.
         checkpoint_every_s: wall time between checkpoints.
+        last: this process ends with the run: signals that come after it are ignored, so that they change no exit code.
     Returns:
         How it ended. Errors of device, data and user code are ends of the run too, not exceptions.
     Raises:
         RecordError: no run folder can be made there; nothing was moved.
     """
     folder = RunFolder.create(runs, loaded.experiment.name)
-    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s)
+    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s, last)
     return work.do(lambda: work.begin(loaded))
 
 
@@ -71,6 +73,7 @@ def resume_run(
     requests: Requests | None = None,
     say: Callable[[str], None] = say_on_stderr,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    last: bool = False,
 ) -> RunResult:
     """Go on with a run that ended before its time, from its last checkpoint, in the same folder.
 
@@ -100,7 +103,7 @@ def resume_run(
     except BaseException:
         folder.release()
         raise
-    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s)
+    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s, last)
     return work.do(lambda: work.begin_again(loaded, provenance, found))
 
 
@@ -114,11 +117,12 @@ class _Work:
         on_progress: OnProgress | None,
         say: Callable[[str], None],
         checkpoint_every_s: float,
+        last: bool,
     ) -> None:
         self.folder = folder
+        self.interrupts = Interrupts(requests, say, last=last)
         self.requests = requests
         self.status = RunStatus(requests, on_progress)
-        self.say = say
         self.checkpoint_every_s = checkpoint_every_s
         self.record: Record | None = None
         self.provenance: Provenance | None = None
@@ -128,27 +132,38 @@ class _Work:
         self.then = "freeze"
         self.why_running = ""  # from where a resumed run goes on
         self.touched = False  # whether the device may have been moved
+        self.served = False  # whether another process owns the device
         self.started = time.monotonic()
 
     # the whole
     def do(self, begin: Callable[[], Experiment]) -> RunResult:
         """Prepare, run, end. Whatever happens, the record is closed and the device left as declared."""
         error: BaseException | None = None
-        with Interrupts(self.requests, self.say) as interrupts:
+        with self.interrupts as interrupts:
             try:
-                experiment = begin()
-                assert self.session is not None
-                assert self.record is not None
-                if self.requests.stop or self.requests.abort:
-                    raise AbortRequested(self.requests.why)
-                self.touched = True
-                self.status.change(self.record, self.session.steps, "running", self.why_running)
-                self.status.show(time.monotonic(), self.session, at_once=True)
-                self.session.run_sequence(experiment.sequence)
-            except BaseException as exc:  # every way of ending is written down, Ctrl-C and SystemExit of user code included
-                error = exc
-            interrupts.may_break = False
+                try:
+                    self._work(begin)
+                except BaseException as exc:  # every way of ending is written down, Ctrl-C and SystemExit of user code included
+                    error = exc
+                interrupts.may_break = False
+            except KeyboardInterrupt as exc:  # one more of them, just here
+                interrupts.may_break = False
+                error = error or exc
+            interrupts.ending = True
             return self._end(error)
+
+    def _work(self, begin: Callable[[], Experiment]) -> None:
+        experiment = begin()
+        assert self.session is not None
+        assert self.record is not None
+        if self.requests.abort:
+            raise AbortRequested(self.requests.why)
+        if self.requests.stop:
+            raise StopRequested(self.requests.why)
+        self.touched = True
+        self.status.change(self.record, self.session.steps, "running", self.why_running)
+        self.status.show(time.monotonic(), self.session, at_once=True)
+        self.session.run_sequence(experiment.sequence)
 
     def begin(self, loaded: LoadedExperiment) -> Experiment:
         """Prepare a fresh run: copy its inputs, make its record, load its data, open its device."""
@@ -217,6 +232,7 @@ class _Work:
         if data is not None:
             self._same_data(data)
             self.provenance.set(data=data.describe())
+        self.served = experiment.device.served
         self.operator = open_operator(experiment, base=base, folder=self.folder.path)
         info = self.operator.info
         if data is not None and data.to_scale is not None:
@@ -301,7 +317,13 @@ class _Work:
         why, by = f"run {self.folder.path.name} {end.state}", ""
         if self.requests.safe:
             why, by = f"{self.requests.why[:500]}; {why}", self.requests.by
-        left = leave_device(self.operator, then, why, target, by)
+        try:
+            self.interrupts.may_break = not self.served  # user code may never return; a ramp of real hardware is not to be left
+            left = leave_device(self.operator, then, why, target, by)
+            self.interrupts.may_break = False
+        except KeyboardInterrupt:
+            self.interrupts.may_break = False
+            left = Left("State of the device unknown. Ctrl-C broke off how it was left.", False)
         if not left.as_declared:
             end.fail(left.text)
         for line in left.lines:
