@@ -1,20 +1,21 @@
 """The command line: one thin function per command; what a command needs is imported when it is called.
 
-`aeqlab --help` must answer at once, so nothing but click and the standard library is imported here.
+`aeqlab --help` must answer at once, so nothing but click, the standard library and two small files is imported here.
 """
 
 from __future__ import annotations
 
 import codecs
 import gc
-import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
+
+from aeqlab.app.signals import handlers_kept, ignore_signals, interrupt_again
+from aeqlab.app.streams import broken, mend_streams
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 ENDINGS = "Exit codes: 0 finished, 1 failed, 2 bad input, 3 stopped, 4 aborted, 5 diverged (docs/exit-codes.md)."
@@ -249,15 +250,20 @@ def schema(markdown: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of docs/exit-codes.md; every error becomes a sentence."""
-    if arguments is None:
-        _demand_utf8()
-    for stream in (sys.stdout, sys.stderr):  # a terminal that has no such letter shows a question mark, and nothing fails
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    code = _guarded(lambda: cli.main(args=words, prog_name="aeqlab", standalone_mode=False))
-    if arguments is None:
-        gc.freeze()  # the process ends: looking for cycles among all that was imported would take a tenth of a second more
+    if arguments is not None:
+        with handlers_kept():  # this process goes on afterwards
+            sys.exit(_guarded(list(arguments)))
+    _demand_utf8()
+    mend_streams()
+    interrupt_again()
+    words = sys.argv[1:]
+    code = _guarded(words)
+    ignore_signals()
+    if why := broken(sys.stdout):
+        click.echo(f"stdout: {why}. Not everything could be printed.", err=True)
+        if words[:1] not in (["run"], ["resume"]):  # these did more than to print, and their code says how that ended
+            code = code or 1
+    gc.freeze()  # the process ends: looking for cycles among all that was imported would take a tenth of a second more
     sys.exit(code)
 
 
@@ -268,16 +274,17 @@ def _demand_utf8() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
-def _guarded(call: Callable[[], Any]) -> int:
+def _guarded(words: list[str]) -> int:
     try:
-        return int(call() or 0)
-    except click.Abort:
+        return int(cli.main(args=words, prog_name="aeqlab", standalone_mode=False) or 0)
+    except (click.Abort, KeyboardInterrupt):
+        ignore_signals()
         click.echo("interrupted", err=True)
         return 130
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except (Exception, KeyboardInterrupt) as exc:
+    except Exception as exc:
         from aeqlab.app.exits import explain
 
         return int(explain(exc))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,37 @@ def test_ctrl_c_stops_and_says_what_the_next_one_does() -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a console's Ctrl-C cannot be sent to one process on Windows")
+def test_no_number_of_ctrl_c_changes_how_the_program_ends() -> None:
+    process, folder = start("linear-regression", *LONG)
+    while process.poll() is None:  # before, at and after the end of the run, until the process is gone
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.002)
+    out, err = process.communicate()
+    assert process.returncode in (ExitCode.STOPPED, ExitCode.ABORTED), err
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert f"More:  aeqlab show {folder.name}" in out
+
+
+def test_a_run_that_is_stopped_before_it_began_cannot_be_resumed_and_is_not_told_to_be(here: Here) -> None:
+    Path("mine.py").write_text(
+        "import signal\ndef data():\n    signal.raise_signal(signal.SIGINT)\n    return [[0.0]] * 4, [[1.0]] * 4\n",
+        encoding="utf-8",
+    )
+    Path("mine.yaml").write_text(
+        "name: mine\ndevice: {kind: simulated, energy: linear, options: {frequencies: 1}}\n"
+        "data: {kind: function, function: 'mine.py:data'}\nsequence:\n  - train: {beta: 0.1}\n",
+        encoding="utf-8",
+    )
+    done = here("run", "mine.yaml")
+    assert done.returncode == ExitCode.STOPPED
+    assert "stopped before it began: Ctrl-C." in done.stderr
+    assert "resume" not in done.stdout
+    assert "stopped before it began" in here("show").stdout
+
+
 def test_a_divergence_has_its_own_exit_code_and_its_warning_comes_once(here: Here) -> None:
     wild = ["--set", "device.epsilon=0.5", "--set", "train.beta=0.9", "--set", "train.method=pessimistic"]
     done = here("run", "linear-regression", *wild)
@@ -278,3 +310,4 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.wait(60)
+    assert process.returncode == 0
