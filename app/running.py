@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +28,23 @@ def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: 
     told = [str(warning) for warning in loaded.warnings]
     for warning in told:
         say(f"warning: {warning}")
-    _say_owner(loaded)
+    say_sessions(loaded)
     with ProgressLine(quiet=quiet) as show:
         result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show, last=True)
     return conclude(result, quiet=quiet, told=told)
 
 
-def _say_owner(loaded: LoadedExperiment) -> None:
-    """Say which session the device of a run belongs to, and which ones are not used and why."""
-    from aeqlab.protocols.client import owner_of
+def say_sessions(loaded: LoadedExperiment) -> None:
+    """Say which session the device of a run belongs to, which ones are not used and why, and which devices nobody saw to."""
+    from aeqlab.protocols.client import device_address, lost_sessions, owner_of
 
     asked = loaded.experiment
     if not asked.device.served:
         return
+    address = device_address(asked.device, loaded.base)  # of that one the run itself says it
+    for lost in lost_sessions():
+        if not lost.taken and lost.address != address:
+            say(f"warning: {lost.sentence()}")
     owner, passed = owner_of(asked.device, seed=asked.seed, base=loaded.base, limits=asked.limits)
     if owner is not None:
         say(f"Attaches to the session {owner.name} ({owner.address}).")
@@ -50,10 +55,14 @@ def _say_owner(loaded: LoadedExperiment) -> None:
 def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
     """Go on with a run from its last checkpoint; returns the exit code."""
     from aeqlab.app.progress import ProgressLine
+    from aeqlab.protocols.errors import FileErrors
+    from aeqlab.protocols.experiment import load_experiment
     from aeqlab.protocols.run import resume_run
     from aeqlab.protocols.run_folder import find_run
 
     folder = find_run(word, runs or DEFAULT_RUNS)
+    with suppress(FileErrors):  # what is wrong with it is said by the resume
+        say_sessions(load_experiment(folder / "experiment.yaml"))
     with ProgressLine(quiet=quiet) as show:
         result = resume_run(folder, on_progress=show, last=True)
     return conclude(result, quiet=quiet)

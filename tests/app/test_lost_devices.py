@@ -17,9 +17,11 @@ import pytest
 
 from aeqlab.app.cli import main
 from aeqlab.app.exits import ExitCode
+from aeqlab.app.running import say_sessions
 from aeqlab.backends.device import Clock
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession, find_sessions, lost_sessions, start_session
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
@@ -104,8 +106,13 @@ def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, ca
         while not lost_sessions():
             assert time.monotonic() < until, "it was never lost"
             time.sleep(0.02)
+    (tmp_path / "bench.yaml").write_text(BENCH, encoding="utf-8")
+    say_sessions(load_experiment(tmp_path / "bench.yaml"))  # as a run of another device begins
+    assert capsys.readouterr().err.startswith("warning: slow linear: state unknown, last commanded")
     assert code_of("continue") == 0
     assert "Taken as it is by" in capsys.readouterr().out
+    say_sessions(load_experiment(tmp_path / "bench.yaml"))
+    assert capsys.readouterr().err == ""
     with start_session(file, tmp_path / "second") as client:
         assert client.status().state is SessionState.IDLE
         until = time.monotonic() + 20.0
