@@ -5,6 +5,7 @@ Only what runs an experiment calls `load`; reading settings or a folder never do
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -51,8 +52,10 @@ def load(spec: str, base: Path) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        there = ", ".join(sorted(k for k in vars(module) if not k.startswith("_"))[:12])
-        raise DeviceConfigError(f"{spec}: {place} has no {name}. It has: {there or 'nothing'}.") from None
+        said = spoken(spec, base)
+        theirs = sorted(k for k, v in vars(module).items() if not k.startswith("_") and not inspect.ismodule(v))
+        has = ", ".join(theirs[:12]) or "nothing"
+        raise DeviceConfigError(f"{said}: {said.rpartition(':')[0]} has no {name}. It has: {has}.{_near(name, theirs)}") from None
 
 
 def original(path: Path) -> Path:
@@ -70,6 +73,48 @@ def spoken(spec: str, base: Path) -> str:
     place, _, name = spec.rpartition(":")
     path = base / place
     return f"{own.name}:{name}" if place.endswith(".py") and (own := original(path)) != path else spec
+
+
+def construct(what: str, made: type, options: dict[str, Any]) -> Any:
+    """Make an object of a user's class with options from the file, by keyword; this runs their code.
+
+    Args:
+        what: how a message should call it, such as `energy bench.py:Net`.
+        made: their class.
+        options: what the file says, by name.
+    Raises:
+        DeviceConfigError: the class does not take such options, or needs others; the message says which it takes.
+        UserCodeError: their code raised; names file and line.
+    """
+    try:
+        signature = inspect.signature(made)
+    except (TypeError, ValueError):  # nothing in Python says what it takes
+        signature = None
+    if signature is not None:
+        _check_options(what, made, signature, options)
+    with blamed(what):
+        return made(**options)
+
+
+def _check_options(what: str, made: type, signature: inspect.Signature, options: dict[str, Any]) -> None:
+    kinds = inspect.Parameter
+    by_name = (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    takes = {p.name: p.default is kinds.empty for p in signature.parameters.values() if p.kind in by_name}
+    anything = any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values())
+    unknown = [] if anything else [name for name in options if name not in takes]
+    missing = [name for name, needed in takes.items() if needed and name not in options]
+    if not unknown and not missing:
+        return
+    shown = ", ".join(f"{name} (needed)" if needed else name for name, needed in takes.items())
+    has = f"Its options are: {shown}." if takes else "It takes no options."
+    wrong = f"there is no option {unknown[0]!r}" if unknown else f"the option {missing[0]!r} is needed"
+    near = _near(unknown[0], list(takes)) if unknown else ""
+    raise DeviceConfigError(f"{what}: {place_of_code(vars(made).get('__init__'))}{wrong}. {has}{near}")
+
+
+def _near(name: str, names: list[str]) -> str:
+    found = difflib.get_close_matches(name, names, 1)
+    return f" Did you mean {found[0]}?" if found else ""
 
 
 @contextmanager
@@ -141,7 +186,9 @@ def place_of_error(exc: BaseException) -> str:
 def place_of_code(function: Any) -> str:
     """Get the file and line where a function or method begins, followed by a colon; nothing where it is no Python code."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{original(Path(code.co_filename))}:{code.co_firstlineno}: " if code is not None else ""
+    if code is None or code.co_filename.startswith("<"):  # made by Python itself, as that of a dataclass is
+        return ""
+    return f"{original(Path(code.co_filename))}:{code.co_firstlineno}: "
 
 
 def _python_folder() -> str:

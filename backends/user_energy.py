@@ -41,7 +41,7 @@ from aeqlab.backends.device import ParameterBlock, channels, knobs
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import DeviceConfigError, UserCodeError
 from aeqlab.backends.settings import BetaBounds
-from aeqlab.backends.user_code import blamed, load, place_of_code, place_of_error, spoken
+from aeqlab.backends.user_code import blamed, construct, load, place_of_code, place_of_error, spoken
 
 Array = NDArray[Any]
 RUNAWAY = 1e12  # arguments beyond this are a step that overshot; what comes of them is refused, whatever it is
@@ -58,8 +58,7 @@ def user_energy(spec: str, options: dict[str, Any], base: Path) -> UserEnergy:
     found = load(spec, base)
     spec = spoken(spec, base)
     if inspect.isclass(found):
-        with blamed(f"energy {spec}"):
-            made = found(**options)
+        made = construct(f"energy {spec}", found, options)
     elif options:
         raise DeviceConfigError(f"energy {spec}: only a class takes options, this is a {type(found).__name__}")
     else:

@@ -60,6 +60,13 @@ def test_a_file_changed_since_is_not_blamed_for_its_copy(tmp_path: Path) -> None
     assert f"{first.folder.resolve() / 'inputs' / 'bad.py'}:5: energy" in again.reason
 
 
+def test_a_name_that_is_not_there_is_looked_for_in_the_users_own_file(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(BAD.replace("class Bad", "class Bed"), encoding="utf-8")
+    text = TEXT.format(device="simulated", controller="integral", accept="settled")
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs")
+    assert (result.exit_code, result.reason) == (2, "bad.py:Bad: bad.py has no Bad. It has: Bed. Did you mean Bed?")
+
+
 HANGS = """
 import signal
 
