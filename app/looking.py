@@ -170,7 +170,9 @@ def _events(run: Run) -> Iterator[str]:
     for i in range(max(0, len(events) - LAST_EVENTS), len(events)):
         row = events.row(i)
         at = datetime.fromtimestamp(float(row["at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((f"  {at}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if row['text'] else ''}{row['text']}"))
+        text, *further = str(row["text"]).splitlines() or [""]
+        rows.append((f"  {at}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if text else ''}{text}"))
+        rows += [("", "", "", f"  {line}") for line in further]  # such as those of a safety report
     yield from columns(rows)
 
 

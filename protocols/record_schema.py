@@ -215,7 +215,7 @@ TABLES: tuple[Table, ...] = (
             _STEP,
             Column("kind", "TEXT NOT NULL", "state, command, device, session, warning or checkpoint"),
             Column("word", "TEXT NOT NULL", "the state, the command, or what it is about"),
-            Column("text", "TEXT NOT NULL", "one sentence"),
+            Column("text", "TEXT NOT NULL", "one sentence; lines of a safety report after it"),
         ),
     ),
     Table(

@@ -369,7 +369,7 @@ class _Work:
             for event in list(self.operator.events):
                 record.event(step, "session", event.kind, event.text)
         record.asked(step, self.requests)
-        record.event(step, "device", "end", " ".join((device.text, *device.lines)))
+        record.event(step, "device", "end", "\n".join((device.text, *device.lines)))
         record.facts(summary=summary)
         record.state(step, end.state, end.reason, ended=True)
 

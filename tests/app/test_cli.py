@@ -145,6 +145,14 @@ def test_a_run_says_where_its_record_is_and_what_it_found() -> None:
     assert from_copy.stdout.startswith("finished runs")
 
 
+def test_a_safety_report_is_shown_line_by_line(here: Here) -> None:
+    assert here("run", "linear-regression", *SHORT, "--set", "then=safe", "-q").returncode == 0
+    lines = here("show").stdout.splitlines()
+    (first,) = (i for i, line in enumerate(lines) if "end: Device safe" in line)
+    assert lines[first].endswith("2 echoed.")
+    assert [line.split(":")[0].strip() for line in lines[first + 1 : first + 3]] == ["nudge", "21 control knobs"]
+
+
 def test_the_runs_folder_is_the_one_asked_for(here: Here) -> None:
     assert here("run", "linear-regression", *SHORT, "-q", "--runs", "elsewhere").returncode == 0
     assert len(list(Path("elsewhere").iterdir())) == 1
