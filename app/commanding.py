@@ -47,7 +47,10 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     if command == "safe" and (seen := [one for one in seen_to() if target in _words(one.device, one.address, one.folder)]):
         print(seen[0].sentence())
         return ExitCode.OK
-    return to_run(command, find_run(target, where))
+    folder = find_run(target, where)
+    if not is_alive(folder) and (holding := session_of_run(folder, sessions)):  # a run that ended with `then: hold`
+        return to_session(command, holding)
+    return to_run(command, folder)
 
 
 def _to_the_only_one(

@@ -1,8 +1,7 @@
 """Finding, starting and attaching to sessions: `open_session` for a run, `open_rig` for a notebook.
 
 A session that owns the device's address, or one that a person started on the same device and seed, is attached to; else one is
-started by the command
-`python -m aeqlab.app.launch session`, whose process is the guardian, and lives as long as its client.
+started by the command `python -m aeqlab.app.launch session`, whose process is the guardian, and lives as long as its client.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.backends.device import SafetyReport
+from aeqlab.backends.device import Clock, SafetyReport
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostError
@@ -100,6 +99,8 @@ def open_session(
 ) -> SessionClient:
     """Attach to the session that owns the device, or start one that lives as long as this client.
 
+    One started with `then: hold` on the wall clock goes on holding after the client, where that clears `ends_session`.
+
     Args:
         settings: of the device.
         seed, base: as for `open_device`.
@@ -133,8 +134,11 @@ def open_session(
             )
         if homeostasis is not None or settling is not None:
             client.configure(homeostasis=homeostasis, settling=settling)
+        client.outlives = True
         client.notice("attached", f"attached to the session {running.name} ({running.address})")
         return client
+    stays = then == "hold" and isinstance(settings, SlowSettings) and settings.clock is Clock.WALL  # else no time passes in it
+    folder = _new_folder(folder).resolve()
     file = SessionFile(
         device=settings,
         seed=seed,
@@ -143,10 +147,12 @@ def open_session(
         homeostasis=homeostasis or HomeostasisSettings(),
         settling=settling or SettlingSettings(),
         limits=limits,
-        with_client=True,
+        plant=folder / "device" if stays and device_address(settings, base) is None else None,
+        with_client=not stays,
         then=then,  # type: ignore[arg-type]
     )
-    client = start_session(file, _new_folder(folder), who=who)
+    client = start_session(file, folder, who=who)
+    client.outlives = client.ends_session = stays  # until the run has left theta held
     for why in passed:
         client.notice("other", why)
     for lost in others:
@@ -208,7 +214,7 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
     found = _ready(process, folder, before)
     client = attach(found, name=who)
     client.folder = folder
-    client.on_close = lambda _client: _reap(process)
+    client.on_close = lambda left: None if left.outlives and not left.ends_session else _reap(process)
     return client
 
 

@@ -159,8 +159,15 @@ def _hold(operator: Any, reason: str, target: Any, by: str) -> Left:
         k, worst = report.worst
         where = "" if k < 0 else f"; parameter {k} is {worst:.3g} tolerances off"
         raise HoldError(f"theta is not held ({report.verdict}{where})")
-    still = "; its time stands still" if operator.info.clock is Clock.VIRTUAL else ""
-    return Left(f"Device holds theta ({report.verdict}), nudge off{still}.", True)
+    if operator.info.clock is Clock.VIRTUAL:
+        return Left(f"Device holds theta ({report.verdict}), nudge off; its time stands still.", True)
+    if not getattr(operator, "outlives", False):
+        return Left(f"Theta held ({report.verdict}), nudge off; from the end of this program on the knobs stand still.", True)
+    ends = ""
+    if operator.ends_session:
+        operator.ends_session = False
+        ends = f" until `aeqlab stop {operator.folder.parent.name}`"
+    return Left(f"Device holds theta ({report.verdict}), nudge off; its session goes on holding it{ends}.", True)
 
 
 def _knobs(operator: Any) -> str:

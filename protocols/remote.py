@@ -74,6 +74,8 @@ class SessionClient:
         self.point_interrupt: Callable[[], None] | None = None  #: called while a loop runs; raises to leave it
         self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened in the session, oldest first
         self.folder: Path | None = None  #: the session's folder, where known
+        self.outlives = False  #: whether the session goes on without us, and so goes on holding what it holds
+        self.ends_session = False  #: whether `close` ends such a session all the same
         self.on_close: Callable[[SessionClient], None] | None = None  #: called once after `close`
         self.who = f"{name} (process {os.getpid()})"
         self._port = port
@@ -264,12 +266,18 @@ class SessionClient:
         self.events.append(SessionEvent(time.time(), kind, text, self.who))
 
     def close(self) -> None:
-        """Say goodbye; the session goes on without us, unless it was started to live only as long. May be called twice."""
+        """Say goodbye; the session goes on without us, unless it was started to live only as long, or `ends_session`.
+
+        May be called twice.
+        """
         if self._closed:
             return
         if not self._lost:
             with contextlib.suppress(SessionError, BackendError):
-                self._call("bye")
+                if self.ends_session:
+                    self._call("end", "its client left, and it was to outlive that only to hold", None)
+                else:
+                    self._call("bye")
         self._closed = True
         self._faster.set()
         self._channel.close()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from run_helpers import experiment, only_run, read_steps, start_worker, wait_for
 
+from aeqlab.app.commanding import send_command
 from aeqlab.backends.device import Clock
 from aeqlab.backends.journal import Journal, read_journal
 from aeqlab.backends.plant_link import end_plant, start_plant
@@ -26,7 +27,7 @@ from aeqlab.protocols.control import send
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.run import resume_run, run_experiment
-from aeqlab.protocols.run_state import RunState
+from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.status import SessionState
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -92,6 +93,35 @@ def test_a_checkpoint_per_step_and_a_device_left_as_declared(tmp_path: Path, mon
     run = load_run(result.folder)
     assert run.meta["clock"] == "wall"
     assert (np.diff(run.steps["t"]) > 0).all()
+
+
+def test_then_hold_goes_on_holding_after_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = WALL.replace("then: freeze", "then: hold").replace("samples: 12", "samples: 2")
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs")
+    name = result.folder.name
+    assert (result.state, result.exit_code) == (RunState.FINISHED, 0), result.reason
+    assert result.device.endswith(f"nudge off; its session goes on holding it until `aeqlab stop {name}`.")
+    run = load_run(result.folder)
+    with session_of(run) as watcher:
+        begun = watcher.status()
+        assert (begun.state, begun.beta, begun.knobs, begun.control) == (SessionState.HOLDING, 0.0, "loop", "")
+        wait_for(lambda: watcher.status().t > begun.t + 2.0, "two seconds of the device")
+        readout, _ = watcher.last()
+        assert readout is not None
+        np.testing.assert_allclose(readout.parameters, run.theta, atol=0.01)  # V; tens of read noises
+        assert watcher.status().state is SessionState.HOLDING
+    assert send_command("stop", name, tmp_path / "runs") == 0
+    assert "the session ends" in capsys.readouterr().out
+    wait_for(lambda: not any(Path(s.folder).parent == result.folder for s in find_sessions()), "the end of the session")
+
+
+def test_a_run_that_does_not_end_holding_takes_its_session_with_it(tmp_path: Path) -> None:
+    text = WALL.replace("then: freeze", "then: hold").replace("samples: 12", "samples: 1")
+    requests = Requests()
+    requests.ask_stop("the test")
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", requests=requests)
+    assert (result.state, result.device) == (RunState.STOPPED, "The device was not moved.")
+    assert not any(Path(s.folder).parent == result.folder for s in find_sessions())
 
 
 def test_a_pause_goes_on_holding(tmp_path: Path) -> None:
