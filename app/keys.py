@@ -17,6 +17,7 @@ FIRST = (
     "SimulatedSettings",
     "SlowSettings",
     "HopfieldSettings",
+    "CustomSettings",
     "HomeostasisSettings",
     "SettlingSettings",
     "SessionLimits",

@@ -18,7 +18,7 @@ class _Bytes(io.FileIO):
 
     failed: OSError | None = None
 
-    def write(self, data: Any, /) -> int | None:
+    def write(self, data: Any, /) -> int | None:  # type: ignore[override]  # None: it would block, as RawIOBase says
         if self.failed is None:
             try:
                 return super().write(data)
