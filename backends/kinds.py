@@ -12,8 +12,9 @@ from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.backends.user_device import CustomSettings
 
-DeviceSettings = Annotated[SimulatedSettings | SlowSettings | HopfieldSettings, Field(discriminator="kind")]
+DeviceSettings = Annotated[SimulatedSettings | SlowSettings | HopfieldSettings | CustomSettings, Field(discriminator="kind")]
 
 
 def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
@@ -32,6 +33,7 @@ def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
 
 __all__ = [
     "BetaBounds",
+    "CustomSettings",
     "DeviceSettings",
     "Dimensions",
     "HopfieldSettings",

@@ -13,6 +13,7 @@ from aeqlab.backends.device import Knobs
 from aeqlab.backends.imperfections import EngineImperfections, Imperfections
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions
+from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.crosscheck import all_stages, built_in_energy, counted, device_facts, input_limits, nudges, small_table
 from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
@@ -116,6 +117,11 @@ def _envelope(
     else:
         low, high = input_limits(device, base) or (None, None)
         yield Envelope("input knobs", None if dimensions is None else dimensions.inputs, "1", low, high, asked)
+    if isinstance(device, CustomSettings):  # only the user's class can say the rest
+        yield Envelope("control knobs", None, low=None, high=None)
+        yield Envelope("parameters", None, low=None, high=None, note="read, never set")
+        yield replace(_nudge(experiment, bounds), low=None, high=None)
+        return
     unit = "V" if hasattr(device, "dac_range_V") else "1"
     count = None if dimensions is None else dimensions.parameters
     reach, knob_step, fastest = _imperfect_knobs(device)
