@@ -18,6 +18,7 @@ from aeqlab.app.signals import handlers_kept, ignore_signals, interrupt_again
 from aeqlab.app.streams import broken, mend_streams
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+INTERRUPTED = 130
 ENDINGS = "Exit codes: 0 finished, 1 failed, 2 bad input, 3 stopped, 4 aborted, 5 diverged (docs/exit-codes.md)."
 
 _runs = click.option(
@@ -263,6 +264,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"stdout: {why}. Not everything could be printed.", err=True)
         if words[:1] not in (["run"], ["resume"]):  # these did more than to print, and their code says how that ended
             code = code or 1
+    if code == INTERRUPTED:  # Python would end as one killed where Ctrl-C fell into code made at run time, as of a dataclass
+        broken(sys.stderr)
+        os._exit(code)
     gc.freeze()  # the process ends: looking for cycles among all that was imported would take a tenth of a second more
     sys.exit(code)
 
@@ -280,7 +284,7 @@ def _guarded(words: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         ignore_signals()
         click.echo("interrupted", err=True)
-        return 130
+        return INTERRUPTED
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
