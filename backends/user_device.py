@@ -27,6 +27,7 @@ class CustomSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     served: ClassVar[bool] = False
+    imperfections: ClassVar[None] = None  # a device of one's own is as imperfect as its author makes it
 
     kind: Literal["custom"] = Field(default="custom", description="a class of your own, inside the run")
     code: str = Field(description="file.py:Class or module:Class, derived from aeqlab.backends.device.Device")

@@ -21,6 +21,7 @@ from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.user_code import is_user_code
+from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.data import Data, DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
@@ -184,9 +185,9 @@ def _device(check: _Check) -> None:
 
 def _imperfections(check: _Check, device: DeviceSettings) -> None:
     """Check that the knobs that have failed are there, and say what has no effect."""
-    flaws = device.imperfections
-    if flaws is None:
+    if isinstance(device, CustomSettings) or device.imperfections is None:
         return
+    flaws = device.imperfections
     if check.dimensions is not None:
         try:
             flaws.failed(device.knob_names(check.dimensions.parameters), seed=0)
