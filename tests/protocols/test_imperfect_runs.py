@@ -31,7 +31,7 @@ device:
   input_interval: [-1, 1]
 data: {kind: legendre, degree: 2, samples: 60, test_samples: 12}
 sequence:
-  - train: {method: centered, beta: 0.5, batch: 4}
+  - train: {method: centered, beta: 0.5, batch: 4, epochs: 6}
   - evaluate: {}
 then: freeze
 """
