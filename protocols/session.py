@@ -20,23 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.checks import checked_vector
-from aeqlab.backends.device import Clock, Device, DeviceInfo, Readout, SafetyReport, capabilities
+from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
+from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
 
 Array = NDArray[Any]
-
-#: Longest wall time between two looks at a request to freeze or abort.
-LOOK_S = 0.05
-#: Longest time of the device's own clock between two such looks, where that is virtual; and the longest advance, in seconds.
-LOOK_VIRTUAL_S, LONGEST_S = 1.0, 1e6
 
 
 class _Command:
@@ -99,7 +95,6 @@ class Session:
         self._not_held = ""  # why the loop does not hold theta now
         self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
         self._abort: str | None = None
-        self._wall = self._info.clock is Clock.WALL
         self._phases = Phases()
 
     # describe
@@ -451,23 +446,14 @@ class Session:
             self.point_interrupt()
 
     def _pass(self, seconds: float | None) -> Readout:
-        piece = LOOK_S if self._wall else LOOK_VIRTUAL_S
-        if seconds is None or not seconds > piece:
+        if seconds is None or not is_long(self.device, seconds):
             self._last = self.device.advance(seconds)
             return self._last
-        if seconds > LONGEST_S:
-            raise ValueError(f"{self._info.name}: advance({seconds:g}): at most {LONGEST_S:g} s pass in one call. Call it again.")
         self._doing = "advance"
         try:
-            last = self.device.advance(piece)
-            began, passed = last.t - last.dt, last.dt  # time goes on between two exchanges too
-            while passed < seconds - 1e-9:
-                self._tick()
-                last = self.device.advance(min(piece, seconds - passed))
-                passed = last.t - began
+            self._last = advance_in_pieces(self.device, seconds, self._tick)
         finally:
             self._doing = ""
-        self._last = last._replace(dt=passed)
         return self._last
 
     def _trace(self, phase: str) -> Trace | None:
