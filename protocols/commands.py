@@ -143,7 +143,10 @@ COMMANDS: dict[str, Command] = {
         (("reason", "text"), ("by", "text?")), "anyone", False, "a safety report, line by line", _V("make_safe"), urgent=True
     ),
     "abort": Command((("reason", "text"),), "key", False, "nothing; a loop ends at its next tick", _V("abort"), direct=True),
-    "continue": Command((), "control", False, "nothing", _S("continue_")),
+    "continue": Command(
+        (("standing", "number?"),), "control", False, "nothing; a standing that came after that number is not lifted",
+        _S("continue_"),
+    ),
     # ownership
     "take_control": Command((), "key", False, "who held the token before", _V("take_control"), urgent=True),
     "give_control": Command((), "control", False, "nothing", _V("give_control")),

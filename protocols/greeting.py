@@ -15,7 +15,7 @@ from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import Tree, unpack
 from aeqlab.protocols.channel import Channel
 
-PROTOCOL = 2
+PROTOCOL = 3
 PROGRAM = "aeqlab-session"
 #: How long an answer to a greeting may take, in seconds.
 ANSWER_S = 4.0

@@ -66,7 +66,7 @@ def continue_after_run(operator: Any) -> None:
     if status.state not in (SessionState.FROZEN, SessionState.SAFE):
         return
     if status.by.startswith(RUN) or status.reason.startswith(f"its client {RUN}"):
-        operator.continue_()
+        operator.continue_(status.standing)
         return
     by = "its session" if status.by == SESSION else status.by
     raise NotAllowedError(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.device import Clock
-from aeqlab.protocols.errors import AbortRequested, FrozenError, Interrupted, LateError
-from aeqlab.protocols.status import SESSION, SessionState
+from aeqlab.protocols.errors import AbortRequested, FrozenError, Interrupted, LateError, NotAllowedError
+from aeqlab.protocols.status import SESSION, STANDING, SessionState
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -35,31 +35,42 @@ def pause(session: RunSession, frozen: bool = False) -> None:
     status.change(record, session.steps, "pausing", requests.why)
     session.checkpoint()
     status.change(record, session.steps, "paused", requests.why)
+    while True:
+        seen = _stand_still(session, frozen)
+        if requests.stop or requests.abort:
+            return
+        if seen is None or _lifted(session, seen):
+            break
+        frozen = True
+    status.change(record, session.steps, "running", requests.why)
+
+
+def _stand_still(session: RunSession, frozen: bool) -> int | None:
+    """Hold theta on a real device until someone says how it goes on; the number of the standing if it is frozen by then."""
+    requests = session.requests
+    seen = _look(session)[1] if frozen else None
     while requests.pause and not (requests.stop or requests.abort):
         frozen = _freeze_if_asked(session, frozen)
         session.look(time.monotonic())
-        frozen = bool(frozen_by_someone(session)) or frozen  # or even made safe: then this is the end
+        why, number = _look(session)  # someone may even have made it safe: then this is the end
+        frozen = bool(why) or frozen
+        seen = number if frozen else None
         if session.info.clock is Clock.WALL and session.presented and not frozen:
             try:
                 session.operator.hold(session.target)
             except FreezeRequested:
                 continue
             except LateError as exc:  # this computer slept, perhaps: nobody asked for a freeze
-                _continue(session, f"Frozen by its session, goes on being held: {exc}")
+                _lift_late(session, f"Frozen by its session, goes on being held: {exc}")
                 continue
             except FrozenError:
-                frozen = bool(frozen_by_someone(session))
-                if not frozen:
+                if not frozen_by_someone(session):
                     raise
                 continue
             requests.wait(HOLD_AGAIN_S)
         else:
             requests.wait(0.25)
-    if requests.stop or requests.abort:
-        return
-    if frozen:
-        _operator(session).continue_()
-    status.change(record, session.steps, "running", requests.why)
+    return seen
 
 
 def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: Callable[[str], None] | None) -> None:
@@ -84,8 +95,10 @@ def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: C
     session.clamped = False
     if isinstance(exc, LateError) and late:
         session.late += 1
-        go_on_after(session, exc, session.late)
-    elif why and not asked:
+        why = go_on_after(session, exc, session.late)
+        if not why:
+            return
+    if why and not asked:
         requests.ask_pause(why)
         pause(session, frozen=True)
     else:
@@ -100,40 +113,81 @@ def frozen_by_someone(session: RunSession) -> str:
     Raises:
         AbortRequested: another client made the device safe. Whatever theta is now, it is not what the run left.
     """
-    operator = _operator(session)
-    status = operator.status()
-    if status.by in (SESSION, operator.who):
-        return ""
-    if status.state is SessionState.SAFE:
-        session.clamped = False
-        session.requests.ask_abort(f"{status.by} made the device safe at its session: {status.reason}", safe=True, by=status.by)
-        raise AbortRequested(session.requests.why)
-    if status.state is not SessionState.FROZEN:
-        return ""
-    return f"{status.by} froze the device at its session: {status.reason}. Go on: aeqlab continue {session.folder.name}"
+    return _look(session)[0]
 
 
-def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> None:
-    """Let the device move again after its session froze it because this process was not heard in time.
+def go_on_after(session: RunSession, late: LateError, in_a_row: int) -> str:
+    """Let the device move again after its session froze it because this process was not heard in time, and for nothing else.
 
     Args:
         session: the run's.
         late: what the session said.
         in_a_row: samples in a row that were left for this, the present one included.
+    Returns:
+        Why it stays frozen, where another client asked for that meanwhile; empty if it may move.
     Raises:
         LateError: so many that there is no getting on.
+        FrozenError: the session froze it for an error meanwhile.
+        AbortRequested: another client made the device safe meanwhile.
     """
     if in_a_row > LATE_IN_A_ROW:
         raise LateError(
             f"{in_a_row} samples in a row could not be done, because this process was not heard in time. This computer is too "
             f"busy, or its disk too slow: end other programs, then `aeqlab resume`. The last time: {late}"
         ) from late
-    _continue(session, f"Frozen by its session, goes on with the next sample: {late}")
+    if _lift_late(session, f"Frozen by its session, goes on with the next sample: {late}"):
+        return ""
+    why = frozen_by_someone(session)
+    if not why:
+        status = _operator(session).status()
+        raise FrozenError(f"{status.device} is {status.state}: {status.reason}. The freeze before it was for being late.")
+    return why
 
 
-def _continue(session: RunSession, text: str) -> None:
+def _look(session: RunSession) -> tuple[str, int]:
+    """Get why another client stopped the device (see `frozen_by_someone`), and the number of the standing."""
+    operator = _operator(session)
+    status = operator.status()
+    if status.by in (SESSION, operator.who):
+        return "", status.standing
+    if status.state is SessionState.SAFE:
+        session.clamped = False
+        session.requests.ask_abort(f"{status.by} made the device safe at its session: {status.reason}", safe=True, by=status.by)
+        raise AbortRequested(session.requests.why)
+    if status.state is not SessionState.FROZEN:
+        return "", status.standing
+    why = f"{status.by} froze the device at its session: {status.reason}. Go on: aeqlab continue {session.folder.name}"
+    return why, status.standing
+
+
+def _lifted(session: RunSession, seen: int) -> bool:
+    """Let the device move again, because someone said so; goes on pausing where it was stopped anew after they could see it."""
+    try:
+        _operator(session).continue_(seen)
+    except NotAllowedError as exc:
+        session.requests.ask_pause(frozen_by_someone(session) or f"{exc} Go on: aeqlab continue {session.folder.name}")
+        for state in ("pausing", "paused"):  # anew, for the reason is another
+            session.status.change(session.record, session.steps, state, session.requests.why)
+        return False
+    return True
+
+
+def _lift_late(session: RunSession, text: str) -> bool:
+    """Lift a freeze for being late, whether it still stands or someone lifted it already; False where it is another by now.
+
+    Nobody looks at what a run lifts by itself, so it names what it means: what comes between its look and that is left alone.
+    """
+    operator = _operator(session)
+    status = operator.status()
+    if status.state in STANDING:
+        if not (status.state is SessionState.FROZEN and status.late):
+            return False
+        try:
+            operator.continue_(status.standing)
+        except NotAllowedError:
+            return False
     session.say("device", "late", text)
-    _operator(session).continue_()
+    return True
 
 
 def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:

@@ -216,9 +216,13 @@ class SessionClient:
         self._beta = 0.0
         return report
 
-    def continue_(self) -> None:
-        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is."""
-        self._call("continue")
+    def continue_(self, standing: int | None = None) -> None:
+        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is.
+
+        Args:
+            standing: number of the standing that is meant, as `status` told it; what came after it is not lifted.
+        """
+        self._call("continue", standing)
 
     def abort(self, reason: str = "abort was asked for") -> None:
         """End the controlling client's running loop at its next tick. From another thread, use another client."""

@@ -29,6 +29,7 @@ from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
+from aeqlab.protocols.standing import Standing
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
 
@@ -84,9 +85,7 @@ class Session:
         self.lock = threading.RLock()  #: held by whoever calls the device
         self._command = _Command(self)
         self._state = SessionState.IDLE
-        self._reason = ""
-        self._late = False
-        self._by = ""  # who brought it to stand
+        self._standing = Standing()
         self._knobs = "nobody"
         self._target: Array | None = None
         self._beta = 0.0
@@ -113,9 +112,12 @@ class Session:
         t = self._last.t if self._last is not None else math.nan
         if control is None or clients is None:
             control, clients = self.who, (self.who,)
-        reason = self._not_held if self._state is SessionState.HOLDING else self._reason
-        name = self._info.name
-        return SessionStatus(self._state, reason, self._knobs, control, clients, self._beta, name, t, self._doing, self._by)
+        stands = self._standing
+        reason = self._not_held if self._state is SessionState.HOLDING else stands.reason
+        return SessionStatus(
+            self._state, reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing, stands.by,
+            stands.late, stands.number,
+        )  # fmt: skip
 
     @property
     def standing(self) -> tuple[SessionState, float]:
@@ -303,10 +305,10 @@ class Session:
                 self.device.freeze()
             except BackendError as exc:
                 self._lost(exc)
-                raise SessionLostError(self._reason) from exc
-            if self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._by):
+                raise SessionLostError(self._standing.reason) from exc
+            if self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._standing.by):
                 self._stand(SessionState.SAFE, f"{reason}; it stays safe", by)
-            elif self._state in (SessionState.SAFE, SessionState.UNKNOWN):
+            elif self._state in (SessionState.SAFE, SessionState.UNKNOWN) or (late and self._stands_for_good):
                 self._say("frozen", f"{reason}; it stays {self._state}", by)
             else:
                 self._stand(SessionState.FROZEN, reason, by, late)
@@ -322,7 +324,7 @@ class Session:
                 report = self.device.make_safe()
             except BackendError as exc:
                 self._lost(exc)
-                raise SessionLostError(self._reason) from exc
+                raise SessionLostError(self._standing.reason) from exc
             finally:
                 self._doing = ""
             if report.failed:
@@ -331,12 +333,23 @@ class Session:
                 self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}", by)
             return report
 
-    def continue_(self) -> None:
-        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is."""
+    def continue_(self, standing: int | None = None) -> None:
+        """Allow motion again after a freeze, after SAFE, or from UNKNOWN by taking the device as it is.
+
+        Args:
+            standing: number of the standing that is meant, as `status` told it; None: whatever holds it up.
+
+        Raises:
+            NotAllowedError: someone, or the session, asked for it to stand after that number was told.
+        """
         with self._command:
-            if self._state in STANDING:
-                self._say("continue", f"{self.who} goes on after {self._state}: {self._reason}")
-                self._state, self._reason, self._by, self._late = SessionState.IDLE, "", "", False
+            if self._state not in STANDING:
+                return
+            if standing not in (None, self._standing.number):
+                raise NotAllowedError(f"{self._info.name} is {self._state} for another reason by now: {self._standing.reason}.")
+            self._say("continue", f"{self.who} goes on after {self._state}: {self._standing.reason}")
+            self._state = SessionState.IDLE
+            self._standing.end()
 
     def abort(self, reason: str = "abort was asked for") -> None:
         """Ask a running loop, from another thread, to leave at its next tick with `AbortRequested`; nothing where none runs."""
@@ -424,6 +437,7 @@ class Session:
         self._freezing.append(reason)
         with self.lock:
             self._freezing.remove(reason)
+            self._standing.asked()
             self._abort = None
             self._beta = 0.0
             self._knobs = "nobody"
@@ -431,8 +445,8 @@ class Session:
 
     def _check(self, what: str) -> None:
         if self._state in STANDING:
-            raise (LateError if self._late else FrozenError)(
-                f"{self._info.name} is {self._state}, so it may not {what}: {self._reason}. Continue to go on."
+            raise (LateError if self._standing.late else FrozenError)(
+                f"{self._info.name} is {self._state}, so it may not {what}: {self._standing.reason}. Continue to go on."
             )
 
     def _tick(self) -> None:
@@ -466,11 +480,14 @@ class Session:
         if self._state is SessionState.HOLDING:
             self._state = SessionState.IDLE
 
+    @property
+    def _stands_for_good(self) -> bool:
+        """Whether it is frozen for another reason than that a client was late."""
+        return self._state is SessionState.FROZEN and not self._standing.late
+
     def _stand(self, state: SessionState, reason: str, by: str = "", late: bool = False) -> None:
-        who = by or self.who
-        if state is not SessionState.UNKNOWN and is_person(self._by) and not is_person(who):
-            who, reason, late = self._by, f"{self._reason}; {reason}", False
-        self._state, self._reason, self._by, self._late = state, reason, who, late
+        self._standing.begin(state, reason, by or self.who, late)
+        self._state = state
         self._say(str(state), reason, by)
 
     def _lost(self, exc: BaseException) -> None:

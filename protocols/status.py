@@ -56,6 +56,8 @@ class SessionStatus:
         device, t: name of the device, and its time in seconds at the last readout (nan: none yet).
         doing: command being carried out ("" : none).
         by: who brought it to stand, in FROZEN, SAFE and UNKNOWN ("" otherwise).
+        late: it is frozen only because a client was not heard in time; that client may go on by itself.
+        standing: number of the standing; it counts up whenever someone, or the session, asks for one. `continue` may name it.
     """
 
     state: SessionState
@@ -68,3 +70,5 @@ class SessionStatus:
     t: float
     doing: str = ""
     by: str = ""
+    late: bool = False
+    standing: int = 0

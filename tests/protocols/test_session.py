@@ -425,3 +425,26 @@ def test_another_target_is_no_learning_step_where_it_is_said_so() -> None:
     session.freeze("the test")
     with pytest.raises(FrozenError):
         session.set_target(theta)
+
+
+def test_a_continue_that_names_a_standing_lifts_no_other(session: Session) -> None:
+    session.who = "session"
+    session.freeze("its client was silent", late=True)
+    seen = session.status()
+    assert seen.late
+    session.make_safe("smoke", by="ada")
+    with pytest.raises(NotAllowedError, match="safe for another reason by now: smoke"):
+        session.continue_(seen.standing)
+    assert session.status().state is SessionState.SAFE
+    session.freeze("once more", by="ada")  # which changes nothing but what was asked
+    session.continue_(session.status().standing)
+    assert session.status().state is SessionState.IDLE
+    session.continue_(seen.standing)  # nothing stands
+
+
+def test_a_client_that_is_late_too_does_not_make_a_freeze_one_of_being_late(session: Session) -> None:
+    session.who = "session"
+    session.freeze("the converter is too hot")
+    session.freeze("its client was silent", late=True)
+    status = session.status()
+    assert (status.reason, status.late) == ("the converter is too hot", False)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from run_helpers import SMALL, experiment
-from session_helpers import client_of, served, simulated
+from session_helpers import client_of, served, simulated, slow
 
+from aeqlab.backends.device import Clock
 from aeqlab.protocols import load_run, restoring
 from aeqlab.protocols import run as run_module
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.opening import continue_after_run
 from aeqlab.protocols.progress import Progress, RunResult
+from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.server import SessionServer
@@ -173,3 +175,70 @@ def test_a_worker_that_was_late_does_not_undo_a_freeze_that_came_meanwhile(run: 
         assert status_of(server).state is SessionState.FROZEN
         assert status_of(server).by.startswith("ada (")
     assert "paused" in load_run(result.folder).events["word"].tolist()
+
+
+@pytest.mark.parametrize("way", ["safe", "freeze"])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_that_was_late_lifts_nothing_that_came_after_it_looked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, way: str, paused: bool
+) -> None:
+    """Between the look of the run and its `continue` a person stops the device: the run lifts what it saw, and that is gone."""
+    lift = SessionClient.continue_
+    meant: list[int | None] = []
+    asked: list[str] = []
+
+    def late(client: SessionClient, standing: int | None = None) -> None:
+        if client.who.startswith("run ") and not meant:
+            meant.append(standing)
+            with client_of(server, "ada", control=False) as ada:
+                ada.make_safe("smoke") if way == "safe" else ada.freeze("smoke")
+        lift(client, standing)
+
+    def ask(progress: Progress, requests: Requests) -> None:
+        if meant and way == "freeze":
+            requests.ask_stop("stop by bob")
+        elif progress.done and paused and not asked:
+            asked.append("pause")
+            requests.ask_pause("pause by bob")
+        elif progress.state is (RunState.PAUSED if paused else RunState.RUNNING) and progress.done and "late" not in asked:
+            asked.append("late")
+            server.freeze_soon("its client was silent", True)
+
+    monkeypatch.setattr(SessionClient, "continue_", late)
+    with served(slow(Clock.WALL)) as server:
+        result = run(server, ask)
+        assert meant[0] is not None
+        status = status_of(server)
+        assert result.state is (RunState.ABORTED if way == "safe" else RunState.STOPPED), result.reason
+        assert status.state is (SessionState.SAFE if way == "safe" else SessionState.FROZEN)
+        assert status.by.startswith("ada (")
+    assert "continue" not in load_run(result.folder).events["word"].tolist()
+
+
+def test_a_freeze_that_came_after_a_person_said_to_go_on_is_not_lifted_by_that(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lift = SessionClient.continue_
+    smoke: list[str] = []
+
+    def continue_(client: SessionClient, standing: int | None = None) -> None:
+        if client.who.startswith("run ") and not smoke:
+            with client_of(server, "ada", control=False) as ada:
+                ada.freeze("smoke")
+            smoke.append("")
+        lift(client, standing)
+
+    def ask(progress: Progress, requests: Requests) -> None:
+        if progress.state is RunState.PAUSED and smoke:
+            smoke.append(progress.reason)
+            requests.ask_stop("stop by bob")
+        elif progress.state is RunState.PAUSED:
+            requests.ask_continue("continue by bob")
+        elif progress.done:
+            (requests.ask_stop if smoke else requests.ask_freeze)("by bob")
+
+    monkeypatch.setattr(SessionClient, "continue_", continue_)
+    with served(simulated()) as server:
+        result = run(server, ask)
+        assert result.state is RunState.STOPPED, result.reason
+        assert status_of(server).by.startswith("ada (")
+    assert smoke[1].startswith("ada (")
+    assert "smoke. Go on: aeqlab continue " in smoke[1]
