@@ -79,6 +79,7 @@ class Device(ABC):
 
     _closed = False
     _presented: int | None = None  # number of samples of the inputs that are staged or applied
+    _applied: int | None = None  # of those that are applied
 
     @property
     @abstractmethod
@@ -167,13 +168,18 @@ class Device(ABC):
             raise DeviceStateError(f"{self.info.name}: advance before present. Present an input first.")
         if seconds is not None and not 0.0 < seconds < np.inf:
             raise ValueError(f"{self.info.name}: advance({seconds!r}): a time above 0 s is needed")
+        self._applied = self._presented
         return self._advance(seconds)
 
     # safety
     def freeze(self) -> None:
-        """Take the nudge off and leave the control knobs where they are, at once, without time passing. Allowed in any state."""
+        """Take the nudge off and leave the control knobs where they are, at once, without time passing. Allowed in any state.
+
+        What is staged and not applied yet is dropped: inputs, control knobs and nudge.
+        """
         self._check_open()
         self._freeze()
+        self._presented = self._applied
 
     def make_safe(self) -> SafetyReport:
         """Freeze, bring the control knobs to their rest values within slew, switch outputs off; say how each was confirmed.

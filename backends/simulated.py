@@ -138,8 +138,7 @@ class SimulatedDevice(Device):
             self.hold_exactly(False)
         except BackendError:  # no u holds theta where the energy is not finite; the knobs stay as they were before the hold
             self._holding = False
-        self._next_controls = None
-        self._next_nudge = None
+        self._next_inputs = self._next_controls = self._next_nudge = None
         self._physics.nudge(None, 0.0)
         self._physics.begin_phase()
         self._flags = Flag.FROZEN
@@ -262,6 +261,7 @@ class SimulatedDevice(Device):
             "flags": int(self._flags),
             "holding": self._holding,
             "presented": self._presented,
+            "applied": self._applied,
             "next": {
                 "inputs": self._next_inputs,
                 "controls": self._next_controls,
@@ -294,6 +294,7 @@ class SimulatedDevice(Device):
         self._flags = Flag(state["flags"])
         self._holding = bool(state["holding"])
         self._presented = state["presented"]
+        self._applied = state.get("applied", self._presented if staged["inputs"] is None else None)
         self._next_inputs, self._next_controls = staged["inputs"], staged["controls"]
         self._next_nudge = (staged["targets"], float(staged["beta"])) if staged["nudge"] else None
         self._next_hold = bool(staged["hold"])

@@ -148,7 +148,7 @@ class SlowDevice(Device):
 
     # safety
     def _freeze(self) -> None:
-        self._next_controls, self._next_targets, self._next_beta = None, None, None
+        self._unstage()
         self._port.freeze()
         self._readback = self._port.status()["applied"]
 
@@ -182,6 +182,7 @@ class SlowDevice(Device):
             "format": STATE_FORMAT,
             "plant": self._port.state(),
             "presented": self._presented,
+            "applied": self._applied,
             "readback": self._readback.copy(),
             "inputs": self._next_inputs,
             "controls": self._next_controls,
@@ -200,6 +201,7 @@ class SlowDevice(Device):
             raise DeviceConfigError(f"{self._info.name}: the state lacks {exc}") from exc
         self._port.restore(staged["plant"])
         self._presented = staged["presented"]
+        self._applied = state.get("applied", self._presented if staged["inputs"] is None else None)
         self._readback = np.array(staged["readback"])
         self._next_inputs, self._next_controls = staged["inputs"], staged["controls"]
         self._next_targets, self._next_beta = staged["targets"], staged["beta"]

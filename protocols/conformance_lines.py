@@ -18,6 +18,7 @@ from aeqlab.backends.imperfections import named
 from aeqlab.protocols.conformance_bench import Bench, Broken, NotApplicable, demand, start_at_rest, true_theta
 from aeqlab.protocols.conformance_physics import (
     clamp_clamps,
+    freeze_drops_what_is_staged,
     freeze_freezes,
     homeostasis_holds,
     make_safe_makes_safe,
@@ -315,6 +316,7 @@ LINES: tuple[tuple[str, Callable[[Bench], str]], ...] = (
     ("clamp really clamps", clamp_clamps),
     ("readings are fresh", readings_are_fresh),
     ("freeze", freeze_freezes),
+    ("freeze drops what is staged", freeze_drops_what_is_staged),
     ("make safe", make_safe_makes_safe),
     ("state restores", state_restores),
     ("use after close is an error", closed_is_closed),

@@ -203,6 +203,27 @@ def freeze_freezes(bench: Bench) -> str:
     return "FROZEN; nudge off, u stands still, readings go on"
 
 
+def freeze_drops_what_is_staged(bench: Bench) -> str:
+    """What was set and is not applied yet is dropped by `freeze`: frozen is still, whatever was on its way."""
+    device, info = bench.device, bench.info
+    other, there = bench.steady()
+    _, free, y, beta = start_at_rest(bench)
+    u = device.controls()
+    aside = np.asarray(np.clip(u + 0.2, info.controls.low, info.controls.high), dtype=info.dtype)
+    device.present(other)
+    device.set_controls(aside)
+    device.nudge(y, beta)
+    device.freeze()
+    bench.read()
+    moved = np.abs(device.controls() - u) - 0.51 * info.controls.step - rounding(info, u)
+    demand(bool((moved <= 0).all()), f"control knobs that were staged moved by {np.max(moved):.3g} after the freeze")
+    outputs = (bench.rest() if bench.floats else bench.read()).outputs
+    left, apart = float(np.max(np.abs(outputs - free.outputs))), float(np.max(np.abs(there - free.outputs)))
+    room = 0.3 * apart + 2.0 * bench.output_error(4)
+    demand(left <= room, f"inputs or a nudge that were staged moved the outputs by {left:.3g} after the freeze")
+    return f"inputs, knobs and a nudge were staged: the outputs moved by {left:.2g} of {apart:.3g}"
+
+
 def make_safe_makes_safe(bench: Bench) -> str:
     """`make_safe` brings every knob to rest and says how each was confirmed."""
     device, info = bench.device, bench.info

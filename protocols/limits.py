@@ -170,7 +170,8 @@ def _forward(method: str) -> Callable[..., Any]:
 
     def restore(self: LimitedDevice, state: dict[str, Any]) -> None:
         self.inner.restore(state)  # type: ignore[attr-defined]
-        self._presented, self._slewing, self.setpoints = self.inner._presented, None, self.inner.controls()
+        self._presented, self._applied = self.inner._presented, self.inner._applied
+        self._slewing, self.setpoints = None, self.inner.controls()
 
     return restore if method == "restore" else call
 

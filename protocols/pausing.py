@@ -92,7 +92,7 @@ def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: C
         raise exc
     if on_left is not None:
         on_left(str(exc))
-    session.clamped = False
+    session.clamped = session.presented = False  # an input that was only staged is dropped by a freeze
     if isinstance(exc, LateError) and late:
         session.late += 1
         why = go_on_after(session, exc, session.late)
@@ -193,6 +193,7 @@ def _lift_late(session: RunSession, text: str) -> bool:
 def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:
     if session.requests.freeze and not frozen:
         session.freeze(session.requests.why[:500], by=session.requests.by)
+        session.presented = False
         session.say("device", "frozen", f"Device frozen: {session.requests.why}.")
         return True
     return frozen

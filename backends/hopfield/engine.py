@@ -126,7 +126,7 @@ class HopfieldEngine(Device):
 
     def _freeze(self) -> None:
         self._release()
-        self._staged.u = None
+        self._staged.x = self._staged.u = None
         self._staged.holding, self._staged.frozen = False, True
 
     def _make_safe(self) -> SafetyReport:
@@ -435,6 +435,7 @@ class HopfieldEngine(Device):
         self._now, self._knobs, self._staged = now, knobs, staged
         self._factor, self._couplings, self._t = factor, self._built.scaled(factor), t
         self._presented, self._drive, self.settled, self._saturated = samples, None, None, saturated
+        self._applied = None if now.x is None else len(now.x)
 
     # KnowsEnergy
     def energy(self, theta: Array, inputs: Array, states: Array) -> float:

@@ -15,6 +15,8 @@ from aeqlab.backends.device import Device, SafetyLine, SafetyReport, capabilitie
 from aeqlab.backends.device import Grade as G
 from aeqlab.backends.errors import ArrayRefusedError, DeviceStateError, LimitError
 from aeqlab.backends.kinds import SimulatedSettings, open_device
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.limits import limited
 
 Array = NDArray[Any]
 NOT_NUMBERS = [
@@ -189,3 +191,29 @@ def test_capabilities_are_those_an_object_has() -> None:
     hopfield = open_device(SimulatedSettings(energy="hopfield"), seed=0, base=Path())
     assert capabilities(hopfield) == has | {"Layers"}
     assert capabilities(object()) == frozenset()
+
+
+@pytest.mark.parametrize("kind", ["simulated", "slow", "limited", "hopfield"])
+def test_a_freeze_drops_an_input_that_was_never_applied(kind: str) -> None:
+    if kind == "hopfield":
+        pytest.importorskip("torch")
+        from aeqlab.backends.hopfield.settings import HopfieldSettings
+
+        device: Device = HopfieldSettings(
+            widths=(3, 4, 2), weight_couplings=(0.02, 0.01), bias_couplings=(0.01, 0.01), threads=1
+        ).open(seed=1, base=Path())
+    else:
+        settings = (SlowSettings if kind == "slow" else SimulatedSettings)(energy="linear", options={"frequencies": 1})
+        device = settings.open(seed=1, base=Path())
+        device = limited(device) if kind == "limited" else device
+    first, second = (np.full((1, len(device.info.inputs)), x, dtype=device.info.dtype) for x in (0.1, 0.9))
+    device.present(first)
+    device.freeze()
+    with pytest.raises(DeviceStateError, match="before present"):
+        device.advance()
+    device.present(first)
+    device.advance()
+    device.present(second)
+    device.freeze()
+    assert device.presented
+    device.advance()

@@ -178,3 +178,14 @@ def test_journal_says_when_it_was_put_back(tmp_path: Path) -> None:
     assert restored.details["row"] == state["plant"]["journal_row"]
     assert restored.number > restored.details["row"]
     assert restored.t == pytest.approx(0.2)
+
+
+def test_an_input_that_was_staged_is_not_applied_by_a_reading_after_the_freeze(tmp_path: Path) -> None:
+    device = opened(tmp_path)
+    device.present(np.array([[0.1]]))
+    device.advance()
+    stands = device.status()["inputs"]
+    device.present(np.array([[0.9]]))
+    device.freeze()
+    device.advance()
+    assert np.array_equal(device.status()["inputs"], stands)

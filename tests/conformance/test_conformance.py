@@ -78,7 +78,7 @@ def test_the_hopfield_engine_conforms(relaxation: Any) -> None:
         assert ("one-shot" in by_name[name].text) == (relaxation == "once")
 
 
-# Five ways to be broken, each a real device with one promise taken away ------------------------------------------------
+# Ways to be broken, each a real device with one promise taken away ------------------------------------------------
 
 
 def wrong_sign(device: Device) -> Device:
@@ -158,12 +158,26 @@ def stale_as_fresh(device: Any) -> Device:
     return device
 
 
+def keeps_what_is_staged(device: Any) -> Device:
+    """Keep inputs that were presented before a freeze for the first reading after it."""
+    inner = device._freeze
+
+    def freeze() -> None:
+        kept = device._next_inputs
+        inner()
+        device._next_inputs = kept
+
+    device._freeze = freeze
+    return device
+
+
 BROKEN: list[tuple[Callable[[Any], Device], HomeostasisSettings, str]] = [
     (wrong_sign, INTEGRAL, "more nudge never raises the cost"),
     (leaking_clamp, HomeostasisSettings(controller="ideal"), "clamp really clamps"),
     (ignored_limit, INTEGRAL, "limits refused"),
     (dead_ideal_controller, HomeostasisSettings(controller="ideal"), "homeostasis holds theta"),
     (stale_as_fresh, HomeostasisSettings(controller="ideal"), "readings are fresh"),
+    (keeps_what_is_staged, INTEGRAL, "freeze drops what is staged"),
 ]
 
 

@@ -105,6 +105,7 @@ def test_the_token_is_taken_visibly_and_drops_the_nudge() -> None:
         second.continue_()
         second.give_control()
         assert first.take_control() == ""
+        first.present(inputs_of(first))  # the first one was dropped with the nudge
         first.advance()
 
 
