@@ -164,16 +164,18 @@ class SessionServer:
         if command.urgent:
             self._urgent.append((peer, number, name, values))
             self._jobs.put(None)
-        elif not (command.quick and self._quickly(peer, number, command, values)):
+        elif not (command.quick and self._quickly(peer, number, name, values)):
             peer.number = number
             self._jobs.put((peer, number, name, values))
 
-    def _quickly(self, peer: Peer, number: int, command: Command, values: list[Any]) -> bool:
+    def _quickly(self, peer: Peer, number: int, name: str, values: list[Any]) -> bool:
         """Do what only stages in the client's own thread, if the device is free and nothing urgent waits."""
+        command = COMMANDS[name]
         session = self.session
         if self._urgent or not session.lock.acquire(blocking=False):
             return False
         try:
+            self._may(peer, command, name)  # control may have been taken since it was asked
             session.who = peer.name
             result = command.run(self, peer, *values)
         except (BackendError, ProtocolError) as exc:
@@ -251,27 +253,30 @@ class SessionServer:
 
     def take_control(self, peer: Peer) -> str:
         """Give the token to a client; whoever held it is told so, and a nudge that is on is taken away."""
-        before = self.clients.take(peer)
-        if before is None or before is peer:
-            return peer.name if before is peer else ""
-        if self.session.standing[1]:
-            self.session.freeze(f"{peer.name} took control from {before.name} while the nudge was on")
+        with self.session.lock:  # nothing is staged between the two: what comes later is refused, what came before is dropped
+            before = self.clients.take(peer)
+            if before is None or before is peer:
+                return peer.name if before is peer else ""
+            if self.session.standing[1]:
+                self.session.freeze(f"{peer.name} took control from {before.name} while the nudge was on")
         self.say("control", f"{peer.name} took control from {before.name}", peer.name)
         return before.name
 
     def give_control(self, peer: Peer) -> None:
         """Give the token back; a nudge that is on is taken away."""
-        if self.session.standing[1]:
-            self.session.freeze(f"{peer.name} gave control back while the nudge was on")
-        self.clients.give(peer)
+        with self.session.lock:
+            if self.session.standing[1]:
+                self.session.freeze(f"{peer.name} gave control back while the nudge was on")
+            self.clients.give(peer)
         self.say("control", f"{peer.name} gave control back", peer.name)
 
     def bye(self, peer: Peer) -> None:
         """Let a client go that says goodbye."""
         if self.clients.control is peer:
-            if self.session.standing[1]:
-                self.session.freeze(f"{peer.name} left while the nudge was on")
-            self.clients.give(peer)
+            with self.session.lock:
+                if self.session.standing[1]:
+                    self.session.freeze(f"{peer.name} left while the nudge was on")
+                self.clients.give(peer)
         peer.gone = True
 
     def end(self, peer: Peer | None, reason: str, then: str | None = None) -> SafetyReport | None:

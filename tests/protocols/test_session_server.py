@@ -109,6 +109,39 @@ def test_the_token_is_taken_visibly_and_drops_the_nudge() -> None:
         first.advance()
 
 
+def test_control_that_is_taken_between_the_question_and_the_lock_leaves_no_nudge_of_the_old_client() -> None:
+    class Between:
+        """The session's lock; the first who asks for it without waiting finds that control was taken meanwhile."""
+
+        def __init__(self, lock: Any) -> None:
+            self.lock, self.taken = lock, False
+
+        def acquire(self, blocking: bool = True) -> bool:
+            if not blocking and not self.taken:
+                self.taken = True
+                second.take_control()
+            return bool(self.lock.acquire(blocking))
+
+        def release(self) -> None:
+            self.lock.release()
+
+        def __enter__(self) -> None:
+            self.acquire()
+
+        def __exit__(self, *exc: object) -> None:
+            self.release()
+
+    with served(simulated()) as server, client_of(server, "first") as first, client_of(server, "second") as second:
+        first.present(inputs_of(first))
+        first.advance()
+        between = server.session.lock = Between(server.session.lock)  # type: ignore[assignment]
+        with pytest.raises(NotAllowedError, match="nudge: the control token is needed, and second"):
+            first.nudge(targets_of(first), 0.1)
+        assert between.taken
+        status = second.status()
+        assert (status.state, status.beta, status.control) == (SessionState.IDLE, 0.0, second.who)
+
+
 def test_taking_control_ends_a_running_loop() -> None:
     with served(slow(Clock.VIRTUAL), homeostasis=LONG) as server, client_of(server) as first, client_of(server) as second:
         first.present(inputs_of(first))
