@@ -9,6 +9,7 @@ from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.words import duration_in_words, size_in_words
 from aeqlab.protocols.check import CheckReport, Envelope, check
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
+from aeqlab.protocols.reaction import Reaction
 
 
 def check_experiment(source: str, overrides: Sequence[str]) -> int:
@@ -35,6 +36,7 @@ def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
         "sequence": ", ".join(entry.kind for entry in experiment.sequence) + f", then {experiment.then}",
         **{envelope.what: _range(envelope) for envelope in report.envelope},
         "imperfections": "; ".join(report.imperfections),
+        "if it hangs": "" if report.reaction is None else _reaction(report.reaction),
         "time": _time(report),
         "disk": "known only when it runs" if report.estimate is None else f"about {size_in_words(report.estimate.disk_bytes)}",
         "your code": ", ".join(report.user_code) + " (not run by this check)" if report.user_code else "",
@@ -53,6 +55,13 @@ def _time(report: CheckReport) -> str:
         return steps
     low, high = report.estimate.seconds
     return f"{steps}, {duration_in_words(low)} to {duration_in_words(high)} on this computer"
+
+
+def _reaction(reaction: Reaction) -> str:
+    return (
+        f"nudge off within {reaction.nudge_off_s:.2g} s of a silent run, make safe begun within {reaction.safe_s:.2g} s of a "
+        f"hung session (one exchange takes up to {reaction.exchange_s:.2g} s)"
+    )
 
 
 def _range(envelope: Envelope) -> str:

@@ -20,10 +20,11 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError
 from aeqlab.protocols.lease import acquire
 from aeqlab.protocols.lost import lost_session, mark_ended
+from aeqlab.protocols.reaction import DEADLINE_S
 from aeqlab.protocols.session_file import SessionFile, append_line
 
-#: The session is dead after this long without a dot; while it starts, it has longer. A dot is sent this often. In seconds.
-DEADLINE_S, START_S, BEAT_S = 1.0, 60.0, 0.2
+#: While the session starts, it has longer than `DEADLINE_S` to send a dot. A dot is sent this often. In seconds.
+START_S, BEAT_S = 60.0, 0.2
 #: A look that comes this much later than it should was late itself: what was not looked at counts as no silence. In seconds.
 LATE_S = 0.3
 #: The device is tried again after these pauses before its state is called unknown.

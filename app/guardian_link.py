@@ -16,12 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from aeqlab.protocols.reaction import owner_silence_s
 from aeqlab.protocols.server import SessionServer
 
 #: A guardian that was silent for this long is dead; a new one has longer to start. A dot is sent this often. In seconds.
 DEADLINE_S, START_S, BEAT_S = 1.5, 30.0, 0.1
-#: So long may the owner of the device be busy without a sign of life, on the wall clock and in virtual time, in seconds.
-OWNER_WALL_S, OWNER_VIRTUAL_S = 0.6, 60.0
 
 
 class GuardianLink:
@@ -45,7 +44,7 @@ class GuardianLink:
         self._over = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="guardian", daemon=True)
-        self._owner_s = OWNER_WALL_S if server.on_wall_clock else OWNER_VIRTUAL_S
+        self._owner_s = owner_silence_s(server.session.info)
 
     def start(self) -> None:
         """Begin to beat and to listen."""
@@ -63,12 +62,16 @@ class GuardianLink:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(5.0)
 
+    def shows_life(self, now: float) -> bool:
+        """Tell whether the thread that owns the device showed life lately: what it waits for takes its time."""
+        return now - self.server.alive < self._owner_s + self.server.patience_s
+
     def _beat(self) -> None:
         while not self._over.wait(BEAT_S):
             now = time.monotonic()
             if self._lost.is_set() or now - self._heard > DEADLINE_S:
                 self._replace("it ended" if self._lost.is_set() else f"it was silent for {DEADLINE_S:g} s")
-            if now - self.server.alive < self._owner_s + self.server.patience_s:
+            if self.shows_life(now):
                 try:
                     self._to.write(b".")
                     self._to.flush()

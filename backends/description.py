@@ -134,7 +134,8 @@ class DeviceInfo:
     number). `settles_at_once` says that one `advance` reaches the equilibrium; `one_shot` that the nudged phase moves the
     parameters exactly once and not to the joint equilibrium (section 5.3, `parameter_relaxation: once`). `response` is None
     where it must be identified first. `tick_s` is the shortest `advance` (None: it chooses, as in section 5.1). `notes` say in
-    words what else is to be known, such as failed knobs.
+    words what else is to be known, such as failed knobs. `speed` are seconds of its clock per second on the wall, where it runs
+    on the wall clock.
     """
 
     kind: str
@@ -154,6 +155,7 @@ class DeviceInfo:
     simulated: bool = True
     response: ControlResponse | None = None
     notes: tuple[str, ...] = ()
+    speed: float = 1.0
 
     @property
     def n_parameters(self) -> int:

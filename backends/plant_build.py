@@ -176,6 +176,7 @@ def info_of(description: dict[str, Any]) -> DeviceInfo:
         cost=description["cost"],
         clock=Clock(description["clock"]),
         tick_s=description["tick_s"],
+        speed=description["speed"],
         simulated=True,
         response=ControlResponse(**description["response"]),
         notes=tuple(description.get("notes", ())),

@@ -20,6 +20,7 @@ from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
+from aeqlab.protocols.reaction import Reaction, reaction_of
 from aeqlab.protocols.stages.train_options import TrainOptions
 from aeqlab.protocols.user_files import user_code
 
@@ -60,6 +61,7 @@ class CheckReport:
         estimate: steps, time and disk; None where only running can tell.
         imperfections: what is imperfect in the simulated hardware, phrase by phrase.
         user_code: code of the user's that a run will import and run, as the file names it; a check does not.
+        reaction: how soon the device is stopped after what drives it fell silent; None in virtual time.
     """
 
     problems: tuple[Problem, ...]
@@ -68,6 +70,7 @@ class CheckReport:
     estimate: Estimate | None
     imperfections: tuple[str, ...]
     user_code: tuple[str, ...]
+    reaction: Reaction | None = None
 
     @property
     def ok(self) -> bool:
@@ -96,6 +99,7 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         estimate=estimate(experiment, dimensions, widths),
         imperfections=() if experiment.device.imperfections is None else tuple(experiment.device.imperfections.in_words()),
         user_code=tuple(dict.fromkeys(_user_code(experiment))),
+        reaction=reaction_of(experiment.device),
     )
 
 

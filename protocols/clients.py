@@ -17,11 +17,9 @@ from typing import Any, Protocol
 from aeqlab.backends.errors import WireError
 from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.peer import Peer
+from aeqlab.protocols.reaction import SILENCE_NUDGED_S, SILENCE_S
 from aeqlab.protocols.status import STANDING, SessionState
 
-#: How long the controlling client may be silent while the nudge is on, and otherwise, in seconds. The nudge must be off 0.2 s
-#: after the client stopped, and between the two lie a tick, an exchange with the device, and what else the computer is busy with.
-SILENCE_NUDGED_S, SILENCE_S = 0.13, 2.0
 #: A client that has not greeted within this time is dropped; and at most so many are connected.
 GREETING_S, MOST_CLIENTS = 5.0, 64
 #: A session that lives with its client waits so long for the first one.

@@ -40,4 +40,5 @@ def advance_in_pieces(device: Device, seconds: float, tick: Callable[[], None]) 
 
 
 def _piece_s(device: Device) -> float:
-    return LOOK_S if device.info.clock is Clock.WALL else LOOK_VIRTUAL_S
+    info = device.info
+    return LOOK_S * info.speed if info.clock is Clock.WALL else LOOK_VIRTUAL_S

@@ -235,8 +235,9 @@ class SessionServer:
 
     def make_safe(self, peer: Peer | None, reason: str, by: str | None = None) -> SafetyReport:
         """Make the device safe. A ramp takes its time, and nobody may take it for a hang."""
-        knobs = self.session.info.controls
-        self.patience_s = 30.0 + float((abs(self.session.controls() - knobs.rest) / knobs.slew_per_s).max(initial=0.0)) * 2.0
+        knobs, speed = self.session.info.controls, self.session.info.speed
+        ramp_s = float((abs(self.session.controls() - knobs.rest) / knobs.slew_per_s).max(initial=0.0)) / speed
+        self.patience_s = 30.0 + 2.0 * ramp_s
         try:
             report = self.session.make_safe(reason, by or "")
             self._unsafe = not report.safe

@@ -77,6 +77,20 @@ def test_time_on_the_wall_is_that_of_the_device() -> None:
     assert seconds.seconds[0] <= 50 <= seconds.seconds[1]
 
 
+def test_the_reaction_follows_the_tick_of_a_device_on_the_wall_clock() -> None:
+    quick = check(load_experiment("linear-slow", ["device.clock=wall"])).reaction
+    assert quick is not None
+    assert quick.exchange_s == pytest.approx(0.07)  # a piece of a long time, and the dead time
+    assert quick.nudge_off_s == pytest.approx(0.25)
+    assert quick.safe_s == pytest.approx(1.72)
+    slow = check(load_experiment("linear-slow", ["device.clock=wall", "device.tick_s=3", "device.speed=0.5"])).reaction
+    assert slow is not None
+    assert slow.exchange_s == pytest.approx(6.04)
+    assert slow.safe_s == pytest.approx(7.69)
+    assert check(load_experiment("linear-slow", ["device.clock=virtual"])).reaction is None
+    assert check(load_experiment("linear-regression")).reaction is None
+
+
 def test_what_only_user_code_knows_is_left_open_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("open('canary', 'w').close()\nclass Net: pass\n", encoding="utf-8")
     text = preset_text("linear-regression").replace("energy: linear", "energy: mine.py:Net")
