@@ -184,7 +184,11 @@ def to_session(command: str, session: FoundSession) -> int:
         if command == "stop":
             print(f"{session.name}: the session ends.")
         elif command != "safe":
-            print(f"{session.name}: {client.status().state}.")
+            status = client.status()
+            print(f"{session.name}: {status.state}.")
+            if status.state is SessionState.UNKNOWN:
+                say(f"{session.name}: {status.reason}")
+                return ExitCode.FAILED
     return tell(session.name, report) if report is not None else ExitCode.OK
 
 

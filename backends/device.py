@@ -149,6 +149,11 @@ class Device(ABC):
         self._check_open()
         self._release()
 
+    def nudge_applied(self) -> float | None:
+        """Get the nudge beta that the device itself says is on now, without what is staged; None where it cannot tell."""
+        self._check_open()
+        return self._nudge_applied()
+
     # time and readout
     def advance(self, seconds: float | None = None) -> Readout:
         """Let time pass: the only call in which it does. Staged knobs are applied first.
@@ -239,6 +244,10 @@ class Device(ABC):
 
     @abstractmethod
     def _make_safe(self) -> SafetyReport: ...
+
+    def _nudge_applied(self) -> float | None:
+        """Ask what nudge is on; a device that cannot tell leaves this as it is."""
+        return None
 
     def _close(self) -> None:  # noqa: B027 - most devices have nothing to let go
         """Let go of what the device holds."""

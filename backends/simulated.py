@@ -80,6 +80,9 @@ class SimulatedDevice(Device):
     def _release(self) -> None:
         self._next_nudge = None, 0.0
 
+    def _nudge_applied(self) -> float | None:
+        return float(self._physics.beta)
+
     def _advance(self, seconds: float | None) -> Readout:
         if self._next_inputs is not None or self._next_nudge is not None:
             self._begin_phase()

@@ -128,6 +128,9 @@ class SlowDevice(Device):
     def _release(self) -> None:
         self._next_targets, self._next_beta = None, 0.0
 
+    def _nudge_applied(self) -> float | None:
+        return float(self._port.status()["beta"])
+
     def _advance(self, seconds: float | None) -> Readout:
         order = Order(
             self._tick_s if seconds is None else seconds,

@@ -186,6 +186,8 @@ def freeze_freezes(bench: Bench) -> str:
     moved_by_nudge = float(np.max(np.abs(pushed - free.outputs)))
     u = device.controls()
     device.freeze()
+    told = device.nudge_applied()
+    demand(not told, f"after the freeze the device says that nudge {told} is on")
     readout = bench.read()
     demand(bool(readout.flags & Flag.FROZEN), "the readout after a freeze does not say FROZEN")
     demand(np.isfinite(bench.row(readout)).all(), "a reading after the freeze is not finite")
@@ -200,7 +202,7 @@ def freeze_freezes(bench: Bench) -> str:
         demand(left <= room, f"after the freeze the outputs stay {left:.3g} off their free values: the nudge is on")
     later = np.abs(device.controls() - frozen_at) - 0.51 * info.controls.step - rounding(info, u)
     demand(bool((later <= 0).all()), f"a frozen knob went on moving by {np.max(later):.3g}")
-    return "FROZEN; nudge off, u stands still, readings go on"
+    return f"FROZEN; nudge off{'' if told is None else ', as the device says too'}, u stands still, readings go on"
 
 
 def freeze_drops_what_is_staged(bench: Bench) -> str:

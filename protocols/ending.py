@@ -17,6 +17,7 @@ from aeqlab.protocols.errors import (
     FileErrors,
     HoldError,
     Interrupted,
+    NotAllowedError,
     ProtocolError,
     SessionLostError,
     StopRequested,
@@ -129,10 +130,10 @@ def _lost(operator: Any, exc: SessionLostError) -> Left:
 def _freeze(operator: Any, reason: str, target: Any, by: str) -> Left:
     operator.freeze(reason, by=by)
     status = operator.status()
-    standing = status.state in (SessionState.FROZEN, SessionState.SAFE) and status.beta == 0.0
-    if not standing:
-        return Left(f"The device should be frozen, and its session says it is {status.state}, nudge {status.beta:g}.", False)
-    return Left(f"Device {status.state}: nudge off, {_knobs(operator)}.", True)
+    if status.state not in (SessionState.FROZEN, SessionState.SAFE):
+        raise NotAllowedError(f"the session says that the device is {status.state}, {status.reason}")
+    nudge = "nudge commanded off, not read back" if status.nudge_read is None else "nudge off (read back)"
+    return Left(f"Device {status.state}: {nudge}, {_knobs(operator)}.", True)
 
 
 def _safe(operator: Any, reason: str, target: Any, by: str) -> Left:

@@ -112,6 +112,9 @@ class LimitedDevice(Device):
     def _release(self) -> None:
         self.inner.release()
 
+    def _nudge_applied(self) -> float | None:
+        return self.inner.nudge_applied()
+
     def _advance(self, seconds: float | None) -> Readout:
         if self._slewing is None:
             return self.inner.advance(seconds)

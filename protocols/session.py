@@ -26,6 +26,7 @@ from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
+from aeqlab.protocols.loop_state import check_rows
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
@@ -116,7 +117,7 @@ class Session:
         reason = self._not_held if self._state is SessionState.HOLDING else stands.reason
         return SessionStatus(
             self._state, reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing, stands.by,
-            stands.late, stands.number,
+            stands.late, stands.number, stands.nudge_read,
         )  # fmt: skip
 
     @property
@@ -291,6 +292,8 @@ class Session:
     def freeze(self, reason: str, late: bool = False, by: str = "") -> None:
         """Take the nudge off, freeze the knobs, stop the loops, from any thread; every moving call is refused until `continue_`.
 
+        The nudge is read back where the device can tell it: one that stays on leaves the session UNKNOWN, not FROZEN.
+
         Args:
             reason: told in every refusal.
             late: the client was not heard in time; it is refused with `LateError`, so that it knows that it may go on.
@@ -303,10 +306,13 @@ class Session:
         with self._stopped(reason):
             try:
                 self.device.freeze()
+                left = self._standing.nudge_read = self.device.nudge_applied()
             except BackendError as exc:
                 self._lost(exc)
                 raise SessionLostError(self._standing.reason) from exc
-            if self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._standing.by):
+            if left:
+                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; the device says that nudge {left:g} is still on", by)
+            elif self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._standing.by):
                 self._stand(SessionState.SAFE, f"{reason}; it stays safe", by)
             elif self._state in (SessionState.SAFE, SessionState.UNKNOWN) or (late and self._stands_for_good):
                 self._say("frozen", f"{reason}; it stays {self._state}", by)
@@ -394,9 +400,9 @@ class Session:
         with self._command:
             controller = make_controller(self._homeostasis, self._info)
             try:
-                self._check_rows(state["controller"])
+                check_rows(self._info, state["controller"])
                 controller.restore(state["controller"])
-                self._check_rows({"target": state["target"]})
+                check_rows(self._info, {"target": state["target"]})
                 device, target, beta = state["device"], state["target"], float(state["beta"])
             except (KeyError, TypeError, ValueError, AttributeError) as exc:
                 raise CheckpointError(
@@ -406,14 +412,6 @@ class Session:
             self._controller, self._target, self._beta = controller, target, beta
             self._knobs = "nobody"
             self._state = SessionState.NUDGED if beta else SessionState.IDLE
-
-    def _check_rows(self, rows: dict[str, Any]) -> None:
-        """Check what loops keep: nothing, numbers, and finite rows with one number per knob or parameter."""
-        sizes = ((0,), (len(self._info.controls),), (self._info.n_parameters,))
-        for name, row in rows.items():
-            plain = row is None or isinstance(row, (bool, int, float))
-            if not plain and not (row.dtype.kind == "f" and row.shape in sizes and np.isfinite(row).all()):
-                raise ValueError(f"{name} is not one finite number per knob")
 
     def last_traces(self) -> list[dict[str, Any]]:
         """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""

@@ -17,6 +17,7 @@ class Standing:
     Attributes:
         reason, by: told in every refusal, and who brought it to stand; empty where it does not stand.
         late: frozen only because a client was not heard in time, so that this client may go on by itself.
+        nudge_read: the nudge as the device told it after the last freeze; None where it cannot tell, or nobody asked.
         number: counts up whenever anyone, or the session itself, asks for it to stand. A `continue` that names a number lifts
             what its sender has looked at, and nothing that came afterwards.
     """
@@ -24,11 +25,13 @@ class Standing:
     reason: str = ""
     by: str = ""
     late: bool = False
+    nudge_read: float | None = None
     number: int = 0
 
     def asked(self) -> None:
         """Count that somebody asked for it, whatever comes of it."""
         self.number += 1
+        self.nudge_read = None
 
     def begin(self, state: SessionState, reason: str, who: str, late: bool = False) -> None:
         """Stand from now on, or for another reason."""

@@ -57,6 +57,7 @@ class SessionStatus:
         doing: command being carried out ("" : none).
         by: who brought it to stand, in FROZEN, SAFE and UNKNOWN ("" otherwise).
         late: it is frozen only because a client was not heard in time; that client may go on by itself.
+        nudge_read: the nudge that the device itself told after the last freeze; None where it cannot tell, or was not frozen.
         standing: number of the standing; it counts up whenever someone, or the session, asks for one. `continue` may name it.
     """
 
@@ -72,3 +73,4 @@ class SessionStatus:
     by: str = ""
     late: bool = False
     standing: int = 0
+    nudge_read: float | None = None

@@ -124,6 +124,9 @@ class HopfieldEngine(Device):
         self._staged.targets, self._staged.beta = None, 0.0
         self._staged.changed = True
 
+    def _nudge_applied(self) -> float | None:
+        return float(self._staged.beta)  # it stands for itself between two advances
+
     def _freeze(self) -> None:
         self._release()
         self._staged.x = self._staged.u = None

@@ -54,7 +54,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path: Path) -> None:
     shown: list[Progress] = []
     result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs", on_progress=shown.append)
     assert (result.state, result.exit_code) == (RunState.FINISHED, 0)
-    assert result.device.startswith("Device frozen: nudge off, 7 control knobs read back")
+    assert result.device.startswith("Device frozen: nudge off (read back), 7 control knobs read back")
     ended_well(result.folder, "finished")
     names = {path.name for path in result.folder.iterdir()}
     assert names == {"experiment.yaml", "inputs", "provenance.json", "record.sqlite", "checkpoints", "log.txt", ".lock"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow import Inside, SlowDevice
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.abilities import METHODS, READING
+from aeqlab.protocols.ending import leave_device
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
 from aeqlab.protocols.limits import LimitedDevice, SessionLimits, limited
@@ -448,3 +450,57 @@ def test_a_client_that_is_late_too_does_not_make_a_freeze_one_of_being_late(sess
     session.freeze("its client was silent", late=True)
     status = session.status()
     assert (status.reason, status.late) == ("the converter is too hot", False)
+
+
+class Stuck(LimitedDevice):
+    """A device whose nudge stays on through a freeze; its make safe works."""
+
+    tells = True
+
+    def _freeze(self) -> None:
+        return
+
+    def _nudge_applied(self) -> float | None:
+        return super()._nudge_applied() if self.tells else None
+
+
+def stuck(tells: bool) -> Session:
+    inner = simulated()
+    device = Stuck(inner, inner.info, np.inf)
+    device.tells = tells
+    session = Session(device, who="run a")
+    session.present(inputs_of(session))
+    session.nudge(targets_of(session), 0.1)
+    session.advance()
+    return session
+
+
+def test_a_nudge_that_stays_on_through_a_freeze_is_read_back_and_the_device_made_safe() -> None:
+    session = stuck(tells=True)
+    session.freeze("smoke")
+    status = session.status()
+    assert (status.state, status.nudge_read) == (SessionState.UNKNOWN, 0.1)
+    assert "the device says that nudge 0.1 is still on" in status.reason
+    left = leave_device(stuck(tells=True), "freeze", "run a finished", None)
+    assert not left.as_declared
+    assert "the device says that nudge 0.1 is still on" in left.text
+    assert "Device safe: 2 echoed" in left.text
+
+
+def test_a_nudge_that_cannot_be_read_back_is_told_as_commanded() -> None:
+    left = leave_device(stuck(tells=False), "freeze", "run a finished", None)
+    assert left.as_declared
+    assert left.text.startswith("Device frozen: nudge commanded off, not read back, ")
+
+
+@pytest.mark.parametrize("device", [simulated, lambda: slow(Clock.VIRTUAL)])
+def test_the_nudge_is_that_of_the_device_not_what_was_staged(device: Callable[[], Device]) -> None:
+    session = Session(limited(device()))
+    session.present(inputs_of(session))
+    session.advance()
+    session.nudge(targets_of(session), 0.1)
+    assert session.device.nudge_applied() == 0.0
+    session.advance()
+    assert session.device.nudge_applied() == 0.1
+    session.freeze("enough")
+    assert session.status().nudge_read == 0.0
