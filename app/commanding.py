@@ -18,7 +18,7 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession, attach, find_sessions, lost_sessions, make_lost_safe
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError, SessionError, SessionLostError
-from aeqlab.protocols.lost import LostSession, seen_to, take_as_it_is
+from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import find_run, is_alive
 from aeqlab.protocols.status import SessionState, SessionStatus
 
@@ -198,7 +198,10 @@ def to_lost(command: str, session: LostSession) -> int:
         print(take_as_it_is(session, _person()).sentence())
         return ExitCode.OK
     say(session.sentence())
-    return tell(session.device, make_lost_safe(session))
+    report = make_lost_safe(session)
+    if report.safe and lost_session(session.address) is not None:
+        say(f"{left_behind(session)} cannot be written, so it goes on telling of a lost session. Make room there.")
+    return tell(session.device, report)
 
 
 def tell(name: str, report: SafetyReport) -> int:

@@ -7,6 +7,7 @@ lease, opens the device again and reports line by line in the session folder (gu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import IO
 
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError
-from aeqlab.protocols.lease import acquire
+from aeqlab.protocols.lease import acquire, held_for_safety
 from aeqlab.protocols.lost import lost_session, mark_ended
 from aeqlab.protocols.reaction import DEADLINE_S
 from aeqlab.protocols.session_file import SessionFile, append_line
@@ -75,17 +76,27 @@ class Guardian:
         try:
             file = SessionFile.read(self.folder)
             if not file.outlives:
+                self._mark(file.address, "gone")
                 self.say("end", "the device lived in the session, so nothing is left to make safe")
-                mark_ended(file.address, "gone")
                 return True
-            with acquire(file.address, str(self.folder), "guardian", wait_s=2.0):
+            with held_for_safety(file.address, str(self.folder), "guardian", wait_s=2.0) as why_not:
+                if why_not:
+                    self.say("lease", f"the lease cannot be taken, the device is made safe without it: {why_not}")
                 safe = self._safe(file)
-            if safe:
-                switch_off(self.folder)
-            return safe
         except (ProtocolError, BackendError, OSError) as exc:
             self.say("failed", f"state unknown: {exc}")
             return False
+        if safe:
+            with contextlib.suppress(ProtocolError, OSError):
+                switch_off(self.folder)
+        return safe
+
+    def _mark(self, address: str, state: str) -> None:
+        """Write down that somebody saw to it. What was done stays done where that cannot be written."""
+        try:
+            mark_ended(address, state)
+        except (OSError, NotAllowedError) as exc:
+            self.say("unwritten", f"the state folder goes on telling of a lost session, because it cannot be written: {exc}")
 
     def _forgive(self, late_s: float, now: float) -> None:
         """Take what passed while this process itself stood still for no silence: dots may lie in the pipe."""
@@ -120,7 +131,7 @@ class Guardian:
             asked = "" if line.setpoint is None else f"{line.setpoint:g} {line.unit} asked, "
             self.say("line", f"{line.what}: {asked}{back}, {line.grade}{', ' + line.note if line.note else ''}")
         if report.safe:
-            mark_ended(file.address, "safe")
+            self._mark(file.address, "safe")
         self.say("safe" if report.safe else "failed", "the device is SAFE" if report.safe else "the device is not confirmed safe")
         return report.safe
 
@@ -144,9 +155,11 @@ def guard_other(folder: Path, pid: int) -> int:
     def kill() -> None:
         if guardian._gone:  # its pipe ended: the process is gone, and its number may be another's by now
             try:
-                acquire(SessionFile.read(folder).address, str(folder), "guardian", wait_s=0.3).release()
+                acquire(SessionFile.read(folder).address, str(folder), "guardian", 0.3, must_be_named=False).release()
                 return
-            except (NotAllowedError, ProtocolError):
+            except OSError:
+                return
+            except ProtocolError:
                 pass  # it still holds its lease, so it is still there
         try:
             os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)

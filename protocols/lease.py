@@ -115,7 +115,8 @@ class Lease:
     def release(self) -> None:
         """Give the lease back. May be called twice."""
         if self._file is not None:
-            self._beside.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._beside.unlink(missing_ok=True)
             _let_go(self._file, self._beside.with_suffix(".lock"))
             self._file = None
 
@@ -126,7 +127,7 @@ class Lease:
         self.release()
 
 
-def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.1) -> Lease:
+def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.1, *, must_be_named: bool = True) -> Lease:
     """Take the lease of an address for this process.
 
     Args:
@@ -134,8 +135,10 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
         folder: session folder, told to whoever is refused.
         what: as what it is held.
         wait_s: how long to wait for it (a look by `holder_of` takes it for an instant).
+        must_be_named: a name that cannot be written, as on a full disk, is an error; otherwise the lease is held without it.
     Raises:
         NotAllowedError: someone else holds it; the message names them.
+        OSError: its files cannot be written.
     """
     path = state_folder() / f"{slug(address)}.lock"
     beside = path.with_suffix(".holder")
@@ -146,12 +149,42 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
             by = held.sentence() if held else "another process"
             raise NotAllowedError(f"{address} belongs to another: {by}. Attach to that session, or end it first.")
         time.sleep(0.02)
-    beside.unlink(missing_ok=True)  # that of a holder that was killed
     holder = Holder(address, os.getpid(), _user(), time.time(), folder, what)
-    new = beside.with_suffix(f".holder-{os.getpid()}")
-    new.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-    new.replace(beside)
-    return Lease(holder, file, beside)
+    lease = Lease(holder, file, beside)
+    try:
+        _write_name(beside, holder)
+    except OSError:
+        if must_be_named:
+            lease.release()
+            raise
+    return lease
+
+
+@contextlib.contextmanager
+def held_for_safety(address: str, folder: str, what: str, wait_s: float) -> Iterator[str]:
+    """Hold the lease of an address while its device is made safe, which no file that cannot be written may prevent.
+
+    Args:
+        address, folder, what, wait_s: as for `acquire`.
+    Yields:
+        Why the lease is not held, if it cannot be; empty if it is.
+    Raises:
+        NotAllowedError: someone else holds it, and is the one to ask.
+    """
+    lease, why = None, ""
+    try:
+        lease = acquire(address, folder, what, wait_s, must_be_named=False)
+    except OSError as exc:
+        why = str(exc)
+    except NotAllowedError as exc:
+        if not isinstance(exc.__cause__, OSError):  # the state folder itself cannot be made
+            raise
+        why = str(exc)
+    try:
+        yield why
+    finally:
+        if lease is not None:
+            lease.release()
 
 
 @contextlib.contextmanager
@@ -204,6 +237,18 @@ def _locked(path: Path) -> IO[bytes] | None:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()
+
+
+def _write_name(beside: Path, holder: Holder) -> None:
+    beside.unlink(missing_ok=True)  # that of a holder that was killed
+    new = beside.with_suffix(f".holder-{os.getpid()}")
+    try:
+        new.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        new.replace(beside)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
 
 
 def _let_go(file: IO[bytes], path: Path) -> None:

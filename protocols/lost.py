@@ -7,6 +7,7 @@ nobody saw to: the state of the device is unknown. So does one that cannot be re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +23,8 @@ from aeqlab.backends.device import Device, SafetyReport
 from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols.atomic import write_whole
-from aeqlab.protocols.errors import NotAllowedError
-from aeqlab.protocols.lease import acquire, holder_of, last_holder, slug, state_folder
+from aeqlab.protocols.errors import NotAllowedError, SessionError
+from aeqlab.protocols.lease import held_for_safety, holder_of, last_holder, slug, state_folder
 from aeqlab.protocols.status import STANDING
 
 Array = NDArray[Any]
@@ -170,24 +171,42 @@ def recover(address: str, open_device: Callable[[], Device], wait_s: float = 0.5
         open_device: opens the device again.
         wait_s: how long to wait for the lease.
     Returns:
-        What was done, line by line.
+        What was done, line by line. If it could not be written down, the address is still told as lost.
     Raises:
         NotAllowedError: a session owns the address; ask that session instead.
         BackendError: the device cannot be opened or does not answer; its state stays unknown.
     """
-    with acquire(address, "", "recovery", wait_s), open_device() as device:
+    with held_for_safety(address, "", "recovery", wait_s), open_device() as device:
         report = device.make_safe()
         if report.safe:
-            mark_ended(address, "safe", by="`aeqlab safe`")
+            with contextlib.suppress(OSError, NotAllowedError):  # it is safe all the same, and still told as lost
+                mark_ended(address, "safe", by="`aeqlab safe`")
     return report
 
 
 def mark_ended(address: str, state: str, by: str = "the guardian") -> None:
-    """Mark what was left behind at an address as seen to."""
+    """Mark what was left behind at an address as seen to; the port and the key of the session that is gone are removed.
+
+    Where the disk has no room for another file, this one is written where it lies; as a last resort it is removed.
+
+    Raises:
+        OSError: none of it is possible, as on a disk that may only be read.
+        NotAllowedError: there is no state folder.
+    """
     path = _path(address)
-    if path.exists():
-        told = {"state": state, "beta": 0.0, "t": time.time(), "ended": True, "by": by}
-        write_whole(path, pack({**(_tree(path) or {"address": address}), **told}))
+    path.with_suffix(".session").unlink(missing_ok=True)
+    if not path.exists():
+        return
+    tree = _tree(path) or {"address": address}
+    kept = {name: tree[name] for name in ("address", "device", "folder", "pid") if name in tree}
+    content = pack({**kept, "state": state, "beta": 0.0, "t": time.time(), "ended": True, "by": by})
+    try:
+        write_whole(path, content)
+    except OSError:
+        try:
+            _overwrite(path, content)
+        except OSError:
+            path.unlink(missing_ok=True)
 
 
 def is_over(path: Path) -> bool:
@@ -222,14 +241,20 @@ def take_as_it_is(lost: LostSession, who: str) -> LostSession:
 
     Raises:
         NotAllowedError: its session is still there, or another owns the device.
+        SessionError: it cannot be written down.
     """
     if lost.hung:
         raise NotAllowedError(f"{lost.sentence()} It cannot be taken as it is before.")
     path = left_behind(lost)
     taken = f"{who} at {_clock(time.time())}"
-    with acquire(lost.address, "", "recovery", 0.5):
+    with held_for_safety(lost.address, "", "recovery", 0.5):
         tree = _tree(path) or {"address": lost.address, "device": lost.device, "t": lost.t}
-        write_whole(path, pack({**tree, "ended": False, "taken": taken}))
+        try:
+            write_whole(path, pack({**tree, "ended": False, "taken": taken}))
+        except OSError as exc:
+            raise SessionError(f"{path} cannot be written: {exc.strerror or exc}. Make room there, and continue again.") from exc
+        with contextlib.suppress(OSError):
+            path.with_suffix(".session").unlink(missing_ok=True)
     return replace(lost, taken=taken)
 
 
@@ -257,6 +282,15 @@ def _clock(t: float) -> str:
 
 def _path(address: str) -> Path:
     return state_folder() / f"{slug(address)}.last"
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    """Write a file in the room that it has."""
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _tree(path: Path) -> dict[str, Any] | None:

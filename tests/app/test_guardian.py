@@ -1,4 +1,4 @@
-"""The guardian's patience: what passes while it stands still itself is no silence of its session."""
+"""The guardian: what passes while it stands still itself is no silence; no full disk keeps it from making safe."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aeqlab.app import guardian as guardian_module
 from aeqlab.app.guardian import BEAT_S, DEADLINE_S, LATE_S, Guardian
+from aeqlab.backends.device import Clock
+from aeqlab.backends.plant_link import end_plant, start_plant
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.protocols.client import FoundSession
+from aeqlab.protocols.lease import slug, state_folder
+from aeqlab.protocols.lost import LastCommands, lost_session
+from aeqlab.protocols.session_file import SessionFile
+from aeqlab.protocols.verdict import guardian_verdict
 
 
 class Bench:
@@ -60,3 +69,60 @@ def test_a_session_that_says_nothing_is_dead_however_slowly_it_is_looked_at(benc
     assert not bench.guardian.watch()
     assert bench.looks <= DEADLINE_S / BEAT_S + 1
     assert bench.now - 1000.0 > DEADLINE_S
+
+
+@pytest.fixture
+def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionFile]:
+    """Emulated hardware that goes on after its session died, and the session's files; the folder is `tmp_path`."""
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    settings = SlowSettings(energy="linear", options={"frequencies": 3}, clock=Clock.VIRTUAL)
+    start_plant(settings, seed=1, base=tmp_path, folder=tmp_path / "plant")
+    file = SessionFile(device=settings, seed=1, plant=tmp_path / "plant", address="a bench")
+    file.write(tmp_path)
+    LastCommands(file.address, "bench", ("u0",), "V", tmp_path).note("nudged", 0.2, np.ones(7))
+    FoundSession(file.address, "bench", "bench", os.getpid(), str(tmp_path), 1, "00").write()
+    yield file
+    end_plant(tmp_path / "plant")
+
+
+@pytest.fixture
+def guardian(tmp_path: Path) -> Iterator[Guardian]:
+    """A guardian of the session of that hardware, which is gone."""
+    from_session, session = os.pipe()
+    nobody, to_session = os.pipe()
+    yield Guardian(tmp_path, os.fdopen(from_session, "rb", buffering=0), os.fdopen(to_session, "wb", buffering=0), lambda: None)
+    os.close(session)
+    os.close(nobody)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("full", ["no", "yes", "no lock can be opened"])
+def test_no_file_that_cannot_be_written_keeps_it_from_making_safe(guardian: Guardian, plant: SessionFile, full: str) -> None:
+    name = slug(plant.address)
+    if full == "yes":
+        for written in (f"{name}.holder-{os.getpid()}", f".{name}.last.{os.getpid()}.part"):
+            (state_folder() / written).symlink_to("/dev/full")
+    elif full != "no":
+        (state_folder() / f"{name}.lock").mkdir()
+    assert guardian.make_safe()
+    verdict = guardian_verdict(guardian.folder)
+    assert verdict is not None
+    assert verdict.safe
+    assert verdict.text == "the device is SAFE"
+    assert len(verdict.lines) == 8
+    assert lost_session(plant.address) is None
+    assert not (state_folder() / f"{name}.session").exists()  # nobody answers at that port any more
+
+
+def test_a_state_folder_that_is_gone_keeps_the_guardian_from_nothing(
+    guardian: Guardian, plant: SessionFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (guardian.folder / "file").write_text("")
+    monkeypatch.setenv("AEQLAB_STATE", str(guardian.folder / "file" / "state"))
+    assert guardian.make_safe()
+    verdict = guardian_verdict(guardian.folder)
+    assert verdict is not None
+    assert verdict.safe
+    said = (guardian.folder / "guardian.jsonl").read_text(encoding="utf-8")
+    assert "goes on telling of a lost session" in said
+    assert "made safe without it" in said

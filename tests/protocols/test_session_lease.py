@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import signal
 import subprocess
@@ -22,8 +24,17 @@ from aeqlab.protocols import lease as lease_module
 from aeqlab.protocols import lost as lost_module
 from aeqlab.protocols.client import make_lost_safe
 from aeqlab.protocols.errors import NotAllowedError, SessionError
-from aeqlab.protocols.lease import acquire, holder_of, slug, state_folder
-from aeqlab.protocols.lost import LastCommands, forget, lost_session, lost_sessions, mark_ended, recover
+from aeqlab.protocols.lease import acquire, held_for_safety, holder_of, slug, state_folder
+from aeqlab.protocols.lost import (
+    LastCommands,
+    forget,
+    lost_session,
+    lost_sessions,
+    mark_ended,
+    recover,
+    seen_to,
+    take_as_it_is,
+)
 from aeqlab.protocols.tidying import tidy
 
 HOLDER = """
@@ -228,3 +239,71 @@ def test_recover_makes_safe_and_marks_it_only_if_all_was_confirmed(tmp_path: Pat
     assert report.safe
     assert lost_session("a bench") is None
     assert holder_of("a bench") is None
+
+
+FULL = Path("/dev/full")  # whatever is written to it finds the disk full
+
+
+def fill(name: str) -> None:
+    """Let a file of the state folder be one that cannot be written, because the disk is full."""
+    (state_folder() / name).symlink_to(FULL)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_lease_is_held_without_a_name_where_the_disk_is_full_and_safety_asks_for_it() -> None:
+    name = f"{slug('a bench')}.holder-{os.getpid()}"
+    fill(name)
+    with pytest.raises(OSError, match="No space left"):
+        acquire("a bench", "here")
+    assert holder_of("a bench") is None  # and nobody is locked out by the attempt
+    fill(name)
+    with held_for_safety("a bench", "here", "recovery", 0.1) as why:
+        assert why == ""
+        with pytest.raises(NotAllowedError, match="belongs to another"):
+            acquire("a bench", "there")
+    assert holder_of("a bench") is None
+
+
+def test_a_lock_that_cannot_be_opened_keeps_nobody_from_making_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (state_folder() / f"{slug('a bench')}.lock").mkdir()
+    with held_for_safety("a bench", "here", "recovery", 0.1) as why:
+        assert "a-bench" in why
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "file" / "state"))
+    with held_for_safety("a bench", "here", "recovery", 0.1) as why:
+        assert "cannot be made" in why
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("no_room_at_all", [False, True])
+def test_what_was_made_safe_on_a_full_disk_is_lost_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_room_at_all: bool
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    settings = SlowSettings(energy="linear", options={"frequencies": 3}, clock=Clock.VIRTUAL)
+    leave_behind("a bench", tmp_path, 600)
+    [path] = state_folder().glob("*.last")
+    path.with_suffix(".session").write_text("port and key", encoding="utf-8")
+    fill(f".{path.name}.{os.getpid()}.part")
+    if no_room_at_all:
+        monkeypatch.setattr(lost_module, "_overwrite", refuse)
+    assert [lost.address for lost in lost_sessions()] == ["a bench"]
+    assert recover("a bench", lambda: settings.open(seed=1, base=tmp_path)).safe
+    assert lost_sessions() == []
+    assert [(one.address, one.device) for one in seen_to()] == ([] if no_room_at_all else [("a bench", "bench")])
+    assert not path.with_suffix(".session").exists()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_who_takes_a_device_as_it_is_hears_that_it_cannot_be_written_down(tmp_path: Path) -> None:
+    leave_behind("a bench", tmp_path)
+    [lost] = lost_sessions()
+    [path] = state_folder().glob("*.last")
+    fill(f".{path.name}.{os.getpid()}.part")
+    with pytest.raises(SessionError, match=rf"{re.escape(str(path))} cannot be written: No space left.*Make room"):
+        take_as_it_is(lost, "ada")
+    path.with_suffix(".session").write_text("port and key", encoding="utf-8")
+    assert take_as_it_is(lost, "ada").taken
+    assert not path.with_suffix(".session").exists()
