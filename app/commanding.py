@@ -8,19 +8,21 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import DEFAULT_RUNS
 from aeqlab.backends.device import SafetyLine, SafetyReport
 from aeqlab.backends.errors import BackendError
-from aeqlab.protocols.client import FoundSession, attach, find_sessions, lost_sessions, make_lost_safe
+from aeqlab.protocols.client import FoundSession, SessionClient, attach, find_sessions, lost_sessions, make_lost_safe
 from aeqlab.protocols.control import send
+from aeqlab.protocols.ending import MADE_SAFE
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError, SessionError, SessionLostError
+from aeqlab.protocols.load import load_run
 from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import find_run, is_alive
-from aeqlab.protocols.status import SessionState, SessionStatus
+from aeqlab.protocols.status import SessionState
 
 #: Commands that a session without a run understands too.
 FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
@@ -28,6 +30,8 @@ FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
 URGENT = ("freeze", "safe")
 #: So long may a run take to answer an urgent command, and then to begin with it, before its session is asked itself, in seconds.
 ANSWER_S, BEGIN_S = 1.0, {"freeze": 1.0, "safe": 2.0}
+#: So long is waited for the end of a run that was told to make safe a device that lives in it, in seconds.
+END_S = 5.0
 
 
 def send_command(command: str, target: str | None, runs: Path | None) -> int:
@@ -112,19 +116,37 @@ def _to_all(
 
 
 def to_run(command: str, folder: Path) -> int:
-    """Send a command to a run and print its answer; freeze and safe go to its session where the run does not act."""
+    """Send a command to a run and print its answer; freeze and safe are seen through, at its session where it does not act."""
     session = session_of_run(folder, find_sessions()) if command in URGENT else None
     if session is None:
         print(f"{folder.name}: {send(folder, command)['text']}")
-        return ExitCode.OK
-    try:
-        print(f"{folder.name}: {send(folder, command, timeout_s=ANSWER_S)['text']}")
-        if _begins(command, session):
-            return ExitCode.OK
-        say(f"{folder.name}: the run does not act. Its session is asked itself.")
-    except (RecordError, SessionLostError, NotAllowedError) as exc:
-        say(f"{exc} Its session is asked itself.")
-    return to_session(command, session)
+        return _ended_safe(folder) if command == "safe" else ExitCode.OK
+    with ExitStack() as stack:
+        client: SessionClient | None = None
+        with suppress(SessionError):  # one that lives with its client does not end before we have seen to it
+            client = stack.enter_context(attach(session, name=_person(), control=False))
+        try:
+            print(f"{folder.name}: {send(folder, command, timeout_s=ANSWER_S)['text']}")
+            if client is not None and (done := _seen_through(command, client, session.name)) is not None:
+                return done
+            say(f"{folder.name}: the run does not act. Its session is asked itself.")
+        except (RecordError, SessionLostError, NotAllowedError) as exc:
+            say(f"{exc} Its session is asked itself.")
+        return to_session(command, session)
+
+
+def _ended_safe(folder: Path) -> int:
+    """Wait for the end of a run whose device lives in it, and print how it left that."""
+    until = time.monotonic() + END_S
+    while is_alive(folder):
+        if time.monotonic() > until:
+            say(f"{folder.name}: it has not ended yet, so nothing is confirmed. `aeqlab show {folder.name}` says how it goes on.")
+            return ExitCode.FAILED
+        time.sleep(0.02)
+    events = load_run(folder).events
+    ends = [str(text) for kind, word, text in zip(events["kind"], events["word"], events["text"], strict=True) if word == "end"]
+    print(f"{folder.name}: {ends[-1] if ends else 'nothing is told of its device'}")
+    return ExitCode.OK if ends and MADE_SAFE in ends[-1] else ExitCode.FAILED
 
 
 def session_of_run(folder: Path, sessions: Sequence[FoundSession]) -> FoundSession | None:
@@ -140,24 +162,19 @@ def session_of_run(folder: Path, sessions: Sequence[FoundSession]) -> FoundSessi
     return None
 
 
-def _begins(command: str, session: FoundSession) -> bool:
-    """Wait until a session does what its run was asked, or is gone because the run has ended; False if it never is so."""
-
-    def begun(status: SessionStatus) -> bool:
-        if command == "safe":
-            return status.state is SessionState.SAFE or status.doing == "make safe"
-        return status.state in (SessionState.FROZEN, SessionState.SAFE)
-
-    try:
-        with attach(session, name=_person(), control=False) as client:
+def _seen_through(command: str, client: SessionClient, name: str) -> int | None:
+    """Wait until a session does what its run was asked; a ramp to rest is seen to its end. None if it never begins."""
+    until = time.monotonic() + BEGIN_S[command]
+    while time.monotonic() < until:
+        status = client.status()
+        if command == "freeze" and status.state in (SessionState.FROZEN, SessionState.SAFE):
+            return ExitCode.OK
+        if status.doing == "make safe":
             until = time.monotonic() + BEGIN_S[command]
-            while time.monotonic() < until:
-                if begun(client.status()):
-                    return True
-                time.sleep(0.02)
-    except SessionError:
-        return not any(found.address == session.address and found.pid == session.pid for found in find_sessions())
-    return False
+        elif command == "safe" and (report := client.safety()) is not None:
+            return tell(name, report)
+        time.sleep(0.02)
+    return None
 
 
 def to_session(command: str, session: FoundSession) -> int:

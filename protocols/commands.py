@@ -109,6 +109,9 @@ COMMANDS: dict[str, Command] = {
     "status": Command((), "anyone", False, "state, reason, nudge, who owns the knobs and the token", _V("status"), direct=True),
     "info": Command((), "key", False, "what the device says of itself", _V("describe"), direct=True),
     "last": Command((), "key", False, "last readout and setpoints, without time passing", _V("last"), direct=True),
+    "safety": Command(
+        (), "key", False, "the safety report of the last make safe, if the device still stands for it", _V("safety"), direct=True
+    ),
     "log": Command((("since", "number?"),), "key", False, "events from a number on, and the next number", _V("log"), direct=True),
     "last_traces": Command((), "control", False, "traces of the phases since the last call", _S("last_traces")),
     # the four abilities

@@ -28,6 +28,8 @@ from aeqlab.protocols.status import SessionState
 from aeqlab.protocols.verdict import WAIT_S, guardian_verdict
 
 BAD_INPUT = 2
+#: How the sentence begins that says of a device that every line of its way to rest was confirmed.
+MADE_SAFE = "Device safe: "
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ def _safe(operator: Any, reason: str, target: Any, by: str) -> Left:
     said = ", ".join(f"{n} {grade}" for grade, n in counts.items() if n) or "nothing was reported"
     failed = counts[Grade.FAILED] > 0 or not report.lines
     if report.safe:
-        return Left(f"Device safe: {said}.", True, lines)
+        return Left(f"{MADE_SAFE}{said}.", True, lines)
     return Left(f"Device made safe as far as it can be confirmed: {said}.", not failed, lines)
 
 

@@ -192,7 +192,7 @@ def _lift_late(session: RunSession, text: str) -> bool:
 
 def _freeze_if_asked(session: RunSession, frozen: bool) -> bool:
     if session.requests.freeze and not frozen:
-        session.freeze(session.requests.why[:500], by=session.requests.by)
+        session.freeze(session.requests.standing[:500], by=session.requests.by)
         session.presented = False
         session.say("device", "frozen", f"Device frozen: {session.requests.why}.")
         return True

@@ -128,6 +128,11 @@ class SessionClient:
         last = self._call("last")
         return last["readout"], last["setpoints"]
 
+    def safety(self) -> SafetyReport | None:
+        """Get the report of the last make safe, whoever asked for it; None if the device does not stand for it any more."""
+        report: SafetyReport | None = self._call("safety")
+        return report
+
     def log(self, since: int = 0) -> tuple[list[SessionEvent], int]:
         """Get the session's events from a number on, and the number of the next."""
         answer = self._call("log", since)

@@ -288,12 +288,15 @@ class _Work:
             self.folder.log(end.reason)
         if isinstance(error, RecordError):
             self.folder.give_room()
+        asked = self._asked()
         device = self._leave(end)
-        if self.operator is not None:
-            self._guarded(end, "The device could not be let go", self.operator.close)
-        if self.control is not None:  # before the record is closed: what was noted until here is written down
+        if self.control is not None:  # nothing is taken any more, so nothing is acknowledged and then dropped
             with contextlib.suppress(OSError):
                 self.control.close()
+        if self._asked() != asked:  # while the device was being left
+            device = self._leave(end)
+        if self.operator is not None:
+            self._guarded(end, "The device could not be let go", self.operator.close)
         summary = self._summary()
         self._write_end(end, summary, device)
         self.folder.log(f"{end.state}: {end.reason}")
@@ -305,18 +308,23 @@ class _Work:
             self.folder.path, end.state, end.reason, summary, end.exit_code, device.text, tuple(self.status.warnings)
         )
 
+    def _asked(self) -> tuple[bool, bool]:
+        """Tell whether someone asked for SAFE, and for a freeze that stands."""
+        return self.requests.safe, self.requests.freeze
+
     def _leave(self, end: End) -> Left:
-        """Bring the device to its declared end, whatever went before."""
+        """Bring the device to its declared end, or to where someone asked for it, whatever went before."""
+        safe, freeze = self._asked()
         if self.operator is None:
             return Left("No device was opened.", True)
-        if not self.touched:
+        if not self.touched and not (safe or freeze):
             return Left("The device was not moved.", True)
-        then = "safe" if self.requests.safe else self.then
+        then = "safe" if safe else "freeze" if freeze and (self.then == "hold" or not self.touched) else self.then
         self.operator.point_interrupt = None  # nothing asked for may leave this loop
         target = None if self.session is None else self.session.target
         why, by = f"run {self.folder.path.name} {end.state}", ""
-        if self.requests.safe:
-            why, by = f"{self.requests.why[:500]}; {why}", self.requests.by
+        if safe or freeze:
+            why, by = f"{self.requests.standing[:500]}; {why}", self.requests.by
         try:
             self.interrupts.may_break = not self.served  # user code may never return; a ramp of real hardware is not to be left
             left = leave_device(self.operator, then, why, target, by)

@@ -49,8 +49,8 @@ class Requests:
     """What was asked of a run, set from any thread or signal handler, looked at by the run between ticks.
 
     `stop`, `pause` and `skip` count at the next sample boundary; `abort` and `freeze` at the next tick. `why` says who asked for
-    the one that was asked last, `by` who asked for a freeze or SAFE: it stands until someone continues it. `abort_by` is a time
-    (time.monotonic) from which on a stop counts as an abort.
+    the one that was asked last; `by` who asked for a freeze or SAFE and `standing` why: it stands until someone continues it.
+    `abort_by` is a time (time.monotonic) from which on a stop counts as an abort.
     """
 
     stop: bool = False
@@ -61,6 +61,7 @@ class Requests:
     safe: bool = False  # end in SAFE, whatever the experiment says
     why: str = ""
     by: str = ""
+    standing: str = ""
     abort_by: float = float("inf")
     notes: queue.SimpleQueue[Note] = field(default_factory=queue.SimpleQueue)
     _wake: queue.SimpleQueue[None] = field(
@@ -77,7 +78,8 @@ class Requests:
     def ask_abort(self, why: str, *, safe: bool = False, by: str = SOMEONE) -> None:
         """Ask to end at the next tick; with `safe` the device ends in SAFE, `by` whom."""
         self._set(why, "safe" if safe else "abort")
-        self.by = by if safe else self.by
+        if safe:
+            self.by, self.standing = by, why
         self.safe = self.safe or safe
         self.abort = True
         self._wake.put(None)
@@ -91,7 +93,7 @@ class Requests:
     def ask_freeze(self, why: str, *, by: str = SOMEONE) -> None:
         """Ask to freeze the device at the next tick and to pause, `by` whom."""
         self._set(why, "freeze")
-        self.by = by
+        self.by, self.standing = by, why
         self.pause = True
         self.freeze = True
         self._wake.put(None)

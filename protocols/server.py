@@ -200,6 +200,10 @@ class SessionServer:
         """Get the last readout and setpoints, without time passing."""
         return {"readout": self.session.last_readout, "setpoints": self.device.setpoints}
 
+    def safety(self, peer: Peer) -> SafetyReport | None:
+        """Get the report of the last make safe as long as the device stands for it."""
+        return self.session.safety
+
     def log(self, peer: Peer, since: float | None) -> dict[str, Any]:
         """Get the events from a number on."""
         kept = list(self._events)

@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
-from aeqlab.backends.errors import BackendError, DeviceLostError
+from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.controllers import make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.loop_state import check_rows
+from aeqlab.protocols.one_command import OneCommand
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
@@ -35,25 +35,6 @@ from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, Sessio
 from aeqlab.protocols.traces import Phases
 
 Array = NDArray[Any]
-
-
-class _Command:
-    """One command on its way through the session: holds the lock, and turns a lost device into the state UNKNOWN."""
-
-    __slots__ = ("session",)
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def __enter__(self) -> None:
-        self.session.lock.acquire()
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        try:
-            if isinstance(exc, DeviceLostError):
-                self.session._lost(exc)
-        finally:
-            self.session.lock.release()
 
 
 class Session:
@@ -84,7 +65,7 @@ class Session:
         self._settling = settling if settling is not None else SettlingSettings()
         self._controller = make_controller(self._homeostasis, self._info)
         self.lock = threading.RLock()  #: held by whoever calls the device
-        self._command = _Command(self)
+        self._command = OneCommand(self.lock, self._lost)
         self._state = SessionState.IDLE
         self._standing = Standing()
         self._knobs = "nobody"
@@ -124,6 +105,11 @@ class Session:
     def standing(self) -> tuple[SessionState, float]:
         """Get the state and the nudge, quickly."""
         return self._state, self._beta
+
+    @property
+    def safety(self) -> SafetyReport | None:
+        """Get the report of the last make safe as long as the device stands for it, quickly; None where it does not."""
+        return self._standing.report
 
     @property
     def last_readout(self) -> Readout | None:
@@ -337,6 +323,7 @@ class Session:
                 self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}", by)
             else:
                 self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}", by)
+            self._standing.report = report
             return report
 
     def continue_(self, standing: int | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aeqlab.app import commanding
 from aeqlab.app.cli import main
 from aeqlab.app.commanding import line_in_words, tell
 from aeqlab.app.exits import ExitCode
@@ -20,6 +21,7 @@ from aeqlab.backends.device import Clock, Grade, SafetyLine, SafetyReport
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession, SessionClient, attach, find_sessions, start_session
 from aeqlab.protocols.control import ControlServer
+from aeqlab.protocols.load import load_run
 from aeqlab.protocols.run_lock import RunLock
 from aeqlab.protocols.run_state import Requests
 from aeqlab.protocols.session_file import SessionFile
@@ -133,6 +135,31 @@ def test_freeze_and_safe_reach_the_device_of_a_run_that_hangs(tmp_path: Path, ca
         assert "SAFE" in capsys.readouterr().out
 
 
+def start_run(text: str) -> subprocess.Popen[str]:
+    """Start `aeqlab run` on an experiment, and wait until it trains."""
+    Path("bench.yaml").write_text(text, encoding="utf-8")
+    process = subprocess.Popen([sys.executable, "-m", "aeqlab.app.cli", "run", "-q", "bench.yaml"])
+    until = time.monotonic() + 60.0
+    while not any(len(load_run(path.parent).steps) for path in Path("runs").glob("*/record.sqlite")):
+        assert time.monotonic() < until, "it never trained"
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("kind", ["slow", "simulated"])
+def test_safe_through_a_run_is_seen_to_its_end(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    process = start_run(BENCH.replace("slow", kind).replace("beta: 0.1", "beta: 0.1, epochs: 100000"))
+    assert code_of("safe") == 0
+    out = capsys.readouterr().out
+    assert "Aborts at the next tick and makes the device safe." in out
+    if kind == "slow":  # its session told it, line by line
+        assert ": SAFE\n  nudge: set to 0, reads 0, echoed\n  u0: set to 0 V" in out
+        assert out.count(" measured") == 21
+    else:
+        assert "Device safe: 2 echoed. nudge: echoed" in out
+    assert process.wait(30) == ExitCode.ABORTED
+
+
 def test_freeze_reaches_the_device_of_a_run_that_takes_no_commands_and_of_one_that_attached(tmp_path: Path) -> None:
     with hung_served_run(tmp_path / "elsewhere" / "a run") as client, hung_run(tmp_path / "runs" / "a run"):
         (tmp_path / "runs" / "a run" / "control.json").write_text("", encoding="utf-8")
@@ -140,7 +167,10 @@ def test_freeze_reaches_the_device_of_a_run_that_takes_no_commands_and_of_one_th
         assert client.status().state is SessionState.FROZEN
 
 
-def test_freeze_without_a_name_goes_to_all_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_freeze_without_a_name_goes_to_all_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commanding, "END_S", 0.05)
     with hung_run(tmp_path / "runs" / "first") as first, hung_run(tmp_path / "runs" / "second") as second:
         (tmp_path / "runs" / "third").mkdir()
         (tmp_path / "runs" / "third" / "record.sqlite").touch()  # not going on
@@ -151,6 +181,8 @@ def test_freeze_without_a_name_goes_to_all_there_is(tmp_path: Path, capsys: pyte
         (tmp_path / "runs" / "first" / "control.json").write_text("", encoding="utf-8")
         assert code_of("safe") == ExitCode.FAILED  # one of them was not reached, the other was
         assert second.abort
-        assert "takes no commands now" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "takes no commands now" in err
+        assert "second: it has not ended yet, so nothing is confirmed." in err
         assert code_of("stop") == ExitCode.FAILED  # that is for one at a time
         assert not second.stop
