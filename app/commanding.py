@@ -9,6 +9,7 @@ import getpass
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
@@ -28,6 +29,8 @@ from aeqlab.protocols.status import SessionState
 FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
 #: Commands that must reach the device, and go to everything there is where no name is given.
 URGENT = ("freeze", "safe")
+#: Where a command goes, in words, and doing it there; returns an exit code.
+Todo = tuple[str, Callable[[], int]]
 #: So long may a run take to answer an urgent command, and then to begin with it, before its session is asked itself, in seconds.
 ANSWER_S, BEGIN_S = 1.0, {"freeze": 1.0, "safe": 2.0}
 #: So long is waited for the end of a run that was told to make safe a device that lives in it, in seconds.
@@ -44,10 +47,8 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
         return _to_all(command, where, alive, sessions, lost)
     if target is None:
         return _to_the_only_one(command, where, alive, sessions, lost)
-    if named := [session for session in sessions if target in _names(session)]:
-        return to_session(command, named[0])
-    if left := [session for session in lost if target in _words(session.device, session.address, session.folder)]:
-        return to_lost(command, left[0])
+    if named := _named(command, target, alive, sessions, lost):
+        return _do(command, named, f"{target!r} means {len(named)}")
     if command == "safe" and (seen := [one for one in seen_to() if target in _words(one.device, one.address, one.folder)]):
         print(seen[0].sentence())
         return ExitCode.OK
@@ -55,6 +56,27 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     if not is_alive(folder) and (holding := session_of_run(folder, sessions)):  # a run that ended with `then: hold`
         return to_session(command, holding)
     return to_run(command, folder)
+
+
+def _named(
+    command: str, target: str, alive: Sequence[Path], sessions: Sequence[FoundSession], lost: Sequence[LostSession]
+) -> list[Todo]:
+    """List the sessions and the lost devices that a word means; for freeze and safe the runs that are going on as well.
+
+    Raises:
+        NotAllowedError: more than one, and the command is for one at a time.
+    """
+    hung = {session.address for session in lost}
+    meant = [session for session in sessions if target in _names(session) and session.address not in hung]
+    left = [session for session in lost if target in _words(session.device, session.address, session.folder)]
+    todo = [*map(partial(_at_session, command), meant), *map(partial(_at_lost, command), left)]
+    if todo and command in URGENT:
+        runs = [run for run in alive if run.name == target or run.name.endswith(f"-{target}")]
+        todo += [_at_run(command, run) for run in runs if session_of_run(run, sessions) not in meant]
+    if len(todo) > 1 and command not in URGENT:
+        lines = "".join(f"\n  {name}" for name, _ in todo)
+        raise NotAllowedError(f"{target!r} means {len(todo)}, and {command} is for one. Name it by its address:{lines}")
+    return todo
 
 
 def _to_the_only_one(
@@ -92,27 +114,44 @@ def _to_all(
     serving = [session_of_run(run, sessions) for run in alive]
     hung = {session.address for session in lost}
     others = [session for session in sessions if session not in serving and session.address not in hung]
-    todo: list[tuple[str, Callable[[], int]]] = [
-        *((run.name, lambda run=run: to_run(command, run)) for run in alive),
-        *((session.name, lambda session=session: to_session(command, session)) for session in others),
-        *((left.device, lambda left=left: to_lost(command, left)) for left in lost),
+    todo = [
+        *map(partial(_at_run, command), alive),
+        *map(partial(_at_session, command), others),
+        *map(partial(_at_lost, command), lost),
     ]
-    if not todo and command == "safe" and (seen := seen_to()):
+    if todo:
+        return _do(command, todo, "No name was given")
+    if command == "safe" and (seen := seen_to()):
         print(seen[0].sentence())
         return ExitCode.OK
-    if not todo:
-        raise RecordError(f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs.")
+    raise RecordError(f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs.")
+
+
+def _do(command: str, todo: Sequence[Todo], why: str) -> int:
+    """Do a command wherever it is meant to go, whichever of them fails; the worst exit code of all."""
     if len(todo) == 1:
         return todo[0][1]()
-    print(f"No name was given, so {command} goes to all {len(todo)}: {', '.join(name for name, _ in todo)}.")
+    print(f"{why}, so {command} goes to all {len(todo)}: {', '.join(name for name, _ in todo)}.")
     worst: int = ExitCode.OK
     for name, do in todo:
         try:
             worst = max(worst, do())
         except (ProtocolError, BackendError) as exc:
             say(f"{name}: {exc}")
-            worst = ExitCode.FAILED
+            worst = max(worst, ExitCode.FAILED)
     return worst
+
+
+def _at_run(command: str, run: Path) -> Todo:
+    return run.name, lambda: to_run(command, run)
+
+
+def _at_session(command: str, session: FoundSession) -> Todo:
+    return f"{session.name} at {session.address}", lambda: to_session(command, session)
+
+
+def _at_lost(command: str, left: LostSession) -> Todo:
+    return f"{left.device} at {left.address}", lambda: to_lost(command, left)
 
 
 def to_run(command: str, folder: Path) -> int:

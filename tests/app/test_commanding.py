@@ -186,3 +186,24 @@ def test_freeze_without_a_name_goes_to_all_there_is(
         assert "second: it has not ended yet, so nothing is confirmed." in err
         assert code_of("stop") == ExitCode.FAILED  # that is for one at a time
         assert not second.stop
+
+
+def test_a_name_that_means_two_sessions_stops_both_and_is_refused_for_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = SessionFile(device=SlowSettings(energy="linear", clock=Clock.VIRTUAL), with_client=True, name="bench")
+    with start_session(asked, tmp_path / "first") as first, start_session(asked, tmp_path / "second") as second:
+        both = sorted(session.address for session in find_sessions())
+        assert code_of("freeze", "slow linear") == 0
+        assert [client.status().state for client in (first, second)] == [SessionState.FROZEN] * 2
+        out = capsys.readouterr().out
+        assert f"'slow linear' means 2, so freeze goes to all 2: bench at {both[0]}, bench at {both[1]}." in out
+        assert code_of("continue", "bench") == ExitCode.FAILED
+        assert [client.status().state for client in (first, second)] == [SessionState.FROZEN] * 2
+        err = capsys.readouterr().err
+        assert "'bench' means 2, and continue is for one. Name it by its address:" in err
+        assert all(f"  bench at {address}" in err for address in both)
+        assert code_of("safe", "bench") == 0
+        assert [client.status().state for client in (first, second)] == [SessionState.SAFE] * 2
+        assert code_of("freeze", both[0]) == 0  # a name that means one
+        assert "means" not in capsys.readouterr().out.splitlines()[-1]
