@@ -50,7 +50,8 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
     if named := _named(command, target, alive, sessions, lost):
         return _do(command, named, f"{target!r} means {len(named)}")
     if command == "safe" and (seen := [one for one in seen_to() if target in _words(one.device, one.address, one.folder)]):
-        print(seen[0].sentence())
+        for one in seen:
+            print(one.sentence())
         return ExitCode.OK
     folder = find_run(target, where)
     if not is_alive(folder) and (holding := session_of_run(folder, sessions)):  # a run that ended with `then: hold`
@@ -121,10 +122,11 @@ def _to_all(
     ]
     if todo:
         return _do(command, todo, "No name was given")
+    nothing = f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs."
     if command == "safe" and (seen := seen_to()):
-        print(seen[0].sentence())
-        return ExitCode.OK
-    raise RecordError(f"No run is going on in {where}, and no session is open. Name a run, or its folder with --runs.")
+        lines = "".join(f"\n  {one.sentence()}" for one in seen)
+        nothing += f" Nothing was made safe now. What was made safe before:{lines}"
+    raise RecordError(nothing)
 
 
 def _do(command: str, todo: Sequence[Todo], why: str) -> int:

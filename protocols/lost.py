@@ -100,7 +100,8 @@ class SeenTo:
 
     def sentence(self) -> str:
         """Say it for a person."""
-        return f"{self.device}: already SAFE since {_clock(self.t)}, by {self.by}, after its session died. Nobody owns it now."
+        since = f"already SAFE since {_clock(self.t)}, by {self.by}, after its session died"
+        return f"{self.device} at {self.address}: {since}. Nobody owns it now."
 
 
 class LastCommands:

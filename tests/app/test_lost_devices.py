@@ -22,6 +22,7 @@ from aeqlab.backends.device import Clock
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession, find_sessions, lost_sessions, start_session
 from aeqlab.protocols.experiment import load_experiment
+from aeqlab.protocols.lost import LastCommands, mark_ended
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
@@ -81,9 +82,20 @@ def test_a_run_show_and_safe_quote_the_guardian(tmp_path: Path, capsys: pytest.C
     assert "State of the device unknown" not in out + err
     assert code_of("show") == 0
     assert "the guardian said: the device is SAFE" in capsys.readouterr().out
-    for words in (("safe",), ("safe", next(Path("runs").iterdir()).name)):
-        assert code_of(*words) == 0
-        assert "already SAFE since" in capsys.readouterr().out
+    assert code_of("safe", next(Path("runs").iterdir()).name) == 0
+    assert f"slow linear at {session.address}: already SAFE since" in capsys.readouterr().out
+    other = LastCommands("another bench", "slow linear", ("u0",), "V", tmp_path / "other")
+    other.note("nudged", 0.1, np.zeros(1))
+    mark_ended("another bench", "safe")
+    assert code_of("safe") == ExitCode.FAILED  # none of it is the rig in front of you
+    out, err = capsys.readouterr()
+    assert not out
+    assert "No run is going on in runs, and no session is open." in err
+    assert "Nothing was made safe now. What was made safe before:" in err
+    for address in ("another bench", session.address):
+        assert f"slow linear at {address}: already SAFE since 20" in err
+    assert code_of("safe", "slow linear") == 0
+    assert capsys.readouterr().out.count("already SAFE since") == 2
 
 
 def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
