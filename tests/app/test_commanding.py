@@ -156,7 +156,8 @@ def test_safe_through_a_run_is_seen_to_its_end(capsys: pytest.CaptureFixture[str
         assert ": SAFE\n  nudge: set to 0, reads 0, echoed\n  u0: set to 0 V" in out
         assert out.count(" measured") == 21
     else:
-        assert "Device safe: 2 echoed. nudge: echoed" in out
+        assert "Device safe: 2 echoed." in out
+        assert "\nnudge: echoed" in out
     assert process.wait(30) == ExitCode.ABORTED
 
 
