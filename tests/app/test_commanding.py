@@ -194,7 +194,7 @@ def test_a_name_that_means_two_sessions_stops_both_and_is_refused_for_the_rest(
 ) -> None:
     asked = SessionFile(device=SlowSettings(energy="linear", clock=Clock.VIRTUAL), with_client=True, name="bench")
     with start_session(asked, tmp_path / "first") as first, start_session(asked, tmp_path / "second") as second:
-        both = sorted(session.address for session in find_sessions())
+        both = [session.address for session in find_sessions()]
         assert code_of("freeze", "slow linear") == 0
         assert [client.status().state for client in (first, second)] == [SessionState.FROZEN] * 2
         out = capsys.readouterr().out
