@@ -20,6 +20,7 @@ from aeqlab.protocols.client import FoundSession, SessionClient, attach, find_se
 from aeqlab.protocols.control import send
 from aeqlab.protocols.ending import MADE_SAFE
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError, SessionError, SessionLostError
+from aeqlab.protocols.left_standing import LeftStanding, all_left_standing, stands_no_more
 from aeqlab.protocols.load import load_run
 from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import find_run, is_alive
@@ -53,10 +54,22 @@ def send_command(command: str, target: str | None, runs: Path | None) -> int:
         for one in seen:
             print(one.sentence())
         return ExitCode.OK
+    if command == "continue" and (stand := [one for one in all_left_standing() if target in (one.device, one.address)]):
+        return _let_move(stand)
     folder = find_run(target, where)
     if not is_alive(folder) and (holding := session_of_run(folder, sessions)):  # a run that ended with `then: hold`
         return to_session(command, holding)
     return to_run(command, folder)
+
+
+def _let_move(stand: Sequence[LeftStanding]) -> int:
+    """Continue a device without a session that a person froze or made safe: the next session may move it."""
+    if len(stand) > 1:
+        lines = "".join(f"\n  {one.sentence()}" for one in stand)
+        raise NotAllowedError(f"{len(stand)} devices stand, and continue is for one. Name it by its address:{lines}")
+    stands_no_more(stand[0].address)
+    print(f"{stand[0].sentence()} Continued by {_person()}: the next session may move it.")
+    return ExitCode.OK
 
 
 def _named(
@@ -105,6 +118,8 @@ def _to_the_only_one(
     if waiting:
         lines = "".join(f"\n  {session.address}" for session in waiting)
         raise NotAllowedError(f"The state of {len(waiting)} devices is unknown. Name one of them by its address:{lines}")
+    if command == "continue" and (stand := all_left_standing()):
+        return _let_move(stand)
     raise RecordError(f"No run is going on in {where}. Name a run, or its folder with --runs.")
 
 

@@ -18,6 +18,7 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lease import acquire, no_room
+from aeqlab.protocols.left_standing import Stands, left_standing
 from aeqlab.protocols.lost import LastCommands, lost_session
 from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.session_file import SessionFile
@@ -55,6 +56,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
                 settling=file.settling,
                 limits=file.limits,
                 record=SessionRecord(folder),
+                stands=Stands(file.address, device.info.name) if file.outlives and not file.switch_off else None,
                 last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),
                 with_client=file.with_client,
                 then=file.then,
@@ -62,6 +64,9 @@ def serve(folder: Path, guardian_pid: int) -> int:
         except BackendError as exc:  # limits that are outside the device's own
             device.close()
             return _give_up(failed, str(exc), to_guardian)
+        stands = left_standing(file.address)
+        if lost is None and stands is not None:
+            server.session.stand_for(stands.state, stands.by, stands.reason)
         if lost is not None:
             server.stand_unknown(lost.sentence(), lost.u)
             if lost.taken:

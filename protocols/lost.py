@@ -25,6 +25,7 @@ from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.lease import held_for_safety, holder_of, last_holder, slug, state_folder
+from aeqlab.protocols.left_standing import stands_no_more
 from aeqlab.protocols.status import STANDING
 
 Array = NDArray[Any]
@@ -255,6 +256,7 @@ def take_as_it_is(lost: LostSession, who: str) -> LostSession:
         except OSError as exc:
             raise SessionError(f"{path} cannot be written: {exc.strerror or exc}. Make room there, and continue again.") from exc
         with contextlib.suppress(OSError):
+            stands_no_more(lost.address)
             path.with_suffix(".session").unlink(missing_ok=True)
     return replace(lost, taken=taken)
 
@@ -269,6 +271,7 @@ def forget(address: str) -> None:
     if held is not None:
         raise NotAllowedError(f"{address} belongs to the {held.sentence()}. End it first.")
     _path(address).unlink(missing_ok=True)
+    stands_no_more(address)
 
 
 def left_behind(lost: LostSession) -> Path:

@@ -24,6 +24,7 @@ from aeqlab.protocols.commands import COMMANDS, Command, checked
 from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, ProtocolError, SessionError
 from aeqlab.protocols.forms import to_tree
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
+from aeqlab.protocols.left_standing import Stands
 from aeqlab.protocols.limits import SessionLimits, limited
 from aeqlab.protocols.lost import LastCommands
 from aeqlab.protocols.peer import Peer
@@ -51,6 +52,7 @@ class SessionServer:
         key: the secret that clients of this user prove to know.
         record: where readings and events are kept; None: nowhere.
         last: where the last commands are kept for whoever comes after a death; None: nowhere.
+        stands: where it is kept that the device stands for a person; None: nowhere, as for hardware that ends with the session.
         limits: session limits, inside the device's own.
         with_client: end when the last client that knows the key has left.
         then: how the device is left at the end: freeze, safe or hold (as it is).
@@ -65,6 +67,7 @@ class SessionServer:
         settling: SettlingSettings | None = None,
         record: SessionRecord | None = None,
         last: LastCommands | None = None,
+        stands: Stands | None = None,
         limits: SessionLimits | None = None,
         with_client: bool = False,
         then: str = "freeze",
@@ -78,7 +81,7 @@ class SessionServer:
         self.alive = time.monotonic()  # when the owner thread last showed that it is not hung
         self.patience_s = 0.0  # how much longer than usual it may be busy now
         self.why_ended = ""
-        self._record, self._last = record, last
+        self._record, self._last, self._stands = record, last, stands
         self._wall = self.session.info.clock is Clock.WALL
         self._jobs: SimpleQueue[tuple[Peer, int, str, list[Any]] | None] = SimpleQueue()
         self._urgent: deque[tuple[Peer | None, int, str, list[Any]]] = deque()
@@ -381,6 +384,8 @@ class SessionServer:
         if self._record is not None:
             self._record.reading(self.session.last_readout, self.device.setpoints, still)
         state, beta = self.session.standing
+        if self._stands is not None and state is not SessionState.UNKNOWN:  # which says nothing of what a person asked before
+            self._stands.note(self.session.stands_for)
         self._unsafe = self._unsafe and state in STANDING
         if self._last is not None:
             if state is SessionState.UNKNOWN and not self._unsafe:  # what was commanded before is what the next one must know

@@ -243,6 +243,18 @@ class Session:
         if self.device.presented:
             self.read()
 
+    @property
+    def stands_for(self) -> tuple[SessionState, str, str] | None:
+        """Get state, person and reason where the device stands because a person asked for it, quickly."""
+        stands = self._standing
+        asked = self._state in (SessionState.FROZEN, SessionState.SAFE) and is_person(stands.by)
+        return (self._state, stands.by, stands.reason) if asked else None
+
+    def stand_for(self, state: SessionState, by: str, reason: str) -> None:
+        """Begin in a state that a person asked for in a session before: nothing moves before someone continues."""
+        with self.lock:
+            self._stand(state, reason, by)
+
     def stand_unknown(self, reason: str) -> None:
         """Begin in UNKNOWN, because the last owner died: nothing moves before someone makes safe or continues."""
         with self.lock:
