@@ -14,7 +14,7 @@ import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
-from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, value_in_words
+from aeqlab.app.words import cost_in_words, count_in_words, duration_in_words, name_in_words, size_in_words, value_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import find_run
@@ -81,10 +81,10 @@ def _live_row(run: Run) -> tuple[str, str, str, str, str]:
         now = send(run.path, "status", timeout_s=1.0)
     except ProtocolError:
         return run.path.name, run.state, "", "", ""
-    of = "" if now["total"] is None else f"/{now['total']:,}"
+    count = count_in_words(now["done"], now["total"], now["unit"])
     left = "" if now["remaining_s"] is None else f"{duration_in_words(now['remaining_s'])} left"
     result = "" if now["cost"] is None else f"{cost_in_words(now['cost_name'])} {now['cost']:.4g}"
-    return run.path.name, now["state"], f"{now['done']:,}{of} {now['stage']}", left, result
+    return run.path.name, now["state"], f"{count} {now['stage']}", left, result
 
 
 def _head(run: Run) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from aeqlab.app.words import cost_in_words, duration_in_words
+from aeqlab.app.words import cost_in_words, count_in_words, duration_in_words
 from aeqlab.protocols.progress import Progress
 from aeqlab.protocols.run_state import ENDED, RunState
 
@@ -78,8 +78,7 @@ class ProgressLine:
 def in_words(progress: Progress) -> str:
     """Say where a run is, on one line without colours."""
     stage = progress.stage or "begin"
-    total = "" if progress.total is None else f"/{progress.total:,}"
-    count = f"{progress.done:,}{total}" if progress.done or progress.total else ""
+    count = count_in_words(progress.done, progress.total, progress.unit) if progress.done or progress.total else ""
     return "  ".join(part for part in (f"{progress.state}: {stage}", count, details(progress)) if part)
 
 
@@ -100,7 +99,8 @@ def details(progress: Progress) -> str:
 def draw(bar: Bar, progress: Progress) -> None:
     """Redraw the line."""
     word = progress.stage if progress.state in (RunState.RUNNING, RunState.PREPARING) else f"{progress.state} {progress.stage}"
-    values = {"description": word or str(progress.state), "completed": progress.done, "total": progress.total}
+    count = count_in_words(progress.done, progress.total, progress.unit)
+    values = {"description": word or str(progress.state), "completed": progress.done, "total": progress.total, "count": count}
     if bar.tasks:
         bar.update(bar.tasks[0].id, details=details(progress), **values)  # type: ignore[arg-type]
     else:
@@ -110,13 +110,13 @@ def draw(bar: Bar, progress: Progress) -> None:
 
 def _make_bar() -> Bar:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
         TextColumn("{task.fields[details]}", markup=False),
         console=Console(stderr=True, highlight=False),
         auto_refresh=False,

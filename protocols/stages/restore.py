@@ -23,9 +23,13 @@ class RestoreOptions(StageOptions):
 
 
 def run(session: RunSession, options: RestoreOptions) -> dict[str, Any]:
-    """Find theta and bring the device there."""
+    """Find theta and bring the device there; where it cannot be written, hold until it is there."""
+    from aeqlab.protocols.moving import arrive
     from aeqlab.protocols.restoring import find_theta
 
     theta, where = find_theta(session, options)
     how = session.move_theta(theta)
-    return {"theta_from": where, "how": how}
+    found = {"theta_from": where, "how": how}
+    if how == "written" or not session.has_data:  # without samples there is nothing to hold on: the next stage's hold does it
+        return found
+    return {**found, "how": "held there", **arrive(session)}
