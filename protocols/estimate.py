@@ -31,6 +31,7 @@ ENGINE_STEP_IN_ADDITIONS = 8000.0  #: one step of the Hopfield engine on a netwo
 PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
 SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
 SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own
+BUDGET_S = 60.0  #: time an evaluation may take on the wall clock, unless it says otherwise
 STEP_BYTES = 250  #: one row of the record without theta
 LARGE = 4096  #: above so many parameters a row holds no theta
 SURE = (0.5, 3.0)  #: how wrong the estimate may be
@@ -95,7 +96,7 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
             case TrainOptions() as options:
                 part = _training(options, experiment, dimensions, widths)
             case EvaluateOptions() as options:
-                part = _evaluation(options, dimensions, widths)
+                part = _evaluation(options, experiment, dimensions, widths)
             case HoldOptions() as options:
                 part = Work(seconds=options.seconds)
             case RepeatOptions() as options:
@@ -132,19 +133,27 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
     every = options.evaluate_every
     if every is not None:
         between = every.samples / batch if every.samples else (every.epochs or 1) * (per_epoch or math.inf)
-        one = _evaluation(EvaluateOptions(), dimensions, widths)
+        one = _evaluation(EvaluateOptions(), experiment, dimensions, widths)
         work = work if one is None else work + one * (steps // between)
     return work
 
 
-def _evaluation(options: EvaluateOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+def _evaluation(
+    options: EvaluateOptions, experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None
+) -> Work | None:
     if widths is None:
         return None
     there = widths.train_samples if options.on == "train" else widths.test_samples
-    if there is None and options.samples is None:
+    asked = options.samples if isinstance(options.samples, int) else None
+    if there is None and asked is None:
         return None
-    samples = min(n for n in (there, options.samples) if n is not None)
-    return Work(evaluations=samples / (dimensions.samples or 500))
+    presentations = min(n for n in (there, asked) if n is not None) / (dimensions.samples or 500)
+    device = experiment.device
+    if getattr(device, "clock", "virtual") == "wall" and options.samples is None:
+        tick = float(getattr(device, "tick_s", 1.0))
+        each_s = _ticks(experiment.homeostasis, device, tick) * tick / getattr(device, "speed", 1.0)
+        presentations = min(presentations, math.ceil((options.budget_s or BUDGET_S) / each_s))
+    return Work(evaluations=presentations)
 
 
 def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> float | None:

@@ -97,6 +97,7 @@ class RunSession:
         self.tally = Tally()
         self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
+        self.subsets: dict[str, int] = {}  #: by set and time: how many samples every evaluation takes where time is short
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
@@ -453,6 +454,7 @@ class RunSession:
             "tally": self.tally.state(),
             "bests": self.bests,
             "epochs_of": self.epochs_of,
+            "subsets": self.subsets,
             "threads": threads(),
         }
 
@@ -464,6 +466,7 @@ class RunSession:
         self.tally = Tally.from_state(tree["tally"])
         self.bests = tree["bests"]
         self.epochs_of = tree["epochs_of"]
+        self.subsets = tree["subsets"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)
         for key, state in tree["batches"].items():

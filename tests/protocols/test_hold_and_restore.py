@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_an_hour_of_holding_is_left_at_once(tmp_path: Path, text: str) -> None:
     assert run.stages["outcome"][0] == "skipped: enough"
     assert (seen[-1].total, seen[-1].unit) == (3600, "s")
     assert len(run.reports) > 3
-    assert all(b.done >= a.done for a, b in zip(seen, seen[1:], strict=False))
+    assert all(b.done >= a.done for a, b in pairwise(seen))
 
 
 def test_a_hold_is_gone_on_with_where_it_was_stopped(tmp_path: Path) -> None:
