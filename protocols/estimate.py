@@ -21,6 +21,7 @@ from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
@@ -97,6 +98,8 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
                 part = _training(options, experiment, dimensions, widths)
             case EvaluateOptions() as options:
                 part = _evaluation(options, experiment, dimensions, widths)
+            case InferOptions() as options:
+                part = _inference(options, dimensions, widths)
             case HoldOptions() as options:
                 part = Work(seconds=options.seconds)
             case RepeatOptions() as options:
@@ -154,6 +157,14 @@ def _evaluation(
         each_s = _ticks(experiment.homeostasis, device, tick) * tick / getattr(device, "speed", 1.0)
         presentations = min(presentations, math.ceil((options.budget_s or BUDGET_S) / each_s))
     return Work(evaluations=presentations)
+
+
+def _inference(options: InferOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+    there = None if widths is None else widths.train_samples if options.on == "train" else widths.test_samples
+    if options.inputs is not None and options.indices is None and options.samples is None:
+        return None  # only the file tells how many
+    known = [n for n in (there, options.samples, options.indices and len(options.indices)) if n]
+    return Work(evaluations=min(known) / (dimensions.samples or 500)) if known else None
 
 
 def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> float | None:

@@ -52,13 +52,13 @@ class Prediction:
     """
 
     def __init__(self, session: RunSession, mode: Mode, stage: str) -> None:
-        if mode == "locked" and not {"KnowsEnergy", "HoldsParameters"} & session.abilities:
+        if mode == "locked" and not (session.holds_inside or "KnowsEnergy" in session.abilities):
             raise CapabilityError(
                 f"{stage}: {session.info.name} cannot lock its parameters. Choose `parameters: homeostasis` or `frozen`."
             )
         self.session, self.mode, self.stage = session, mode, stage
         self.afresh = "StartsAfresh" in session.abilities
-        self.by_equations = mode == "locked" and "KnowsEnergy" in session.abilities and "HoldsParameters" not in session.abilities
+        self.by_equations = mode == "locked" and not session.holds_inside  # a device that holds theta itself locks it by that
         self.start = "zeros" if self.afresh or self.by_equations else "last"
         self.holds = self.held = 0
         self.seconds = 0.0  #: that the last presentation took on the wall

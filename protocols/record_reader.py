@@ -22,8 +22,8 @@ class Rows(Mapping[str, Array]):
     """The rows of one table as arrays by column, in the order they were written.
 
     Numbers are float64 or int64 of shape (rows,), nan where a float is empty; columns of whole numbers with empty places are
-    float64. `theta` has shape (rows, parameters), nan where it was not stored. Words are object arrays of str. Blobs of
-    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
+    float64. `theta` has shape (rows, parameters), `outputs` (rows, outputs), nan where they were not stored. Words are object
+    arrays of str. Blobs of varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
     """
 
     columns: dict[str, Array]
@@ -67,7 +67,7 @@ def array_of(column: schema.Column, values: tuple[Any, ...], facts: tuple[str, s
 
 def _blobs(dtype: str, shape: str, values: tuple[Any, ...]) -> Array:
     arrays = [None if value is None else np.frombuffer(value, dtype=dtype) for value in values]
-    if shape == "(parameters,)":
+    if shape in ("(parameters,)", "(outputs,)"):  # of one length: an array of two dimensions
         n = next((len(array) for array in arrays if array is not None), 0)
         full = np.full((len(arrays), n), np.nan)
         for index, array in enumerate(arrays):

@@ -236,7 +236,8 @@ class _Work:
             clock=str(info.clock),
             cost=info.cost,
         )
-        self.record.units({"parameter unit": units["theta"], "knob unit": units["u"], "cost": f"({info.outputs.unit})^2"})
+        words = {"parameter unit": units["theta"], "knob unit": units["u"], "output unit": info.outputs.unit}
+        self.record.units({**words, "cost": f"({info.outputs.unit})^2"})
         self.provenance.set(
             device={"kind": info.kind, "name": info.name, "abilities": sorted(self.operator.abilities)}, threads=threads()
         )

@@ -23,7 +23,7 @@ class EvaluateOptions(StageOptions):
     budget_s: float | None = Field(
         default=None,
         gt=0,
-        description="take only as many samples, drawn by the seed, as fit into this time, in s on the wall; every evaluation of a "
+        description="take only as many samples, drawn by the seed, as fit into this time, in s on the wall; every one of a "
         "run takes the same (default: 60 on a device on the wall clock, else no limit)",
     )
     batch: int | None = Field(default=None, gt=0, description="samples presented at once (default: what the device takes)")
