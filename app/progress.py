@@ -83,8 +83,8 @@ def in_words(progress: Progress) -> str:
 
 
 def details(progress: Progress) -> str:
-    """Say cost, held rate, rate and time left, as far as they are known."""
-    parts = []
+    """Say round, cost, held rate, rate and time left, as far as they are known."""
+    parts = [f"round {turn:,}/{times:,}" for turn, times in progress.rounds]
     if progress.cost is not None:
         parts.append(f"{cost_in_words(progress.cost_name)} {progress.cost:.4g}")
     if progress.held_rate is not None:

@@ -104,7 +104,7 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
                 part = Work(seconds=options.seconds)
             case RepeatOptions() as options:
                 inner = _work(options.sequence, experiment, dimensions, widths)
-                part = None if inner is None else inner * options.times
+                part = None if inner is None or options.until is not None else inner * options.bound
             case CallOptions():
                 part = None  # only the user's code knows
             case _:

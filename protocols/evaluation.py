@@ -14,8 +14,6 @@ from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.subset import Subset
 
-FOUND = ("cost_free", "error_rate", "rms_error")  #: what of an evaluation a summary of the run tells too
-
 
 def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     """Evaluate, record it, keep theta if it is the best so far.

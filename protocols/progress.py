@@ -19,6 +19,7 @@ class Progress:
         stage, path: word of the stage and its place in the sequence, "" before the first.
         done, total: how much of this stage is done; total None where it is not known.
         unit: of these two: "" for training steps and samples, s for seconds of the device.
+        rounds: of each `repeat` under way, the outermost first: the present round from 1, and of how many at most.
         epoch: pass through the training set, from 0.
         cost, cost_name: mean of the last costs shown, and which cost it is: cost_free, or cost_1 under the first nudge.
         held_rate: share of homeostatic phases in which theta was held, None before the first.
@@ -34,6 +35,7 @@ class Progress:
     done: float = 0
     total: float | None = None
     unit: str = ""
+    rounds: tuple[tuple[int, int], ...] = ()
     epoch: int = 0
     cost: float | None = None
     cost_name: str = ""

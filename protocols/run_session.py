@@ -154,6 +154,7 @@ class RunSession:
         """Show and record values by name."""
         self.status.values.update(values)
         self.record.report(self.steps, self.stage, values)
+        self.sequencer.reported(values)
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
         """Show how much of this stage is done and of how much; in samples, or in a unit such as s."""

@@ -30,6 +30,7 @@ class RunStatus:
         self.done: float = 0  #: training steps, samples, or so many of `unit`, in this stage
         self.total: float | None = None
         self.unit = ""
+        self.rounds: tuple[tuple[int, int], ...] = ()  #: of each repetition under way, the outermost first: round, of how many
         self.cost_name = ""
         self._on_progress = on_progress
         self._costs: deque[float] = deque(maxlen=100)
@@ -84,6 +85,7 @@ class RunStatus:
             done=self.done,
             total=self.total,
             unit=self.unit,
+            rounds=self.rounds,
             epoch=0 if session is None else session.epoch,
             cost=sum(self._costs) / len(self._costs) if self._costs else None,
             cost_name=self.cost_name,
@@ -111,6 +113,7 @@ class RunStatus:
             "done": latest.done,
             "total": latest.total,
             "unit": latest.unit,
+            "rounds": [list(one) for one in latest.rounds],
             "epoch": latest.epoch,
             "cost": latest.cost,
             "cost_name": latest.cost_name,

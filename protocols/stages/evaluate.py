@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from aeqlab.protocols.stages.options import StageOptions
+from aeqlab.protocols.stages.options import StageOptions, evaluation_names
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -37,6 +37,10 @@ class EvaluateOptions(StageOptions):
         if self.samples is not None and self.budget_s is not None:
             raise ValueError("give either samples or budget_s, not both")
         return self
+
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds."""
+        return evaluation_names(self.on)
 
 
 def run(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:

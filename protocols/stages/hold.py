@@ -18,6 +18,10 @@ class HoldOptions(StageOptions):
     seconds: float = Field(gt=0, description="how long, in seconds of the device's clock")
     sample: int = Field(default=0, ge=0, description="index of the training sample to present meanwhile")
 
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds."""
+        return frozenset({"seconds", "holds", "held_rate", "worst_error_in_tolerances", "hold_error"})
+
 
 def run(session: RunSession, options: HoldOptions) -> dict[str, Any]:
     """Hold again and again until the time has passed: between two holds the run may pause, stop, and be resumed from."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from aeqlab.protocols.stages.options import StageOptions
+from aeqlab.protocols.stages.options import StageOptions, evaluation_names
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -45,6 +45,10 @@ class InferOptions(StageOptions):
         if self.inputs is None and self.columns:
             raise ValueError("columns are those of a file; name it with inputs")
         return self
+
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds."""
+        return frozenset({"samples", "held_rate"}) if self.inputs is not None else evaluation_names(self.on)
 
 
 def run(session: RunSession, options: InferOptions) -> dict[str, Any]:

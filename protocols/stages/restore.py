@@ -21,6 +21,10 @@ class RestoreOptions(StageOptions):
     )
     spread: float = Field(default=0.1, gt=0, description="`random`: standard deviation around 0, in the parameters' unit")
 
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds."""
+        return frozenset({"holds", "error_in_tolerances"})
+
 
 def run(session: RunSession, options: RestoreOptions) -> dict[str, Any]:
     """Find theta and bring the device there; where it cannot be written, hold until it is there."""
