@@ -48,7 +48,7 @@ def list_runs(runs: Path | None, *, everything: bool) -> int:
 def show_run(word: str, runs: Path | None) -> int:
     """Print what a run did; returns the exit code."""
     run = load_run(find_run(word, runs or DEFAULT_RUNS))
-    for section in (_head, _stages, _training, _evaluations, _events):
+    for section in (_head, _stages, _training, _evaluations, _notes, _events):
         for line in section(run):
             print(line)
     for sentence in run.missing:
@@ -83,6 +83,8 @@ def _live_row(run: Run) -> tuple[str, str, str, str, str]:
         return run.path.name, run.state, "", "", ""
     count = count_in_words(now["done"], now["total"], now["unit"])
     left = "" if now["remaining_s"] is None else f"{duration_in_words(now['remaining_s'])} left"
+    if now["question"]:
+        return run.path.name, now["state"], f"{count} {now['stage']}", left, f"waiting for an answer: {now['question']}"
     result = "" if now["cost"] is None else f"{cost_in_words(now['cost_name'])} {now['cost']:.4g}"
     return run.path.name, now["state"], f"{count} {now['stage']}", left, result
 
@@ -160,6 +162,18 @@ def _evaluations(run: Run) -> Iterator[str]:
     yield from columns(rows)
 
 
+def _notes(run: Run) -> Iterator[str]:
+    notes = run.notes
+    if not len(notes):
+        return
+    yield "notes"
+    rows = []
+    for i in range(len(notes)):
+        row = notes.row(i)
+        rows.append((f"  {_when(row['at'])}", f"step {row['step']:,}", row["author"], " ".join(row["text"].split())))
+    yield from columns(rows)
+
+
 def _events(run: Run) -> Iterator[str]:
     events = run.events
     if not len(events):
@@ -168,9 +182,19 @@ def _events(run: Run) -> Iterator[str]:
     rows = []
     for i in range(max(0, len(events) - LAST_EVENTS), len(events)):
         row = events.row(i)
-        at = datetime.fromtimestamp(float(row["at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((f"  {at}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if row['text'] else ''}{row['text']}"))
+        rows.append(
+            (
+                f"  {_when(row['at'])}",
+                f"step {row['step']:,}",
+                row["kind"],
+                f"{row['word']}{': ' if row['text'] else ''}{row['text']}",
+            )
+        )
     yield from columns(rows)
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(float(at)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _aligned(rows: dict[str, str]) -> Iterator[str]:

@@ -34,6 +34,7 @@ class ProgressLine:
         self._next = 0.0
         self._said = ("", "")
         self._why = ("", "")  # state and reason
+        self._question = ""
 
     def __enter__(self) -> ProgressLine:
         if not self._quiet and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
@@ -51,7 +52,7 @@ class ProgressLine:
             return
         now = self._clock()
         place = (str(progress.state), progress.path)
-        changed = place != self._said
+        changed = place != self._said or progress.question != self._question
         if now < self._next and not changed:
             return
         self._said = place
@@ -59,6 +60,10 @@ class ProgressLine:
         if progress.reason and progress.state in (RunState.RUNNING, RunState.PAUSED) and why != self._why:
             self._tell(f"{progress.state}: {progress.reason}")
         self._why = why
+        if progress.question != self._question:
+            self._ask(progress.question)
+        if progress.question:  # what is typed at the terminal must not be drawn over
+            return
         if self._bar is not None:
             self._next = now + REDRAW_S
             draw(self._bar, progress)
@@ -67,12 +72,30 @@ class ProgressLine:
             if progress.stage and progress.state not in ENDED:
                 print(in_words(progress), file=sys.stderr, flush=True)
 
+    def _ask(self, question: str) -> None:
+        """Show a question, or go on as before once it is answered."""
+        self._question = question
+        if question:
+            if self._bar is not None:
+                self._bar.stop()
+            how = "Type the answer here, or" if _can_be_typed() else "Answer with"
+            print(f"waiting for an answer: {question}\n{how} aeqlab answer TEXT", file=sys.stderr, flush=True)
+        elif self._bar is not None:
+            self._bar.start()
+
     def _tell(self, text: str) -> None:
         """Say a sentence that stays, above the line if that is redrawn."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+def _can_be_typed() -> bool:
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 def in_words(progress: Progress) -> str:

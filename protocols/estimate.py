@@ -17,6 +17,7 @@ from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
@@ -105,8 +106,8 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
             case RepeatOptions() as options:
                 inner = _work(options.sequence, experiment, dimensions, widths)
                 part = None if inner is None or options.until is not None else inner * options.bound
-            case CallOptions():
-                part = None  # only the user's code knows
+            case CallOptions() | AskOptions():
+                part = None  # only the user's code, or a person, knows
             case _:
                 part = Work()
         if part is None:

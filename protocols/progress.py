@@ -20,6 +20,7 @@ class Progress:
         done, total: how much of this stage is done; total None where it is not known.
         unit: of these two: "" for training steps and samples, s for seconds of the device.
         rounds: of each `repeat` under way, the outermost first: the present round from 1, and of how many at most.
+        question: what the run waits for an answer to, with what may be answered; empty where it asks nothing.
         epoch: pass through the training set, from 0.
         cost, cost_name: mean of the last costs shown, and which cost it is: cost_free, or cost_1 under the first nudge.
         held_rate: share of homeostatic phases in which theta was held, None before the first.
@@ -36,6 +37,7 @@ class Progress:
     total: float | None = None
     unit: str = ""
     rounds: tuple[tuple[int, int], ...] = ()
+    question: str = ""
     epoch: int = 0
     cost: float | None = None
     cost_name: str = ""

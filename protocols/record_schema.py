@@ -240,7 +240,7 @@ TABLES: tuple[Table, ...] = (
             _ATTEMPT,
             _AT,
             _STEP,
-            Column("kind", "TEXT NOT NULL", "state, command, device, session, warning or checkpoint"),
+            Column("kind", "TEXT NOT NULL", "state, command, device, session, warning, checkpoint or question"),
             Column("word", "TEXT NOT NULL", "the state, the command, or what it is about"),
             Column("text", "TEXT NOT NULL", "one sentence"),
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.protocols.stages import call, evaluate, hold, infer, repeat, restore, train
+from aeqlab.protocols.stages import ask, call, evaluate, hold, infer, repeat, restore, train
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -38,6 +38,7 @@ def stage_kinds() -> dict[str, StageKind]:
         StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
         StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),
         StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
+        StageKind("ask", ask.AskOptions, ask.run, "a question to a person"),
         StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),
     )
     by_name = {kind.name: kind for kind in kinds}
