@@ -85,7 +85,7 @@ class Watched(Session):
     def close(self) -> None:
         if not self.left:
             device: Any = self.device
-            device = getattr(device, "device", device)
+            device = getattr(device, "inner", device)  # behind the limits
             beta = device.status()["beta"] if isinstance(device, SlowDevice) else device.state()["physics"]["beta"]
             self.left = {"controls": device.controls(), "beta": beta, "state": self.status().state}
         super().close()
