@@ -71,12 +71,18 @@ WHY = "by a test"
 
 
 class Waiting(Requests):
-    """Requests whose waits are moments too, and pass at once."""
+    """Requests whose waits are moments too, and pass at once: a clock of their own says how long they were."""
 
+    passed_s = 0.0
     on_wait: Callable[[], None] = staticmethod(lambda: None)
 
     def wait(self, timeout_s: float) -> None:
+        Waiting.passed_s += min(timeout_s, 0.01)
         type(self).on_wait()
+
+    @staticmethod
+    def monotonic() -> float:
+        return Waiting.passed_s
 
 
 def interrupted(way: str, requests: Requests) -> None:
@@ -108,7 +114,8 @@ def loaded(folder: Path, kind: str, device: str) -> Any:
 def run(folder: Path, kind: str, device: str, at: int, way: str) -> tuple[Any, Watched]:
     """Run a stage and interrupt it at a moment, 0: never."""
     requests = Waiting()
-    with in_this_process(watched(at, lambda: interrupted(way, requests))) as opened:
+    with in_this_process(watched(at, lambda: interrupted(way, requests))) as opened, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aeqlab.protocols.asking.time", Waiting)
         type(requests).on_wait = staticmethod(lambda: opened[0].moment())
         result = run_experiment(loaded(folder, kind, device), runs=folder / "runs", requests=requests, say=lambda text: None)
     return result, opened[0]
