@@ -227,6 +227,24 @@ _command("freeze", "Nudge off, knobs frozen, loops stopped.", "Reading goes on."
 _command("safe", "Freeze, ramp knobs to rest, outputs off.", "Says line by line how each was confirmed.")
 
 
+def _telling(name: str, short: str, text: str) -> None:
+    """Add one of the commands that bring words to a run."""
+
+    @click.argument("words", metavar="[RUN] TEXT...", nargs=-1, required=True)
+    @_runs
+    def tell(words: tuple[str, ...], runs: Path | None) -> int:
+        from aeqlab.app.telling import tell_run
+
+        return tell_run(name, words, runs)
+
+    without = "Without a name: the one run that is going on."
+    cli.command(name, short_help=short, help=f"{short} {text}\n\nThe first of several words may name the run. {without}")(tell)
+
+
+_telling("note", "Write a note into the record of a run.", "It may have ended; `aeqlab show` tells its notes.")
+_telling("answer", "Answer what a run asks.", "A wrong answer is refused with what may be answered.")
+
+
 @cli.command(short_help="Serve a device until Ctrl-C; runs attach to it.")
 @_experiment
 @_overrides

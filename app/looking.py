@@ -14,7 +14,15 @@ import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
-from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, state_in_words, value_in_words
+from aeqlab.app.words import (
+    cost_in_words,
+    count_in_words,
+    duration_in_words,
+    name_in_words,
+    size_in_words,
+    state_in_words,
+    value_in_words,
+)
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import find_run
@@ -50,7 +58,7 @@ def list_runs(runs: Path | None, *, everything: bool) -> int:
 def show_run(word: str, runs: Path | None) -> int:
     """Print what a run did; returns the exit code."""
     run = load_run(find_run(word, runs or DEFAULT_RUNS))
-    for section in (_head, _stages, _training, _evaluations, _events):
+    for section in (_head, _stages, _training, _evaluations, _notes, _events):
         for line in section(run):
             print(line)
     for sentence in run.missing:
@@ -83,10 +91,12 @@ def _live_row(run: Run) -> tuple[str, str, str, str, str]:
         now = send(run.path, "status", timeout_s=1.0)
     except ProtocolError:
         return run.path.name, run.state, "", "", ""
-    of = "" if now["total"] is None else f"/{now['total']:,}"
+    count = count_in_words(now["done"], now["total"], now["unit"])
     left = "" if now["remaining_s"] is None else f"{duration_in_words(now['remaining_s'])} left"
+    if now["question"]:
+        return run.path.name, now["state"], f"{count} {now['stage']}", left, f"waiting for an answer: {now['question']}"
     result = "" if now["cost"] is None else f"{cost_in_words(now['cost_name'])} {now['cost']:.4g}"
-    return run.path.name, now["state"], f"{now['done']:,}{of} {now['stage']}", left, result
+    return run.path.name, now["state"], f"{count} {now['stage']}", left, result
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -161,6 +171,18 @@ def _evaluations(run: Run) -> Iterator[str]:
     yield from columns(rows)
 
 
+def _notes(run: Run) -> Iterator[str]:
+    notes = run.notes
+    if not len(notes):
+        return
+    yield "notes"
+    rows = []
+    for i in range(len(notes)):
+        row = notes.row(i)
+        rows.append((f"  {_when(row['at'])}", f"step {row['step']:,}", row["author"], " ".join(row["text"].split())))
+    yield from columns(rows)
+
+
 def _events(run: Run) -> Iterator[str]:
     events = run.events
     if not len(events):
@@ -169,11 +191,14 @@ def _events(run: Run) -> Iterator[str]:
     rows = []
     for i in range(max(0, len(events) - LAST_EVENTS), len(events)):
         row = events.row(i)
-        at = datetime.fromtimestamp(float(row["at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         text, *further = str(row["text"]).splitlines() or [""]
-        rows.append((f"  {at}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if text else ''}{text}"))
+        rows.append((f"  {_when(row['at'])}", f"step {row['step']:,}", row["kind"], f"{row['word']}{': ' if text else ''}{text}"))
         rows += [("", "", "", f"  {line}") for line in further]  # such as those of a safety report
     yield from columns(rows)
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(float(at)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _aligned(rows: dict[str, str]) -> Iterator[str]:

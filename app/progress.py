@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from aeqlab.app.words import cost_in_words, duration_in_words
+from aeqlab.app.words import cost_in_words, count_in_words, duration_in_words
 from aeqlab.protocols.progress import Progress
 from aeqlab.protocols.run_state import ENDED, RunState
 
@@ -34,6 +34,7 @@ class ProgressLine:
         self._next = 0.0
         self._said = ("", "")
         self._why = ("", "")  # state and reason
+        self._question = ""
 
     def __enter__(self) -> ProgressLine:
         if not self._quiet and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
@@ -51,7 +52,7 @@ class ProgressLine:
             return
         now = self._clock()
         place = (str(progress.state), progress.path)
-        changed = place != self._said
+        changed = place != self._said or progress.question != self._question
         if now < self._next and not changed:
             return
         self._said = place
@@ -59,6 +60,10 @@ class ProgressLine:
         if progress.reason and progress.state in (RunState.RUNNING, RunState.PAUSED) and why != self._why:
             self._tell(f"{progress.state}: {progress.reason}")
         self._why = why
+        if progress.question != self._question:
+            self._ask(progress.question)
+        if progress.question:  # what is typed at the terminal must not be drawn over
+            return
         if self._bar is not None:
             self._next = now + REDRAW_S
             draw(self._bar, progress)
@@ -66,6 +71,17 @@ class ProgressLine:
             self._next = now + PLAIN_S
             if progress.stage and progress.state not in ENDED:
                 print(in_words(progress), file=sys.stderr, flush=True)
+
+    def _ask(self, question: str) -> None:
+        """Show a question, or go on as before once it is answered."""
+        self._question = question
+        if question:
+            if self._bar is not None:
+                self._bar.stop()
+            how = "Type the answer here, or" if _can_be_typed() else "Answer with"
+            print(f"waiting for an answer: {question}\n{how} aeqlab answer TEXT", file=sys.stderr, flush=True)
+        elif self._bar is not None:
+            self._bar.start()
 
     def _tell(self, text: str) -> None:
         """Say a sentence that stays, above the line if that is redrawn."""
@@ -75,17 +91,23 @@ class ProgressLine:
             print(text, file=sys.stderr, flush=True)
 
 
+def _can_be_typed() -> bool:
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
 def in_words(progress: Progress) -> str:
     """Say where a run is, on one line without colours."""
     stage = progress.stage or "begin"
-    total = "" if progress.total is None else f"/{progress.total:,}"
-    count = f"{progress.done:,}{total}" if progress.done or progress.total else ""
+    count = count_in_words(progress.done, progress.total, progress.unit) if progress.done or progress.total else ""
     return "  ".join(part for part in (f"{progress.state}: {stage}", count, details(progress)) if part)
 
 
 def details(progress: Progress) -> str:
-    """Say cost, held rate, rate and time left, as far as they are known."""
-    parts = []
+    """Say round, cost, held rate, rate and time left, as far as they are known."""
+    parts = [f"round {turn:,}/{times:,}" for turn, times in progress.rounds]
     if progress.cost is not None:
         parts.append(f"{cost_in_words(progress.cost_name)} {progress.cost:.4g}")
     if progress.held_rate is not None:
@@ -100,7 +122,8 @@ def details(progress: Progress) -> str:
 def draw(bar: Bar, progress: Progress) -> None:
     """Redraw the line."""
     word = progress.stage if progress.state in (RunState.RUNNING, RunState.PREPARING) else f"{progress.state} {progress.stage}"
-    values = {"description": word or str(progress.state), "completed": progress.done, "total": progress.total}
+    count = count_in_words(progress.done, progress.total, progress.unit)
+    values = {"description": word or str(progress.state), "completed": progress.done, "total": progress.total, "count": count}
     if bar.tasks:
         bar.update(bar.tasks[0].id, details=details(progress), **values)  # type: ignore[arg-type]
     else:
@@ -110,13 +133,13 @@ def draw(bar: Bar, progress: Progress) -> None:
 
 def _make_bar() -> Bar:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", markup=False),
         TextColumn("{task.fields[details]}", markup=False),
         console=Console(stderr=True, highlight=False),
         auto_refresh=False,

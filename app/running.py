@@ -12,26 +12,43 @@ from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.words import name_in_words, state_in_words, value_in_words
 
 if TYPE_CHECKING:
+    from aeqlab.app.answering import TerminalAnswers
+    from aeqlab.app.progress import ProgressLine
     from aeqlab.protocols.experiment import LoadedExperiment
-    from aeqlab.protocols.progress import RunResult
+    from aeqlab.protocols.progress import OnProgress, Progress, RunResult
 
 DEFAULT_RUNS = Path("runs")
 
 
 def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: bool) -> int:
     """Run an experiment from a file or a preset; returns the exit code."""
+    from aeqlab.app.answering import TerminalAnswers
     from aeqlab.app.progress import ProgressLine
     from aeqlab.protocols.experiment import load_experiment
     from aeqlab.protocols.run import run_experiment
+    from aeqlab.protocols.run_state import Requests
 
     loaded = load_experiment(source, overrides)
     told = [str(warning) for warning in loaded.warnings]
     for warning in told:
         say(f"warning: {warning}")
     say_sessions(loaded)
-    with ProgressLine(quiet=quiet) as show:
-        result = run_experiment(loaded, runs=runs_folder(runs, loaded), on_progress=show, last=True)
+    requests = Requests()
+    with ProgressLine(quiet=quiet) as show, TerminalAnswers(requests) as answers:
+        result = run_experiment(
+            loaded, runs=runs_folder(runs, loaded), requests=requests, on_progress=_both(show, answers), last=True
+        )
     return conclude(result, quiet=quiet, told=told)
+
+
+def _both(show: ProgressLine, answers: TerminalAnswers) -> OnProgress:
+    """Show each progress, and take answers at the terminal where the run asks."""
+
+    def look(progress: Progress) -> None:
+        show(progress)
+        answers.look(progress)
+
+    return look
 
 
 def say_sessions(loaded: LoadedExperiment) -> None:
@@ -54,17 +71,20 @@ def say_sessions(loaded: LoadedExperiment) -> None:
 
 def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
     """Go on with a run from its last checkpoint; returns the exit code."""
+    from aeqlab.app.answering import TerminalAnswers
     from aeqlab.app.progress import ProgressLine
     from aeqlab.protocols.errors import FileErrors
     from aeqlab.protocols.experiment import load_experiment
     from aeqlab.protocols.run import resume_run
     from aeqlab.protocols.run_folder import find_run
+    from aeqlab.protocols.run_state import Requests
 
     folder = find_run(word, runs or DEFAULT_RUNS)
     with suppress(FileErrors):  # what is wrong with it is said by the resume
         say_sessions(load_experiment(folder / "experiment.yaml"))
-    with ProgressLine(quiet=quiet) as show:
-        result = resume_run(folder, on_progress=show, last=True)
+    requests = Requests()
+    with ProgressLine(quiet=quiet) as show, TerminalAnswers(requests) as answers:
+        result = resume_run(folder, requests=requests, on_progress=_both(show, answers), last=True)
     return conclude(result, quiet=quiet)
 
 

@@ -77,6 +77,12 @@ def state_in_words(state: str, reason: str) -> str:
     return f"{state}{reason[len(state) :]}" if reason.lower().startswith((f"{state} ", f"{state}:")) else f"{state}: {reason}"
 
 
+def count_in_words(done: float, total: float | None, unit: str = "") -> str:
+    """Say how much is done, of how much: 12/1,000, or 3.5/60 s."""
+    said = "/".join(f"{n:,}" if isinstance(n, int) else f"{n:,.4g}" for n in (done, total) if n is not None)
+    return f"{said} {unit}".rstrip()
+
+
 def duration_in_words(seconds: float) -> str:
     """Say how long something takes: 0.4 s, 12 s, 3 min 20 s, 5 h 07 min, 2 d 3 h."""
     if seconds < 10:

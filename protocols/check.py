@@ -21,6 +21,7 @@ from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.reaction import Reaction, reaction_of
+from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
 from aeqlab.protocols.user_files import user_code
 
@@ -94,13 +95,24 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         problems.append(loaded.problem("data", str(exc)))
     return CheckReport(
         problems=tuple(problems),
-        warnings=loaded.warnings,
+        warnings=(*loaded.warnings, *_questions(loaded)),
         envelope=tuple(_limited(row, experiment.limits) for row in _envelope(experiment, base, dimensions, bounds, widths)),
         estimate=estimate(experiment, dimensions, widths),
         imperfections=() if experiment.device.imperfections is None else tuple(experiment.device.imperfections.in_words()),
         user_code=tuple(dict.fromkeys(_user_code(experiment))),
         reaction=reaction_of(experiment.device),
     )
+
+
+def _questions(loaded: LoadedExperiment) -> Iterator[Problem]:
+    """Find the questions that wait for ever: for a run that nobody watches."""
+    for path, entry in all_stages(loaded.experiment.sequence):
+        if isinstance(entry.options, AskOptions) and entry.options.timeout_s is None:
+            yield loaded.problem(
+                ".".join(map(str, (*path, "ask"))),
+                "waits for an answer for as long as it takes: at the terminal of the run, or by `aeqlab answer`.",
+                "Where nobody will be there, give it timeout_s and then.",
+            )
 
 
 def _user_code(experiment: Experiment) -> Iterator[str]:

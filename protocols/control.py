@@ -1,4 +1,4 @@
-"""Commands to a running run over a local socket: pause, continue, skip, stop, abort, freeze, safe, status, note.
+"""Commands to a running run over a local socket: pause, continue, skip, stop, abort, freeze, safe, status, note, answer.
 
 Messages are trees in the form of `backends/wire.py`, never pickle. The address and the key lie in the run folder, in a file
 that its owner alone can read. A command sets a request and is answered at once; the run acts on it at the sample boundary
@@ -30,7 +30,7 @@ from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED, SOMEONE, Note, Requests, RunState
 
 VERSION = 1
-COMMANDS = ("pause", "continue", "skip", "stop", "abort", "freeze", "safe", "status", "note")
+COMMANDS = ("pause", "continue", "skip", "stop", "abort", "freeze", "safe", "status", "note", "answer")
 MAX_MESSAGE = 64 * 1024
 MAX_CLIENTS = 32
 _IDLE_S = 60.0
@@ -160,6 +160,11 @@ def obey(requests: Requests, status: Status, command: str, who: str, text: str =
         case "safe":
             requests.ask_abort(why, safe=True, by=who)
             said = "Aborts at the next tick and makes the device safe."
+        case "answer":
+            wrong = requests.answer(text, who, "command")
+            if wrong:
+                return {"ok": False, "state": state, "text": wrong}
+            said = f"Answered: {text.strip()}."
         case _:
             if not text.strip():
                 return {"ok": False, "state": state, "text": "A note needs a text."}
@@ -174,7 +179,7 @@ def send(folder: Path, command: str, text: str = "", *, who: str = "", timeout_s
     Args:
         folder: the run folder.
         command: one of `COMMANDS`.
-        text: reason, or the text of a note.
+        text: reason, the text of a note, or an answer.
         who: name that is recorded; the person logged in, if left out.
         timeout_s: how long to wait for the answer.
     Raises:
@@ -189,7 +194,7 @@ def send(folder: Path, command: str, text: str = "", *, who: str = "", timeout_s
         address, key = where["address"], bytes.fromhex(where["key"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise RecordError(f"{folder} runs, but takes no commands now (it is starting or ending). Try again.") from exc
-    request = {"version": VERSION, "command": command, "who": who or _person(), "text": text}
+    request = {"version": VERSION, "command": command, "who": who or person(), "text": text}
     box: dict[str, Any] = {}
     thread = threading.Thread(target=_ask, args=(address, key, pack(request), box), daemon=True)
     thread.start()
@@ -212,7 +217,8 @@ def _ask(address: Any, key: bytes, request: bytes, box: dict[str, Any]) -> None:
         box["error"] = str(exc) or type(exc).__name__
 
 
-def _person() -> str:
+def person() -> str:
+    """Get the name of the person logged in."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

@@ -35,10 +35,11 @@ from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
-from aeqlab.protocols.table import KEPT_BYTES, TableSettings, load_table, table_file
+from aeqlab.protocols.table import KEPT_BYTES, TableSettings, load_table, table_file, width_of_columns
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
@@ -212,7 +213,7 @@ def _limits(check: _Check) -> None:
 def _data(check: _Check) -> None:
     data, dimensions = check.parts.data, check.dimensions
     if data is None:
-        needing = [path for path, entry in check.parts.stages if entry.kind in ("train", "evaluate", "hold")]
+        needing = [path for path, entry in check.parts.stages if _needs_samples(entry)]
         if needing and not check.parts.data_wrong:
             message = "this stage needs samples, and the experiment has no data."
             check.wrong(needing[0], message, "Add data:, such as {kind: legendre}.")
@@ -293,6 +294,11 @@ def _homeostasis(check: _Check) -> None:
                 check.wrong(("homeostasis", name), message, "Give one number for all, or one per knob.")
 
 
+def _needs_samples(entry: StageEntry) -> bool:
+    options = entry.options
+    return entry.kind in ("train", "evaluate", "hold") or (isinstance(options, InferOptions) and options.inputs is None)
+
+
 def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
     at = (*path, entry.kind)
     match entry.options:
@@ -303,6 +309,9 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             _batch(check, at, options.batch, training=False)
             if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
                 check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+        case InferOptions() as options:
+            _batch(check, at, options.batch, training=False)
+            _infer(check, at, options)
         case HoldOptions() as options:
             n = None if check.widths is None else check.widths.train_samples
             if n is not None and options.sample >= n:
@@ -314,6 +323,29 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             file = options.theta
             if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
                 check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+
+
+def _infer(check: _Check, at: Path_, options: InferOptions) -> None:
+    """See that the samples, or the file of inputs and its columns, are there."""
+    widths, data = check.widths, check.parts.data
+    if options.inputs is not None:
+        columns = options.columns or (data.inputs if isinstance(data, TableSettings) else [])
+        try:
+            n = width_of_columns(options.inputs, columns, options.delimiter, check.base)
+        except (DataError, ValueError) as exc:
+            check.wrong((*at, "inputs"), str(exc))
+            return
+        if check.dimensions is not None and n != check.dimensions.inputs:
+            message = f"{options.inputs} gives {n} columns, the device has {check.dimensions.inputs} input knobs."
+            check.wrong((*at, "columns" if options.columns else "inputs"), message, "Name as many, in the order of the knobs.")
+        return
+    if options.on == "test" and widths is not None and widths.test_samples == 0:
+        check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or infer on train.")
+    on = options.on or ("train" if widths is not None and widths.test_samples == 0 else "test")
+    there = None if widths is None else getattr(widths, f"{on}_samples")
+    if options.indices is not None and there is not None and max(options.indices) >= there:
+        message = f"there are {there} {on} samples, counted from 0, so {max(options.indices)} is none of them."
+        check.wrong((*at, "indices"), message, f"Choose at most {there - 1}.")
 
 
 def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True) -> None:

@@ -17,10 +17,12 @@ from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
@@ -31,6 +33,7 @@ ENGINE_STEP_IN_ADDITIONS = 8000.0  #: one step of the Hopfield engine on a netwo
 PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
 SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
 SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own
+BUDGET_S = 60.0  #: time an evaluation may take on the wall clock, unless it says otherwise
 STEP_BYTES = 250  #: one row of the record without theta
 LARGE = 4096  #: above so many parameters a row holds no theta
 SURE = (0.5, 3.0)  #: how wrong the estimate may be
@@ -95,14 +98,16 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
             case TrainOptions() as options:
                 part = _training(options, experiment, dimensions, widths)
             case EvaluateOptions() as options:
-                part = _evaluation(options, dimensions, widths)
+                part = _evaluation(options, experiment, dimensions, widths)
+            case InferOptions() as options:
+                part = _inference(options, dimensions, widths)
             case HoldOptions() as options:
                 part = Work(seconds=options.seconds)
             case RepeatOptions() as options:
                 inner = _work(options.sequence, experiment, dimensions, widths)
-                part = None if inner is None else inner * options.times
-            case CallOptions():
-                part = None  # only the user's code knows
+                part = None if inner is None or options.until is not None else inner * options.bound
+            case CallOptions() | AskOptions():
+                part = None  # only the user's code, or a person, knows
             case _:
                 part = Work()
         if part is None:
@@ -132,19 +137,35 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
     every = options.evaluate_every
     if every is not None:
         between = every.samples / batch if every.samples else (every.epochs or 1) * (per_epoch or math.inf)
-        one = _evaluation(EvaluateOptions(), dimensions, widths)
+        one = _evaluation(EvaluateOptions(), experiment, dimensions, widths)
         work = work if one is None else work + one * (steps // between)
     return work
 
 
-def _evaluation(options: EvaluateOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+def _evaluation(
+    options: EvaluateOptions, experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None
+) -> Work | None:
     if widths is None:
         return None
     there = widths.train_samples if options.on == "train" else widths.test_samples
-    if there is None and options.samples is None:
+    asked = options.samples if isinstance(options.samples, int) else None
+    if there is None and asked is None:
         return None
-    samples = min(n for n in (there, options.samples) if n is not None)
-    return Work(evaluations=samples / (dimensions.samples or 500))
+    presentations = min(n for n in (there, asked) if n is not None) / (dimensions.samples or 500)
+    device = experiment.device
+    if getattr(device, "clock", "virtual") == "wall" and options.samples is None:
+        tick = float(getattr(device, "tick_s", 1.0))
+        each_s = _ticks(experiment.homeostasis, device, tick) * tick / getattr(device, "speed", 1.0)
+        presentations = min(presentations, math.ceil((options.budget_s or BUDGET_S) / each_s))
+    return Work(evaluations=presentations)
+
+
+def _inference(options: InferOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
+    there = None if widths is None else widths.train_samples if options.on == "train" else widths.test_samples
+    if options.inputs is not None and options.indices is None and options.samples is None:
+        return None  # only the file tells how many
+    known = [n for n in (there, options.samples, options.indices and len(options.indices)) if n]
+    return Work(evaluations=min(known) / (dimensions.samples or 500)) if known else None
 
 
 def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> float | None:

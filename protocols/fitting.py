@@ -17,6 +17,7 @@ from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.samples import Data
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
 
@@ -37,10 +38,10 @@ def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abili
         match entry.options:
             case TrainOptions() as options:
                 found += [*_batch(at, options.batch, info, data), *_train(at, options, info, abilities)]
-            case EvaluateOptions() as options:
+            case EvaluateOptions() | InferOptions() as options:
                 found += _batch(at, options.batch, info, None)
                 if options.on == "test" and data is not None and data.test is None:
-                    found.append(((*at, "on"), "these data have no test samples. Evaluate on train."))
+                    found.append(((*at, "on"), "these data have no test samples. Say `on: train`."))
             case HoldOptions() as options if data is not None and options.sample >= len(data.train):
                 found.append(((*at, "sample"), f"there are {len(data.train)} training samples, counted from 0."))
     if found:

@@ -177,6 +177,11 @@ class Run:
         return self.rows("evaluations", current=True)
 
     @property
+    def predictions(self) -> Rows:
+        """Get the predictions that count: outputs, outputs_of_data and target have shape (rows, outputs), nan where not known."""
+        return self.rows("predictions", current=True)
+
+    @property
     def stages(self) -> Rows:
         """Get the stages that count."""
         return self.rows("stages", current=True)

@@ -17,11 +17,14 @@ class Progress:
     Attributes:
         state, reason: where the run is and why.
         stage, path: word of the stage and its place in the sequence, "" before the first.
-        done, total: training steps, or samples of an evaluation, in this stage; total None where it is not known.
+        done, total: how much of this stage is done; total None where it is not known.
+        unit: of these two: "" for training steps and samples, s for seconds of the device.
+        rounds: of each `repeat` under way, the outermost first: the present round from 1, and of how many at most.
+        question: what the run waits for an answer to, with what may be answered; empty where it asks nothing.
         epoch: pass through the training set, from 0.
         cost, cost_name: mean of the last costs shown, and which cost it is: cost_free, or cost_1 under the first nudge.
         held_rate: share of homeostatic phases in which theta was held, None before the first.
-        rate_per_s: steps (samples) per second, over the last seconds.
+        rate_per_s: steps (samples, or so many of the unit) per second, over the last seconds.
         remaining_s: estimate for this stage, None where it is not known.
         values: what the stage reported last, by name.
     """
@@ -30,8 +33,11 @@ class Progress:
     reason: str
     stage: str = ""
     path: str = ""
-    done: int = 0
-    total: int | None = None
+    done: float = 0
+    total: float | None = None
+    unit: str = ""
+    rounds: tuple[tuple[int, int], ...] = ()
+    question: str = ""
     epoch: int = 0
     cost: float | None = None
     cost_name: str = ""

@@ -27,7 +27,8 @@ FOLD_EVERY_S = 10.0
 TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
-_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas")  # tables of kept_..., in the order of `attempts`
+#: Tables of kept_..., in the order of `attempts`.
+_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas", "predictions")
 
 
 class StepRow(NamedTuple):
@@ -76,6 +77,21 @@ class EvaluationRow(NamedTuple):
     error_rate: float | None
     held_rate: float | None
     seconds: float
+
+
+class PredictionRow(NamedTuple):
+    """One prediction as the record keeps it; meanings in `record_schema`. Arrays as bytes from `blob`, or None."""
+
+    step: int
+    stage: int
+    at: float
+    dataset: str
+    sample: int
+    t: float | None
+    verdict: str | None
+    outputs: bytes
+    outputs_of_data: bytes | None
+    target: bytes | None
 
 
 def blob(array: Array) -> bytes:
@@ -217,6 +233,10 @@ class Record:
     def evaluation(self, row: EvaluationRow) -> None:
         """Commit one evaluation."""
         self._insert("evaluations", row)
+
+    def prediction(self, row: PredictionRow) -> None:
+        """Commit one prediction."""
+        self._insert("predictions", row)
 
     def trace(self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None) -> None:
         """Commit the thinned course of a phase: t shape (points,), error and u (points, n), of which the first 64 are kept."""

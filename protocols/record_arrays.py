@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import record_schema as schema
 
 Array = NDArray[Any]
-PER_PARAMETER = "(parameters,)"  #: shape of the blobs that become rows of one matrix
+MATRICES = frozenset({"(parameters,)", "(outputs,)"})  #: shapes of the blobs that become rows of one matrix
 
 
 def array_of(column: schema.Column, values: Sequence[Any], facts: tuple[str, str]) -> Array:
@@ -42,7 +42,7 @@ def array_of(column: schema.Column, values: Sequence[Any], facts: tuple[str, str
 def _of_blobs(values: Sequence[Any], dtype: str, shape: str) -> Array:
     size = np.dtype(dtype).itemsize
     plain = [value if isinstance(value, bytes) and len(value) % size == 0 else None for value in values]
-    if shape == PER_PARAMETER:
+    if shape in MATRICES:
         length = next((len(value) for value in plain if value is not None), 0)
         empty = np.full(length // size, np.nan, dtype=dtype).tobytes()
         whole = b"".join(value if value is not None and len(value) == length else empty for value in plain)

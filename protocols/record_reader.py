@@ -23,9 +23,9 @@ class Rows(Mapping[str, Array]):
     """The rows of one table as arrays by column, in the order they were written; a column is read when it is first asked for.
 
     Numbers are float64 or int64 of shape (rows,), nan where a float is empty; columns of whole numbers with empty places are
-    float64. `theta` has shape (rows, parameters), nan where it was not stored. Words are object arrays of str. Blobs of
-    varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column. Which rows there are was
-    fixed when the table was opened; a live run has more by now.
+    float64. `theta` has shape (rows, parameters), `outputs` (rows, outputs), nan where they were not stored. Words are object
+    arrays of str. Blobs of varying length, as in `traces`, are object arrays of arrays. `units` says the unit of each column.
+    Which rows there are was fixed when the table was opened; a live run has more by now.
     """
 
     def __init__(self, table: TableOfRecord) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
-from aeqlab.protocols.record_arrays import PER_PARAMETER, array_of, fitted, joined
+from aeqlab.protocols.record_arrays import MATRICES, array_of, fitted, joined
 
 Array = NDArray[Any]
 Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -169,7 +169,7 @@ class TableOfRecord:
         size = np.dtype(dtype).itemsize
         table, points = self.table.name, "points" in self._there
         rows = f"FROM {table} WHERE {name} IS NOT NULL AND {self.counts}"
-        if shape == PER_PARAMETER:
+        if shape in MATRICES:
             sql = f"SELECT length({name}) / {size} {rows} LIMIT 1"
         elif shape == "(points, n)" and points:
             sql = f"SELECT max(points), max(length({name}) / {size} / max(points, 1)) {rows}"

@@ -16,7 +16,6 @@ from aeqlab.protocols.control import ControlServer
 from aeqlab.protocols.data import Data, load_data
 from aeqlab.protocols.ending import End, Left, end_of, leave_device
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError, StopRequested
-from aeqlab.protocols.evaluation import FOUND
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
@@ -30,7 +29,7 @@ from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.scaling import scaled
-from aeqlab.protocols.sequence import place_in_words
+from aeqlab.protocols.sequence import FOUND, place_in_words
 
 CHECKPOINT_EVERY_S = 30.0
 _HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
@@ -252,7 +251,8 @@ class _Work:
             clock=str(info.clock),
             cost=info.cost,
         )
-        self.record.units({"parameter unit": units["theta"], "knob unit": units["u"], "cost": f"({info.outputs.unit})^2"})
+        words = {"parameter unit": units["theta"], "knob unit": units["u"], "output unit": info.outputs.unit}
+        self.record.units({**words, "cost": f"({info.outputs.unit})^2"})
         abilities = sorted(self.operator.abilities)
         device = {"kind": info.kind, "name": info.name, "abilities": abilities, "notes": list(info.notes)}
         self.provenance.set(device=device, threads=threads())

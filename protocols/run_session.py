@@ -25,7 +25,6 @@ from aeqlab.protocols import checkpoint
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import (
     AbortRequested,
-    CapabilityError,
     DataError,
     FrozenError,
     NotAllowedError,
@@ -33,6 +32,7 @@ from aeqlab.protocols.errors import (
     StopRequested,
 )
 from aeqlab.protocols.local_disk import nearly_full
+from aeqlab.protocols.moving import move_theta
 from aeqlab.protocols.operator import Operator
 from aeqlab.protocols.pausing import FreezeRequested, leave_sample, pause
 from aeqlab.protocols.provenance import threads
@@ -97,6 +97,7 @@ class RunSession:
         self.tally = Tally()
         self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
+        self.subsets: dict[str, int] = {}  #: by set and time: how many samples every evaluation takes where time is short
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
@@ -131,6 +132,11 @@ class RunSession:
             raise DataError("This stage needs samples, and the experiment has no `data`. Add a data set.")
         return self._data
 
+    @property
+    def has_data(self) -> bool:
+        """Tell whether the experiment has a data set."""
+        return self._data is not None
+
     def streams(self, name: str) -> np.random.Generator:
         """Get the random stream of a purpose; its state is kept in checkpoints."""
         if name not in self._streams:
@@ -148,6 +154,14 @@ class RunSession:
         """Show and record values by name."""
         self.status.values.update(values)
         self.record.report(self.steps, self.stage, values)
+        self.sequencer.reported(values)
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Show how much of this stage is done and of how much; in samples, or in a unit such as s."""
+        status = self.status
+        if (status.total, status.unit) != (total, unit):
+            status.count(done, total, unit)
+        status.done = done
 
     def say(self, kind: str, word: str, text: str) -> None:
         """Record an event; a warning is shown at the end of the run too."""
@@ -252,30 +266,7 @@ class RunSession:
         Raises:
             CapabilityError: wrong size, outside the limits of the parameters, or a device that can do neither.
         """
-        n = self.info.n_parameters
-        if theta.shape != (n,):
-            raise CapabilityError(f"{self.info.name} has {n} parameters; theta of shape {theta.shape} is not for it.")
-        for block in self.info.parameters:
-            part = theta[block.slice]
-            if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
-                raise CapabilityError(
-                    f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
-                    f"{block.low:g} to {block.high:g} {block.unit}."
-                )
-        if "WritableParameters" in self.abilities:
-            self.between_samples(lambda: self.device_call("write_parameters", theta))
-            if not self.holds_inside:
-                self._aim(theta)
-            return "written"
-        if self.holds_inside:
-            raise CapabilityError(f"{self.info.name} keeps its parameters itself and does not let them be written.")
-        self._aim(theta)
-        return "target moved; the next hold brings theta there"
-
-    def _aim(self, theta: Array) -> None:
-        """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
-        self.target = np.array(theta, dtype=self.info.dtype)
-        self.between_samples(lambda: self.operator.set_target(self.target))  # type: ignore[attr-defined]
+        return move_theta(self, theta)
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
@@ -464,6 +455,7 @@ class RunSession:
             "tally": self.tally.state(),
             "bests": self.bests,
             "epochs_of": self.epochs_of,
+            "subsets": self.subsets,
             "threads": threads(),
         }
 
@@ -475,6 +467,7 @@ class RunSession:
         self.tally = Tally.from_state(tree["tally"])
         self.bests = tree["bests"]
         self.epochs_of = tree["epochs_of"]
+        self.subsets = tree["subsets"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)
         for key, state in tree["batches"].items():

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from aeqlab.protocols.question import Question
+
 
 class RunState(StrEnum):
     """Where a run is; each change is recorded with its reason and time."""
@@ -63,6 +65,7 @@ class Requests:
     by: str = ""
     standing: str = ""
     abort_by: float = float("inf")
+    question: Question | None = None  # that the run asks now
     notes: queue.SimpleQueue[Note] = field(default_factory=queue.SimpleQueue)
     _wake: queue.SimpleQueue[None] = field(
         default_factory=queue.SimpleQueue
@@ -110,6 +113,15 @@ class Requests:
         self.freeze = False
         self.pause = False
         self._wake.put(None)
+
+    def answer(self, text: str, who: str, how: str) -> str:
+        """Answer the question that the run asks now; returns why the answer is not taken, empty if it is."""
+        question = self.question
+        if question is None:
+            return "Nothing is asked now."
+        wrong = question.answer(text, who, how)
+        self._wake.put(None)
+        return wrong
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something is asked, or the time is over."""

@@ -27,14 +27,16 @@ class RunStatus:
         self.values: dict[str, Any] = {}  #: what stages reported last, by name
         self.warnings: list[str] = []
         self.latest = Progress(RunState.PREPARING, "")  #: replaced as a whole, so that any thread may read it
-        self.done = 0  #: training steps, or samples of an evaluation, in this stage
-        self.total: int | None = None
+        self.done: float = 0  #: training steps, samples, or so many of `unit`, in this stage
+        self.total: float | None = None
+        self.unit = ""
+        self.rounds: tuple[tuple[int, int], ...] = ()  #: of each repetition under way, the outermost first: round, of how many
         self.cost_name = ""
         self._on_progress = on_progress
         self._costs: deque[float] = deque(maxlen=100)
         self._stage = ""
         self._path = ""
-        self._rate: deque[tuple[float, int]] = deque()
+        self._rate: deque[tuple[float, float]] = deque()
         self._next_show = 0.0
 
     def change(self, record: Record, step: int, state: str, reason: str, *, only_from: str | None = None) -> None:
@@ -53,9 +55,9 @@ class RunStatus:
         self._stage, self._path = stage, path
         self.count(0, None)
 
-    def count(self, done: int, total: int | None) -> None:
-        """Say how much of the stage is done, and of how much."""
-        self.done, self.total = done, total
+    def count(self, done: float, total: float | None, unit: str = "") -> None:
+        """Say how much of the stage is done, and of how much; in samples if no unit is said."""
+        self.done, self.total, self.unit = done, total, unit
         self._rate.clear()
         self._costs.clear()
 
@@ -84,6 +86,9 @@ class RunStatus:
             path=self._path,
             done=self.done,
             total=self.total,
+            unit=self.unit,
+            rounds=self.rounds,
+            question="" if (question := self.requests.question) is None else question.in_words,
             epoch=0 if session is None else session.epoch,
             cost=sum(self._costs) / len(self._costs) if self._costs else None,
             cost_name=self.cost_name,
@@ -110,6 +115,9 @@ class RunStatus:
             "path": latest.path,
             "done": latest.done,
             "total": latest.total,
+            "unit": latest.unit,
+            "question": latest.question,
+            "rounds": [list(one) for one in latest.rounds],
             "epoch": latest.epoch,
             "cost": latest.cost,
             "cost_name": latest.cost_name,

@@ -79,6 +79,7 @@ class Data:
         facts: further facts for the record, plain JSON values.
         to_scale: what is still to be scaled onto the device, whose limits only the open device tells; None for nothing.
         scaling: the maps it was scaled with; None where its numbers are in the units of the user.
+        columns: names of the columns of a table that are its inputs; empty where they have none.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Data:
     facts: dict[str, Any] | None = None
     to_scale: ToScale | None = None
     scaling: Scaling | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:

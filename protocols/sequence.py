@@ -14,6 +14,7 @@ from aeqlab.protocols.stages.repeat import RepeatOptions
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
 
+FOUND = ("cost_free", "error_rate", "rms_error")  #: what an evaluation found that is told with the name of its set, too
 Provider = Callable[[], dict[str, Any]]
 
 
@@ -43,6 +44,7 @@ class Sequencer:
         self.coherent = True
         self.provider: Provider | None = None
         self.results: dict[str, dict[str, Any]] = {}
+        self.found: dict[str, dict[str, float]] = {}  #: by the path of a repetition under way: numbers found or reported last
         self._resume: list[int] | None = None
         self._local: dict[str, Any] | None = None
 
@@ -65,6 +67,23 @@ class Sequencer:
         """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
         yield from range(self._resumed(len(self.path), inner=True), times)
 
+    @contextmanager
+    def findings(self) -> Iterator[dict[str, float]]:
+        """While entered by a repetition, collect the numbers that the stages within find, each by the last of its name."""
+        name = ".".join(map(str, self.path))
+        if self._resume is None:
+            self.found[name] = {}
+        found = self.found.setdefault(name, {})  # where a checkpoint says so, what was found before it
+        try:
+            yield found
+        finally:
+            self.found.pop(name, None)
+        self._find(found)
+
+    def reported(self, values: dict[str, Any]) -> None:
+        """Hear what the present stage reported."""
+        self._find(_numbers(values))
+
     def keep(self, provider: Provider) -> None:
         """Add to checkpoints what the present stage needs to go on in its middle."""
         self.provider = provider
@@ -84,13 +103,14 @@ class Sequencer:
         """Get the place, and what the present stage keeps; before a resumed stage took that, it is what the checkpoint held."""
         local = self._local if self.provider is None else self.provider()
         path = self.path if self._resume is None else self._resume
-        return {"path": list(path), "stage": local, "results": self.results}
+        return {"path": list(path), "stage": local, "results": self.results, "found": self.found}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on at a place that `state` gave."""
         self._resume = [int(index) for index in state["path"]]
         self._local = state["stage"]
         self.results = state["results"]
+        self.found = state["found"]
 
     def take_local(self) -> dict[str, Any] | None:
         """Take what the present stage kept in the checkpoint; None for a stage that begins afresh."""
@@ -133,3 +153,22 @@ class Sequencer:
             self.path = path
         session.record.stage_ended(stage, outcome, result)
         self.results[name] = {"stage": kind.name, **result}
+        self._find(_numbers(result))
+
+    def _find(self, numbers: dict[str, float]) -> None:
+        """Keep what a stage found, for the repetition that it is directly within."""
+        around = self.found.get(".".join(map(str, self.path[:-2])))
+        if around is not None:
+            around.update(numbers)
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """Get what is a number, under the names that conditions may use."""
+    numbers = {
+        name: float(value) for name, value in values.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    if "train_cost_free" in numbers:
+        numbers["cost"] = numbers["train_cost_free"]
+    if "dataset" in values:
+        numbers.update({f"{values['dataset']}_{key}": numbers[key] for key in FOUND if key in numbers})
+    return numbers

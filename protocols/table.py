@@ -100,18 +100,58 @@ def table_widths(settings: TableSettings, base: Path) -> tuple[int, int]:
         DataError: it is missing, is no such file, or lacks a column.
     """
     path = table_file(settings, base)
+    widths = _head(path, settings.delimiter)
+    inputs, targets = _wanted(settings, path, tuple(widths))
+    return sum(widths[name] for name in inputs), sum(widths[name] for name in targets)
+
+
+def read_columns(file: str, columns: list[str], delimiter: Literal[",", ";", "\t"], base: Path) -> tuple[Array, list[str]]:
+    """Read columns of a CSV or NPZ file that is no data set, such as inputs to predict for.
+
+    Args:
+        file: the file; `columns`: as `inputs` of a table, empty for all that the file has; `base`: where its path begins.
+    Returns:
+        The columns, shape (rows, columns), and the names that were read.
+    Raises:
+        DataError: it is missing, damaged, lacks a column, or holds something that is no finite number.
+    """
+    settings, names = _columns_alone(file, columns, delimiter, base)
+    path = table_file(settings, base)
+    raw = _guarded(path, path.read_bytes)
+    read = _read_npz if path.suffix.lower() == ".npz" else _read_csv
+    return _guarded(path, lambda: read(settings, path, raw)).inputs, names
+
+
+def width_of_columns(file: str, columns: list[str], delimiter: Literal[",", ";", "\t"], base: Path) -> int:
+    """Count the columns that `read_columns` would read, from the head of the file alone. Raises as it does."""
+    settings, names = _columns_alone(file, columns, delimiter, base)
+    widths = _head(table_file(settings, base), delimiter)
+    return sum(widths[name] for name in names)
+
+
+def _columns_alone(
+    file: str, columns: list[str], delimiter: Literal[",", ";", "\t"], base: Path
+) -> tuple[TableSettings, list[str]]:
+    """Make the settings of a table without targets: for its reader the first column stands for them."""
+    unnamed = TableSettings(path=file, inputs=["-"], targets=["-"], delimiter=delimiter)
+    path = table_file(unnamed, base)
+    names = expand_columns(columns) or list(_head(path, delimiter))
+    settings = TableSettings(path=file, inputs=names, targets=names[:1], delimiter=delimiter)
+    _wanted(settings, path, tuple(_head(path, delimiter)))
+    return settings, names
+
+
+def _head(path: Path, delimiter: str) -> dict[str, int]:
+    """Read the names of the columns or arrays in the head of a file, and how many columns each is."""
     if path.suffix.lower() == ".npz":
-        arrays = _guarded(path, lambda: _npz_shapes(path, path))
-        inputs, targets = _wanted(settings, path, tuple(arrays))
-        widths = _widths(arrays)
-        return sum(widths.get(name, 1) for name in inputs), sum(widths.get(name, 1) for name in targets)
+        shapes = _guarded(path, lambda: _npz_shapes(path, path))
+        return {name: _widths(shapes).get(name, 1) for name in shapes}
 
     def head() -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _csv_names(path, csv.reader(io.StringIO(file.readline(2**22)), delimiter=settings.delimiter, strict=True))
+            return _csv_names(path, csv.reader(io.StringIO(file.readline(2**22)), delimiter=delimiter, strict=True))
 
-    inputs, targets = _wanted(settings, path, tuple(_guarded(path, head)))
-    return len(inputs), len(targets)
+    return dict.fromkeys(_guarded(path, head), 1)
 
 
 def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
@@ -135,6 +175,7 @@ def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
         test=Samples(table.inputs[test], table.targets[test]) if len(test) else None,
         sources=(Source(str(path), sha256),),
         to_scale=_to_scale(settings, path, table, train, test),
+        columns=tuple(expand_columns(settings.inputs)),
     )
 
 

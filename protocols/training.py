@@ -14,10 +14,11 @@ from aeqlab.backends.errors import BackendError, DivergedError
 from aeqlab.protocols.aeqprop import StepReport, nudging_pair, train_step
 from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
-from aeqlab.protocols.evaluation import FOUND, evaluate
+from aeqlab.protocols.evaluation import evaluate
 from aeqlab.protocols.record import StepRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
+from aeqlab.protocols.sequence import FOUND
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.options import Every
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions

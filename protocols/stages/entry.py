@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 from aeqlab.backends.user_code import is_user_code
+from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
@@ -26,9 +28,11 @@ class StageEntry(BaseModel):
 
     train: TrainOptions | None = Field(default=None, description="train with Æqprop or with a baseline")
     evaluate: EvaluateOptions | None = Field(default=None, description="cost and error rate without nudge")
+    infer: InferOptions | None = Field(default=None, description="predictions, each recorded")
     hold: HoldOptions | None = Field(default=None, description="homeostasis for a time")
     restore: RestoreOptions | None = Field(default=None, description="bring theta to values from elsewhere")
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
+    ask: AskOptions | None = Field(default=None, description="a question to a person")
     call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")
 
     @model_validator(mode="before")

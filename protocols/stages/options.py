@@ -10,8 +10,20 @@ class StageOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers the stage may find or report, for a condition of `repeat`; None: only running tells."""
+        return None
+
 
 class Every(StageOptions):
     """A rhythm counted in samples."""
 
     every: int = Field(gt=0, description="once in so many samples")
+
+
+def evaluation_names(on: str | None) -> frozenset[str]:
+    """Get the names of the numbers that a look at a set of samples finds, plain and with the name of the set."""
+    found = ("cost_free", "error_rate")
+    return frozenset(
+        {"samples", "held_rate", *found, *(f"{name}_{key}" for name in ((on,) if on else ("test", "train")) for key in found)}
+    )

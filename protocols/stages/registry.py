@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.protocols.stages import call, evaluate, hold, repeat, restore, train
+from aeqlab.protocols.stages import ask, call, evaluate, hold, infer, repeat, restore, train
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -34,9 +34,11 @@ def stage_kinds() -> dict[str, StageKind]:
     kinds = (
         StageKind("train", TrainOptions, train.run, "train with Æqprop or with a baseline"),
         StageKind("evaluate", evaluate.EvaluateOptions, evaluate.run, "cost and error rate without nudge"),
+        StageKind("infer", infer.InferOptions, infer.run, "predictions, each recorded"),
         StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
         StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),
         StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
+        StageKind("ask", ask.AskOptions, ask.run, "a question to a person"),
         StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),
     )
     by_name = {kind.name: kind for kind in kinds}

@@ -21,11 +21,19 @@ class RestoreOptions(StageOptions):
     )
     spread: float = Field(default=0.1, gt=0, description="`random`: standard deviation around 0, in the parameters' unit")
 
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds."""
+        return frozenset({"holds", "error_in_tolerances"})
+
 
 def run(session: RunSession, options: RestoreOptions) -> dict[str, Any]:
-    """Find theta and bring the device there."""
+    """Find theta and bring the device there; where it cannot be written, hold until it is there."""
+    from aeqlab.protocols.moving import arrive
     from aeqlab.protocols.restoring import find_theta
 
     theta, where = find_theta(session, options)
     how = session.move_theta(theta)
-    return {"theta_from": where, "how": how}
+    found = {"theta_from": where, "how": how}
+    if how == "written" or not session.has_data:  # without samples there is nothing to hold on: the next stage's hold does it
+        return found
+    return {**found, "how": "held there", **arrive(session)}

@@ -62,6 +62,13 @@ class TrainOptions(StageOptions):
     perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
     evaluate_every: EvaluateEvery | None = Field(default=None, description="evaluate while training: {epochs: N} or {samples: N}")
 
+    def names_found(self) -> frozenset[str] | None:
+        """Get the names of the numbers it finds; a device may add some at the end of an epoch, which then are not known here."""
+        counted = {"steps", "skipped", "cost_rose", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
+        sham = {"sham_steps", "sham_moved_mean", "moved_mean"}
+        read = {"cost", "train_cost_free", "train_error_rate"} | {f"test_{key}" for key in ("cost_free", "error_rate")}
+        return frozenset(counted | sham | read)
+
     @model_validator(mode="after")
     def _fits(self) -> TrainOptions:
         if self.epochs is not None and self.samples is not None:

@@ -1,0 +1,72 @@
+"""Bringing theta elsewhere than learning did: written where the device can, else by the target that homeostasis holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.protocols.errors import CapabilityError
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.run_session import RunSession
+
+Array = NDArray[Any]
+MOST_HOLDS = 10  #: holds that theta may take to arrive, where the way is long and the knobs are slow
+
+
+def move_theta(session: RunSession, theta: Array) -> str:
+    """Bring theta elsewhere; see `RunSession.move_theta`."""
+    info = session.info
+    n = info.n_parameters
+    if theta.shape != (n,):
+        raise CapabilityError(f"{info.name} has {n} parameters; theta of shape {theta.shape} is not for it.")
+    for block in info.parameters:
+        part = theta[block.slice]
+        if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
+            raise CapabilityError(
+                f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
+                f"{block.low:g} to {block.high:g} {block.unit}."
+            )
+    if "WritableParameters" in session.abilities:
+        session.between_samples(lambda: session.device_call("write_parameters", theta))
+        if not session.holds_inside:
+            _aim(session, theta)
+        return "written"
+    if session.holds_inside:
+        raise CapabilityError(f"{info.name} keeps its parameters itself and does not let them be written.")
+    _aim(session, theta)
+    return "target moved; the next hold brings theta there"
+
+
+def arrive(session: RunSession) -> dict[str, Any]:
+    """Hold until theta stands at the target, on the first training sample; a long way takes several holds.
+
+    Returns:
+        `held`, `holds` and `error_in_tolerances` of the worst parameter at the end.
+    """
+    inputs = session.data.train.inputs[np.arange(session.info.samples or 1) % len(session.data.train)]
+    session.between_samples(lambda: session.present(inputs))
+    session.release()
+    report = None
+    holds = 0
+    session.progress(0, MOST_HOLDS)
+    while holds < MOST_HOLDS and not (report is not None and report.accepted):
+        session.point()
+        report = session.sample(lambda: session.hold(session.target))
+        if report is None:  # frozen and continued meanwhile
+            session.between_samples(lambda: session.present(inputs))
+            continue
+        holds += 1
+        session.progress(holds, holds if report.accepted else MOST_HOLDS)
+    assert report is not None
+    if not report.accepted:
+        session.say("warning", "restore", f"After {holds} holds {report.why_not_held}; what follows begins from there.")
+    return {"held": report.accepted, "holds": holds, "error_in_tolerances": report.worst[1]}
+
+
+def _aim(session: RunSession, theta: Array) -> None:
+    """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
+    session.target = np.array(theta, dtype=session.info.dtype)
+    session.between_samples(lambda: session.operator.set_target(session.target))  # type: ignore[attr-defined]
