@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
+from aeqlab.protocols.adjusted import Adjusted
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import (
     AbortRequested,
@@ -100,6 +101,7 @@ class RunSession:
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
+        self.adjusted = Adjusted(operator)  #: inputs, settings and coupling as stages left them
         self.clamped = False  #: the knobs are clamped and a nudged phase is under way
         self._data = data
         self._experiment = experiment
@@ -159,7 +161,7 @@ class RunSession:
     def present(self, inputs: Array) -> None:
         """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
         self.operator.present(inputs)
-        self.presented = True
+        self.presented, self.adjusted.inputs = True, inputs
 
     def advance(self, seconds: float | None = None) -> Readout:
         """Let time pass, loops standing still, and read."""
@@ -265,14 +267,14 @@ class RunSession:
         if "WritableParameters" in self.abilities:
             self.between_samples(lambda: self.device_call("write_parameters", theta))
             if not self.holds_inside:
-                self._aim(theta)
+                self.aim(theta)
             return "written"
         if self.holds_inside:
             raise CapabilityError(f"{self.info.name} keeps its parameters itself and does not let them be written.")
-        self._aim(theta)
+        self.aim(theta)
         return "target moved; the next hold brings theta there"
 
-    def _aim(self, theta: Array) -> None:
+    def aim(self, theta: Array) -> None:
         """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
         self.target = np.array(theta, dtype=self.info.dtype)
         self.between_samples(lambda: self.operator.set_target(self.target))  # type: ignore[attr-defined]
@@ -459,6 +461,7 @@ class RunSession:
             "theta": self.theta() if self.holds_inside else None,  # for reading; the device's state decides
             "device": self._device_state(),
             "presented": self.presented,
+            "adjusted": self.adjusted.state(),
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
@@ -480,14 +483,15 @@ class RunSession:
         for key, state in tree["batches"].items():
             batch, _, order = key.partition(" ")
             self.batches(int(batch), shuffle=order == "shuffled").restore(state)
-        if tree["device"] is not None and self._restores_device():
+        self.adjusted.restore(tree.get("adjusted"))
+        if tree["device"] is not None and self.restores_device():
             self.operator.restore(tree["device"])  # type: ignore[attr-defined]
             self.presented = bool(tree["presented"])
         self.sequencer.restore(tree["sequence"])
 
-    def _restores_device(self) -> bool:
+    def restores_device(self) -> bool:
         """A real device cannot be put back; homeostasis brings it to the target again."""
         return "Checkpointable" in self.abilities and self.info.clock is Clock.VIRTUAL
 
     def _device_state(self) -> Any:
-        return self.operator.state() if self._restores_device() else None  # type: ignore[attr-defined]
+        return self.operator.state() if self.restores_device() else None  # type: ignore[attr-defined]
