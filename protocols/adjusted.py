@@ -1,4 +1,4 @@
-"""What stages changed of a run's device besides theta: inputs, settings of the loops, the factor of the coupling.
+"""What stages changed of a run's device besides theta: inputs, knobs set by hand, settings of the loops, the coupling.
 
 It is kept in checkpoints, because a device does not tell it and a resumed run must have it again.
 """
@@ -20,6 +20,7 @@ class Adjusted:
 
     Attributes:
         inputs: what was presented last, shape (samples, inputs); None before the first.
+        u: control knobs as a stage asked for them by hand, shape (controls,); None since a loop moved them, or theta was written.
         coupling: factor on the couplings the device was built with.
         loops: settings by `homeostasis` and `settling`.
     """
@@ -27,6 +28,7 @@ class Adjusted:
     def __init__(self, operator: Any) -> None:
         self._operator = operator
         self.inputs: Array | None = None
+        self.u: Array | None = None
         self.coupling = 1.0
         self.loops: dict[str, Any] = {"homeostasis": HomeostasisSettings(), "settling": SettlingSettings()}
 
@@ -63,6 +65,7 @@ class Adjusted:
         """Get it as a tree for `wire.pack`."""
         return {
             "inputs": self.inputs,
+            "u": self.u,
             "coupling": self.coupling,
             "loops": {loop: settings.model_dump(mode="json") for loop, settings in self.loops.items()},
         }
@@ -71,5 +74,5 @@ class Adjusted:
         """Put back what `state` gave, before the device gets its own state; None in a checkpoint of an earlier version."""
         if state is None:
             return
-        self.inputs, self.coupling = state["inputs"], float(state["coupling"])
+        self.inputs, self.u, self.coupling = state["inputs"], state["u"], float(state["coupling"])
         self.put_back({loop: type(self.loops[loop]).model_validate(tree) for loop, tree in state["loops"].items()})

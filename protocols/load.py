@@ -21,6 +21,7 @@ from aeqlab.protocols.errors import CheckpointError, RecordError
 from aeqlab.protocols.record_reader import Rows, array_of, columns_of, newest_theta, opened
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
+from aeqlab.protocols.scans import Scan, read_scans
 
 __all__ = ["Rows", "Run", "load_run"]
 
@@ -128,6 +129,15 @@ class Run:
                 if part is not None:
                     rows[name][index] = part.reshape(int(points), -1)
         return rows
+
+    @property
+    def scans(self) -> list[Scan]:
+        """Get what stages of scan, ramp, set and step-response set and read, one object for each; see `Scan`."""
+        try:
+            return read_scans(self.path / "record.sqlite")
+        except (sqlite3.Error, ValueError, KeyError) as exc:
+            self._miss(f"record.sqlite, scans: {exc}.")
+            return []
 
     @property
     def reports(self) -> Rows:

@@ -170,7 +170,7 @@ class RunSession:
 
     def hold(self, theta: Array | None = None) -> HoldReport:
         """Run homeostasis until theta stands at its target."""
-        self.clamped = False
+        self.clamped, self.adjusted.u = False, None
         return self.operator.hold(theta)
 
     def settle(self) -> SettleReport:
@@ -266,6 +266,7 @@ class RunSession:
                 )
         if "WritableParameters" in self.abilities:
             self.between_samples(lambda: self.device_call("write_parameters", theta))
+            self.adjusted.u = None
             if not self.holds_inside:
                 self.aim(theta)
             return "written"
