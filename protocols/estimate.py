@@ -68,6 +68,7 @@ class Estimate:
 
     Attributes:
         steps: training steps.
+        points: points of scans, ramps and step responses.
         seconds: shortest and longest likely time; None where it cannot be told.
         disk_bytes: size of the run folder at the end.
     """
@@ -75,6 +76,7 @@ class Estimate:
     steps: int
     seconds: tuple[float, float] | None
     disk_bytes: int
+    points: int = 0
 
 
 def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: DataWidths | None) -> Estimate | None:
@@ -94,6 +96,7 @@ def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: Data
         steps=math.ceil(work.steps),
         seconds=None if seconds is None else (seconds * SURE[0], seconds * SURE[1]),
         disk_bytes=math.ceil(disk),
+        points=math.ceil(work.points),
     )
 
 

@@ -128,8 +128,7 @@ class Ramping:
         if self.mode == "homeostasis":
             rest = setpoints.settle()
         else:
-            readout = session.advance(self.tick if self.tick and session.info.tick_s is None else None)
-            rest = Rest(readout, None, "", True, 1, readout.dt)
+            rest = setpoints.tick(self.tick if self.tick and session.info.tick_s is None else None)
         rest.end = value
         return rest
 

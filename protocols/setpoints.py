@@ -74,6 +74,8 @@ class Setpoints:
         self.theta: Array | None = None if self.begun["theta"] is None else np.array(self.begun["theta"])
         self.beta, self.coupling = 0.0, float(self.begun["coupling"])
         self.settings: dict[str, float] = {}
+        self._way_s = math.inf  # time the knobs need at least from where they were told to be before
+        self._reported: Array | None = None  # control knobs as the device reported them with the last reading, if it was asked
 
     def _stands(self, moved: Sequence[Settable]) -> dict[str, Any]:
         """Get where everything stands that this stage may move, for going back there."""
@@ -139,6 +141,7 @@ class Setpoints:
     # the device
     def apply(self, only: Kind | None = None) -> None:
         """Tell the device everything that is asked for, or one kind of it alone; most of it counts when time next passes."""
+        self._reported = None
         if self.mode == "locked":
             return  # the equations are asked, nothing moves
         for kind in Kind if only is None else (only,):
@@ -158,6 +161,8 @@ class Setpoints:
             case Kind.BETA:
                 session.release()
             case Kind.CONTROL if self.u is not None:
+                told, slew = session.adjusted.u, self.info.controls.slew_per_s
+                self._way_s = math.inf if told is None else float(np.max(np.abs(self.u - told) / slew))
                 session.set_controls(self.u)
                 session.adjusted.u = self.u.copy()
             case Kind.THETA if kind in self.kinds and self.theta is not None:
@@ -180,35 +185,61 @@ class Setpoints:
         Args:
             wait: by the verdict of settling or of homeostasis; without it one tick passes, and the knobs arrive.
         """
-        session = self.session
         if self.mode == "locked":
             return self._by_equations()
-        ticks, passed, arrived = self._arrive()
+        soon = self._way_s <= (self.info.tick_s or 0.0)  # settling waits longer than that anyway: look afterwards
+        ticks, passed, arrived = (0, 0.0, True) if soon else self._arrive()
+        rest = self._phase(wait)
+        if soon and self._slews and self._away() > 0.0:
+            ticks, passed, arrived = self._arrive()
+            ticks, passed = ticks + rest.ticks, passed + rest.duration_s
+            rest = self._phase(wait)
+        rest.ticks, rest.duration_s = rest.ticks + ticks, rest.duration_s + passed
+        if not arrived:
+            rest.verdict, rest.settled = "not reached", False
+        return rest
+
+    def _phase(self, wait: bool) -> Rest:
+        session = self.session
         if not wait:
-            readout = session.advance()
-            return Rest(readout, None, "" if arrived else "not reached", arrived, ticks + 1, passed + readout.dt)
+            return self.tick()
+        self._reported = None
         report = session.hold(session.target) if self.mode == "homeostasis" else session.settle_free()
-        verdict = str(report.verdict) if arrived else "not reached"
-        return Rest(
-            report.readout, report, verdict, report.accepted and arrived, ticks + report.ticks, passed + report.duration_s
-        )
+        return Rest(report.readout, report, str(report.verdict), report.accepted, report.ticks, report.duration_s)
+
+    def tick(self, seconds: float | None = None) -> Rest:
+        """Let a tick pass, or some time, loops standing still; nothing is waited for."""
+        self._reported = None
+        readout = self.session.advance(seconds)
+        return Rest(readout, None, "", True, 1, readout.dt)
+
+    @property
+    def _slews(self) -> bool:
+        return self.u is not None and bool(np.isfinite(self.info.controls.slew_per_s).any())
+
+    def _away(self) -> float:
+        """Get the time that the knob farthest from its setpoint still needs at least, in s; 0 where all of them stand."""
+        knobs, u = self.info.controls, self.u
+        assert u is not None
+        self._reported = self.session.controls()
+        away = np.abs(self._reported - u)
+        return float(np.max(np.where(away > 0.51 * knobs.step + 1e-9 * (1.0 + np.abs(u)), away / knobs.slew_per_s, 0.0)))
 
     def _arrive(self) -> tuple[int, float, bool]:
         """Let time pass until knobs that slew stand at their setpoints; ticks, seconds, and whether they do."""
-        session, knobs = self.session, self.info.controls
-        if self.u is None or not np.isfinite(knobs.slew_per_s).any():
+        if not self._slews:
             return 0, 0.0, True
-        room = 0.51 * knobs.step + 1e-9 * (1.0 + np.abs(self.u))
-        away = np.abs(session.controls() - self.u)
-        limit = 1.5 * float(np.max(away / knobs.slew_per_s, initial=0.0)) + 5.0 * (self.info.tick_s or 0.01)
-        ticks, passed = 0, 0.0
-        while (away > room).any():
-            if passed > limit:
-                return ticks, passed, False
-            passed += session.advance().dt
+        ticks, passed, limit = 0, 0.0, math.inf
+        while True:
+            passed += self.session.advance().dt
             ticks += 1
-            away = np.abs(session.controls() - self.u)
-        return ticks, passed, True
+            left = self._away()
+            if left == 0.0:
+                return ticks, passed, True
+            if ticks == 1:  # how long it may take follows from how far it still is
+                limit = 1.5 * left + 5.0 * (self.info.tick_s or 0.01)
+            elif passed > limit:
+                return ticks, passed, False
 
     def _by_equations(self) -> Rest:
         """Find the equilibrium with theta fixed (eq. 10) by the equations; nothing moves and no time passes."""
@@ -231,7 +262,7 @@ class Setpoints:
             return self._values(reads, rest, rest.readout), np.full(len(reads), np.nan), 1
         rows: list[Array] = []
         for _ in range(LATER * average):
-            readout = self.session.advance()
+            readout = self.tick().readout
             rest.ticks, rest.duration_s, rest.readout = rest.ticks + 1, rest.duration_s + readout.dt, readout
             if not readout.flags & (Flag.STALE | Flag.LOST):
                 rows.append(self._values(reads, rest, readout))
@@ -245,12 +276,14 @@ class Setpoints:
 
     def _values(self, reads: Sequence[Readable], rest: Rest, readout: Readout) -> Array:
         session = self.session
+        if wants(reads, "u") and self.mode != "locked" and self._reported is None:
+            self._reported = session.controls()
         energy = wants(reads, "energy")
         theta = self._theta_of(readout) if energy or wants(reads, "theta") else None
         moment = Moment(
             readout=readout,
             theta=theta,
-            controls=session.controls() if wants(reads, "u") and self.mode != "locked" else None,
+            controls=self._reported,
             targets=self.targets,
             beta=self.beta,
             report=rest.report,
@@ -271,7 +304,7 @@ class Setpoints:
     def readbacks(self, moved: Sequence[Settable], rest: Rest) -> Array:
         """Get what the device reports of what was set, shape (moved,): the mean of several places; nan for nothing."""
         made = np.full(len(moved), np.nan)
-        controls: Array | None = None
+        controls = self._reported  # of this moment, unless time passed since
         for k, one in enumerate(moved):
             if one.kind is Kind.CONTROL:
                 controls = self.session.controls() if controls is None else controls

@@ -89,11 +89,11 @@ class StepResponse:
 
     def _seconds(self) -> float:
         options, info, response = self.options, self.info, self.info.response
-        tick = info.tick_s or 0.0
+        tick = info.tick_s or (1.0 if info.settles_at_once else 0.0)
         if options.seconds is not None:
             seconds = options.seconds
         elif info.settles_at_once:
-            seconds = float(FEWEST)
+            seconds = FEWEST * tick
         elif response is None:
             raise CapabilityError(
                 f"step-response: {info.name} does not say how fast it answers. Say how long to follow: seconds."
@@ -102,7 +102,7 @@ class StepResponse:
             lag = float(np.max(response.lag_s)) + float(np.max(response.dead_time_s))
             seconds = LAGS * lag + self.ramp_s
             tick = tick or lag / 4
-        ticks = seconds / tick if tick else seconds
+        ticks = seconds / tick if tick else 100.0
         if 2 * options.repeats * ticks > MOST_POINTS:
             raise CapabilityError(
                 f"step-response: {2 * options.repeats} courses of {seconds:g} s are more than {MOST_POINTS:,} ticks. Follow them "
@@ -118,7 +118,7 @@ class StepResponse:
         self._at = float(setpoints.readbacks([self.one], rest)[0])
         made = [(float(rest.readout.t), setpoints.read(self.reads, rest)[0])]
         for _ in range(0 if self.held else BEFORE - 1):
-            rest.readout = self.session.advance()
+            rest = setpoints.tick()
             made.append((float(rest.readout.t), setpoints.read(self.reads, rest)[0]))
         return made
 
@@ -156,9 +156,9 @@ class StepResponse:
         made = []
         passed = 0.0
         while passed < self.seconds - 1e-9:
-            readout = self.session.advance(None if self.info.tick_s or self.info.settles_at_once else self.seconds / 100)
+            rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / 100)
+            readout = rest.readout
             passed = readout.t - began
-            rest = Rest(readout, None, "", True, 1, readout.dt)
             read, _, _ = setpoints.read(self.reads, rest)
             self.passed += readout.dt
             made.append((rest, setpoints.readbacks([self.one], rest), read, not readout.flags & (Flag.STALE | Flag.LOST)))

@@ -23,7 +23,7 @@ class StepResponseOptions(StageOptions):
     repeats: int = Field(default=3, gt=0, le=1000, description="how often up and back")
     seconds: float | None = Field(
         default=None, gt=0, le=1e6,
-        description="how long every course is followed (left out: ten lags and the dead time the device says of itself)",
+        description="how long every course is followed, eight ticks at least (left out: ten lags that the device says)",
     )  # fmt: skip
     read: list[str] | None = Field(
         default=None, min_length=1, max_length=1000,
