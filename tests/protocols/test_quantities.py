@@ -12,7 +12,8 @@ from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
-from aeqlab.protocols.errors import CapabilityError
+from aeqlab.protocols.errors import CapabilityError, FileErrors
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.outline import Described, outlined
 from aeqlab.protocols.quantities import Kind, settable, settings
@@ -169,3 +170,11 @@ def test_too_many_numbers_at_a_point() -> None:
     assert large is not None
     with pytest.raises(CapabilityError, match="too many"):
         readables(["theta"], large)
+
+
+@pytest.mark.parametrize("line", ["set: {u[3]: 0.5}", "scan: {over: [{quantity: u3, values: [1]}], read: [s[0], theta]}"])
+def test_brackets_without_quotes_are_told_apart_from_lists(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "e.yaml"
+    file.write_text(f"name: e\ndevice: {{kind: simulated, energy: linear}}\nsequence:\n  - {line}\n", encoding="utf-8")
+    with pytest.raises(FileErrors, match=r'line 4.*Put a name with brackets in quotes: "u\[3\]"'):
+        load_experiment(file)
