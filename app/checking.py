@@ -51,6 +51,9 @@ def _time(report: CheckReport) -> str:
     if report.estimate is None:
         return "known only when it runs"
     steps = f"{report.estimate.steps:,} training steps"
+    if report.estimate.points:
+        points = f"{report.estimate.points:,} point{'s' * (report.estimate.points > 1)}"
+        steps = f"{steps}, {points}" if report.estimate.steps else points
     if report.estimate.seconds is None:
         return steps
     low, high = report.estimate.seconds

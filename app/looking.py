@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LAST_RUNS = 30
 LAST_EVENTS = 12
 LAST_EVALUATIONS = 10
+READ_SHOWN = 4  #: readings of a scan
 #: Which result of a summary stands in the table of runs: the first one there is.
 RESULTS = (
     "test_error_rate", "test_cost_free", "train_error_rate", "train_cost_free", "running_error_rate", "running_cost_free",
@@ -58,7 +59,7 @@ def list_runs(runs: Path | None, *, everything: bool) -> int:
 def show_run(word: str, runs: Path | None) -> int:
     """Print what a run did; returns the exit code."""
     run = load_run(find_run(word, runs or DEFAULT_RUNS))
-    for section in (_head, _stages, _training, _evaluations, _notes, _events):
+    for section in (_head, _stages, _scans, _training, _evaluations, _notes, _events):
         for line in section(run):
             print(line)
     for sentence in run.missing:
@@ -137,6 +138,34 @@ def _stages(run: Run) -> Iterator[str]:
         )
         rows.append((f"  {row['path']}", row["kind"], row["outcome"] or "going on", took, words))
     yield from columns(rows)
+
+
+def _scans(run: Run) -> Iterator[str]:
+    """Say in a line of each scan what was set from where to where, what was read, and how many points came to rest."""
+    rows = []
+    for scan in run.scans:
+        if scan.kind == "set":  # its result says all there is
+            continue
+        over = " x ".join(f"{axis.name} {_ends(scan.setpoints[axis.name], axis.unit)}" for axis in scan.axes)
+        read = ", ".join(f"{name} {_ends(values, scan.units[name])}" for name, values in list(scan.values.items())[:READ_SHOWN])
+        more = len(scan.values) - READ_SHOWN
+        whole = int(np.prod(scan.shape))
+        points = f"{len(scan.points):,} points" if scan.complete else f"{len(scan.points):,} of {whole:,} points"
+        restless = int((scan.points["settled"] == 0).sum())
+        said = f"{points}, {restless:,} not at rest" if restless else points
+        rows.append((f"  {scan.path}", scan.kind, said, over, read + (f", and {more} more" if more > 0 else "")))
+    if rows:
+        yield "scans"
+        yield from columns(rows)
+
+
+def _ends(values: NDArray[Any], unit: str) -> str:
+    known = _known(values)
+    if not known.size:
+        return "not read"
+    unit = "" if unit == "1" else f" {unit}"
+    low, high = known.min(), known.max()
+    return f"{low:.4g}{unit}" if low == high else f"{low:.4g} to {high:.4g}{unit}"
 
 
 def _training(run: Run) -> Iterator[str]:

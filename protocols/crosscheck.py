@@ -29,13 +29,16 @@ from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
+from aeqlab.protocols.outline import MOST_PARAMETERS, Described, outlined
 from aeqlab.protocols.places import is_file, resolve
+from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings, sample_of
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
+from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
@@ -43,7 +46,6 @@ from aeqlab.protocols.table import KEPT_BYTES, TableSettings, load_table, table_
 from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
-MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
 #: Abilities that a kind of device has not.
 LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
@@ -73,6 +75,8 @@ class _Check:
     dimensions: Dimensions | None = None
     bounds: BetaBounds | None = None
     widths: DataWidths | None = None
+    outline: Described | None = None
+    outlined: bool = False  #: whether that was tried
 
     def wrong(self, path: Path_, message: str, hint: str = "") -> None:
         self.problems.append(place_of(self.tree, path).problem(message, hint, key=".".join(map(str, path))))
@@ -214,6 +218,7 @@ def _data(check: _Check) -> None:
     data, dimensions = check.parts.data, check.dimensions
     if data is None:
         needing = [path for path, entry in check.parts.stages if _needs_samples(entry)]
+        needing += [(*path, entry.kind, "sample") for path, entry in check.parts.stages if sample_of(entry.options) is not None]
         if needing and not check.parts.data_wrong:
             message = "this stage needs samples, and the experiment has no data."
             check.wrong(needing[0], message, "Add data:, such as {kind: legendre}.")
@@ -323,6 +328,25 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             file = options.theta
             if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
                 check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+        case options if isinstance(options, BY_NAME):
+            _quantities(check, at, options)
+
+
+def _quantities(check: _Check, at: Path_, options: StageOptions) -> None:
+    """Check what is set and read by name, as far as the settings of the device tell what it has."""
+    if check.parts.device is None:
+        return
+    if not check.outlined:
+        check.outline, check.outlined = outlined(check.parts.device, check.base, check.parts.limits), True
+    if check.outline is None:
+        return
+    samples = 0 if check.parts.data is None and not check.parts.data_wrong else None
+    if check.widths is not None:
+        samples = check.widths.train_samples
+    around = Around(check.outline, check.parts.homeostasis or HomeostasisSettings(), samples)
+    for found in findings(options, around):
+        say = check.doubtful if found.doubtful else check.wrong
+        say((*at, *found.key), found.message)
 
 
 def _infer(check: _Check, at: Path_, options: InferOptions) -> None:

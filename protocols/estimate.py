@@ -16,6 +16,7 @@ import numpy as np
 from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.grid import length
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
 from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
@@ -23,7 +24,11 @@ from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
+from aeqlab.protocols.stages.ramp import RampOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
+from aeqlab.protocols.stages.scan import ScanOptions
+from aeqlab.protocols.stages.set import SetOptions
+from aeqlab.protocols.stages.step_response import StepResponseOptions
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
 TICK_IN_ADDITIONS = 30.0  #: one tick of section 5.1, and the session around it, in additions of 21 numbers
@@ -35,6 +40,7 @@ SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
 SETTLED_TICKS = 60  #: the same on a device in virtual time without ticks of its own
 BUDGET_S = 60.0  #: time an evaluation may take on the wall clock, unless it says otherwise
 STEP_BYTES = 250  #: one row of the record without theta
+POINT_BYTES = 120  #: one row of a scan without its numbers
 LARGE = 4096  #: above so many parameters a row holds no theta
 SURE = (0.5, 3.0)  #: how wrong the estimate may be
 
@@ -47,7 +53,10 @@ class Work:
     holds: float = 0
     settles: float = 0
     evaluations: float = 0
-    seconds: float = 0  #: of the device, asked for by `hold`
+    seconds: float = 0  #: of the device, asked for by `hold`, `ramp` and `step-response`
+    ticks: float = 0  #: beside those of the phases
+    points: float = 0  #: rows of scans
+    numbers: float = 0  #: in those rows
 
     def __add__(self, other: Work) -> Work:
         return Work(*(getattr(self, name) + getattr(other, name) for name in Work.__slots__))
@@ -62,6 +71,7 @@ class Estimate:
 
     Attributes:
         steps: training steps.
+        points: points of scans, ramps and step responses.
         seconds: shortest and longest likely time; None where it cannot be told.
         disk_bytes: size of the run folder at the end.
     """
@@ -69,6 +79,7 @@ class Estimate:
     steps: int
     seconds: tuple[float, float] | None
     disk_bytes: int
+    points: int = 0
 
 
 def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: DataWidths | None) -> Estimate | None:
@@ -83,11 +94,12 @@ def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: Data
     seconds = _seconds(experiment, dimensions, work)
     theta = 8 * dimensions.parameters
     row = STEP_BYTES + (theta if dimensions.parameters <= LARGE else 0)
-    disk = work.steps * row + 4 * theta + 100_000
+    disk = work.steps * row + work.points * POINT_BYTES + 8 * work.numbers + 4 * theta + 100_000
     return Estimate(
         steps=math.ceil(work.steps),
         seconds=None if seconds is None else (seconds * SURE[0], seconds * SURE[1]),
         disk_bytes=math.ceil(disk),
+        points=math.ceil(work.points),
     )
 
 
@@ -106,6 +118,8 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
             case RepeatOptions() as options:
                 inner = _work(options.sequence, experiment, dimensions, widths)
                 part = None if inner is None or options.until is not None else inner * options.bound
+            case ScanOptions() | SetOptions() | RampOptions() | StepResponseOptions() as options:
+                part = _points(options, experiment, dimensions)
             case CallOptions() | AskOptions():
                 part = None  # only the user's code, or a person, knows
             case _:
@@ -140,6 +154,32 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
         one = _evaluation(EvaluateOptions(), experiment, dimensions, widths)
         work = work if one is None else work + one * (steps // between)
     return work
+
+
+def _points(
+    options: ScanOptions | SetOptions | RampOptions | StepResponseOptions, experiment: Experiment, dimensions: Dimensions
+) -> Work:
+    """Count points, phases and readings of a stage that sets and reads by name."""
+    device = experiment.device
+    tick = float(getattr(device, "tick_s", None) or 1.0)
+    whole = {"theta": dimensions.parameters, "u": dimensions.parameters, "s": dimensions.outputs}
+    reads = sum(whole.get(name, 1) for name in options.read or ("s",))
+    match options:
+        case ScanOptions():
+            points: float = math.prod(length(axis) for axis in options.over)
+            more = options.average if options.average > 1 else 0
+            numbers = points * 2 * (reads + len(options.over))
+            return Work(holds=points + 1, seconds=points * options.wait_s, ticks=points * more, points=points, numbers=numbers)
+        case SetOptions():
+            return Work(holds=1, points=1, numbers=2 * (reads + len(options.quantities)))
+        case RampOptions():
+            seconds = options.seconds or abs(options.to - (options.start or 0.0)) / (options.rate_per_s or 1.0)
+            points = min(seconds / tick, seconds / options.every_s if options.every_s else 100.0)
+        case StepResponseOptions():
+            lag = float(getattr(device, "tau_theta_s", 0.8)) + float(getattr(device, "dead_time_s", 0.0))
+            seconds = 2 * options.repeats * (options.seconds or 10.0 * lag)
+            points = seconds / tick
+    return Work(holds=1, seconds=seconds, points=points, numbers=points * 2 * (reads + 1))
 
 
 def _evaluation(
@@ -177,6 +217,7 @@ def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> floa
         return _engine_seconds(experiment, dimensions.parameters, work)
     tick = getattr(device, "tick_s", None)
     ticks = holds * _ticks(experiment.homeostasis, device, tick) + settles * _ticks(experiment.settling, device, tick)
+    ticks += work.ticks
     if tick is None:
         layered = LAYERED if getattr(device, "energy", "") == "hopfield" else 1.0
         return ticks * TICK_IN_ADDITIONS * layered * _addition_s(dimensions.parameters)
@@ -202,7 +243,9 @@ def _engine_seconds(experiment: Experiment, parameters: int, work: Work) -> floa
     once = _timed(lambda: np.add(numbers, 1.0, out=numbers), 2) * parameters / len(numbers)
     step = once * PASSES * (1 + batch / 32) / 2
     calls = ENGINE_STEP_IN_ADDITIONS * _addition_s(21)
-    return step * (work.steps + work.evaluations * 500 / batch / 3) + calls * (work.steps + work.evaluations)
+    phases = work.holds + work.seconds + work.ticks  # of one sample, each a second of this device
+    shown = step * (work.steps + work.evaluations * 500 / batch / 3 + phases / batch / 3)
+    return shown + calls * (work.steps + work.evaluations + phases)
 
 
 def _addition_s(parameters: int) -> float:

@@ -95,7 +95,7 @@ def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> Loaded
     text, path, label = _find(source)
     tree, problems = parse(text, label)
     tree = tree.copy()
-    problems += apply_overrides(tree, overrides, stages=list(StageEntry.model_fields), keys=list(Experiment.model_fields))
+    problems += apply_overrides(tree, overrides, stages=list(StageEntry.words()), keys=list(Experiment.model_fields))
     base = Path.cwd() if path is None else path.resolve().parent
     experiment: Experiment | None = None
     try:

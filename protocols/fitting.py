@@ -14,6 +14,8 @@ from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.crosscheck import Path_, all_stages
 from aeqlab.protocols.errors import FileErrors, Problem
 from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.outline import Described
+from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings
 from aeqlab.protocols.samples import Data
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -42,6 +44,10 @@ def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abili
                 found += _batch(at, options.batch, info, None)
                 if options.on == "test" and data is not None and data.test is None:
                     found.append(((*at, "on"), "these data have no test samples. Say `on: train`."))
+            case options if isinstance(options, BY_NAME):
+                samples = 0 if data is None else len(data.train)
+                around = Around(Described(info, frozenset(abilities)), experiment.homeostasis, samples)
+                found += [((*at, *one.key), one.message) for one in findings(options, around) if not one.doubtful]
             case HoldOptions() as options if data is not None and options.sample >= len(data.train):
                 found.append(((*at, "sample"), f"there are {len(data.train)} training samples, counted from 0."))
     if found:

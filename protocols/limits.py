@@ -55,7 +55,7 @@ def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevic
     Raises:
         DeviceConfigError: a limit lies outside the device's own.
     """
-    info = _narrowed(device.info, limits or SessionLimits())
+    info = seen_through(device.info, limits or SessionLimits())
     methods = {
         method: _forward(method)
         for ability in capabilities(device)
@@ -179,7 +179,12 @@ def _forward(method: str) -> Callable[..., Any]:
     return restore if method == "restore" else call
 
 
-def _narrowed(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
+def seen_through(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
+    """Describe a device with the limits of a session.
+
+    Raises:
+        DeviceConfigError: a limit lies outside the device's own.
+    """
     low, high = limits.beta or info.beta
     if not info.beta[0] <= low <= high <= info.beta[1]:
         raise DeviceConfigError(

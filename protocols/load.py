@@ -23,6 +23,7 @@ from aeqlab.protocols.record_reader import Rows, newest_theta, opened, theta_of_
 from aeqlab.protocols.record_table import TableOfRecord, begin_reading
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
+from aeqlab.protocols.scans import Scan, read_scans
 
 if TYPE_CHECKING:
     import pandas
@@ -190,6 +191,15 @@ class Run:
     def traces(self) -> Rows:
         """Get the courses of phases, thinned: t shape (points,), error and u (points, n) in each row."""
         return self.rows("traces", current=True)
+
+    @property
+    def scans(self) -> list[Scan]:
+        """Get what stages of scan, ramp, set and step-response set and read, one object for each; see `Scan`."""
+        try:
+            return read_scans(self.path / "record.sqlite")
+        except (sqlite3.Error, ValueError, KeyError) as exc:
+            self._miss(f"record.sqlite, scans: {exc}.")
+            return []
 
     @property
     def reports(self) -> Rows:

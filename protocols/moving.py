@@ -31,12 +31,13 @@ def move_theta(session: RunSession, theta: Array) -> str:
             )
     if "WritableParameters" in session.abilities:
         session.between_samples(lambda: session.device_call("write_parameters", theta))
+        session.adjusted.u = None
         if not session.holds_inside:
-            _aim(session, theta)
+            session.aim(theta)
         return "written"
     if session.holds_inside:
         raise CapabilityError(f"{info.name} keeps its parameters itself and does not let them be written.")
-    _aim(session, theta)
+    session.aim(theta)
     return "target moved; the next hold brings theta there"
 
 
@@ -64,9 +65,3 @@ def arrive(session: RunSession) -> dict[str, Any]:
     if not report.accepted:
         session.say("warning", "restore", f"After {holds} holds {report.why_not_held}; what follows begins from there.")
     return {"held": report.accepted, "holds": holds, "error_in_tolerances": report.worst[1]}
-
-
-def _aim(session: RunSession, theta: Array) -> None:
-    """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
-    session.target = np.array(theta, dtype=session.info.dtype)
-    session.between_samples(lambda: session.operator.set_target(session.target))  # type: ignore[attr-defined]

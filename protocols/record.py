@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
 #: Tables of kept_..., in the order of `attempts`.
-_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas", "predictions")
+_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas", "predictions", "scans", "points")
 
 
 class StepRow(NamedTuple):
@@ -92,6 +92,26 @@ class PredictionRow(NamedTuple):
     outputs: bytes
     outputs_of_data: bytes | None
     target: bytes | None
+
+
+class PointRow(NamedTuple):
+    """One point of a scan as the record keeps it; meanings in `record_schema`. Arrays as bytes from `blob`."""
+
+    step: int
+    stage: int
+    scan: int
+    point: int
+    at: float
+    t: float | None
+    setpoints: bytes
+    readbacks: bytes
+    means: bytes
+    deviations: bytes
+    readings: int
+    verdict: str
+    settled: bool
+    ticks: int
+    direction: int
 
 
 def blob(array: Array) -> bytes:
@@ -237,6 +257,25 @@ class Record:
     def prediction(self, row: PredictionRow) -> None:
         """Commit one prediction."""
         self._insert("predictions", row)
+
+    def scan(self, step: int, stage: int, axes: list[dict[str, Any]], shape: Sequence[int], reads: list[dict[str, Any]]) -> int:
+        """Commit what a stage is going to set and read; returns its row, which its points name."""
+        return self._insert("scans", (step, stage, time.time(), _json(axes), _json(list(shape)), _json(reads)))
+
+    def point(self, row: PointRow) -> None:
+        """Commit one point of a scan."""
+        self._insert("points", row)
+
+    def points(self, rows: Sequence[PointRow]) -> None:
+        """Commit several points together, such as the ticks of one response: all of them or none."""
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.executemany(schema.insert("points"), [(self.attempt, *row) for row in rows])
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise _sentence(self.path, exc) from exc
 
     def trace(self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None) -> None:
         """Commit the thinned course of a phase: t shape (points,), error and u (points, n), of which the first 64 are kept."""

@@ -83,6 +83,7 @@ class SessionClient:
         self._closed = False
         self._lost = ""
         self._beta = 0.0
+        self._traces = False
         self._writer, self._reader = Writer(), Reader()
         self._calling = threading.Lock()  # one exchange at a time
         try:
@@ -154,6 +155,17 @@ class SessionClient:
             traces,
             then,
         )
+
+    @property
+    def traces(self) -> bool:
+        """Get whether this client asked for the courses of the phases to come; see `last_traces`."""
+        return self._traces
+
+    @traces.setter
+    def traces(self, on: bool) -> None:
+        if on != self._traces:
+            self.configure(traces=on)
+            self._traces = on
 
     # the four abilities
     def present(self, inputs: Array) -> None:

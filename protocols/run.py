@@ -268,6 +268,7 @@ class _Work:
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )
+        self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
 
     def _same_data(self, data: Data) -> None:
         """See that a resumed run gets the data it began with."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
+from aeqlab.protocols.adjusted import Adjusted
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import (
     AbortRequested,
@@ -101,6 +102,7 @@ class RunSession:
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
+        self.adjusted = Adjusted(operator)  #: inputs, settings and coupling as stages left them
         self.clamped = False  #: the knobs are clamped and a nudged phase is under way
         self._data = data
         self._experiment = experiment
@@ -173,7 +175,7 @@ class RunSession:
     def present(self, inputs: Array) -> None:
         """Set the input knobs, shape (samples, inputs). Applied when time next passes."""
         self.operator.present(inputs)
-        self.presented = True
+        self.presented, self.adjusted.inputs = True, inputs
 
     def advance(self, seconds: float | None = None) -> Readout:
         """Let time pass, loops standing still, and read."""
@@ -182,7 +184,7 @@ class RunSession:
 
     def hold(self, theta: Array | None = None) -> HoldReport:
         """Run homeostasis until theta stands at its target."""
-        self.clamped = False
+        self.clamped, self.adjusted.u = False, None
         return self.operator.hold(theta)
 
     def settle(self) -> SettleReport:
@@ -267,6 +269,11 @@ class RunSession:
             CapabilityError: wrong size, outside the limits of the parameters, or a device that can do neither.
         """
         return move_theta(self, theta)
+
+    def aim(self, theta: Array) -> None:
+        """Move the target, and say that this is no learning step, from whose size follows how well theta must be held."""
+        self.target = np.array(theta, dtype=self.info.dtype)
+        self.between_samples(lambda: self.operator.set_target(self.target))  # type: ignore[attr-defined]
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
@@ -450,6 +457,7 @@ class RunSession:
             "theta": self.theta() if self.holds_inside else None,  # for reading; the device's state decides
             "device": self._device_state(),
             "presented": self.presented,
+            "adjusted": self.adjusted.state(),
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
@@ -473,14 +481,15 @@ class RunSession:
         for key, state in tree["batches"].items():
             batch, _, order = key.partition(" ")
             self.batches(int(batch), shuffle=order == "shuffled").restore(state)
-        if tree["device"] is not None and self._restores_device():
+        self.adjusted.restore(tree.get("adjusted"))
+        if tree["device"] is not None and self.restores_device():
             self.operator.restore(tree["device"])  # type: ignore[attr-defined]
             self.presented = bool(tree["presented"])
         self.sequencer.restore(tree["sequence"])
 
-    def _restores_device(self) -> bool:
+    def restores_device(self) -> bool:
         """A real device cannot be put back; homeostasis brings it to the target again."""
         return "Checkpointable" in self.abilities and self.info.clock is Clock.VIRTUAL
 
     def _device_state(self) -> Any:
-        return self.operator.state() if self._restores_device() else None  # type: ignore[attr-defined]
+        return self.operator.state() if self.restores_device() else None  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ class Training:
         """Set the couplings to what this stage asks for, whatever a stage before left behind."""
         if "AdjustableCoupling" in self.session.abilities:
             factor = self._factor if self.aeqprop else 1.0
-            self.session.between_samples(lambda: self.session.device_call("scale_coupling", factor))
+            self.session.between_samples(lambda: self.session.adjusted.scale_coupling(factor))
 
     def _end_epoch(self) -> dict[str, Any]:
         """Let the device adapt what it adapts between epochs; report the epoch's running cost and error."""

@@ -19,6 +19,8 @@ _SENTENCES = (
         "the indentation does not fit the lines above.",
         "Align this line with its neighbours.",
     ),
+    ("expected ',' or ']', but got '['", "a [ within a list begins a list in it.", 'Put a name with brackets in quotes: "u[3]".'),
+    ("expected ',' or '}', but got '['", "a [ within { } begins a list.", 'Put a name with brackets in quotes: "u[3]".'),
     ("expected ',' or ']'", "a list that began with [ goes wrong here.", "Put commas between its items and ] at its end."),
     ("expected ',' or '}'", "a mapping that began with { goes wrong here.", "Put commas between its entries and } at its end."),
     ("unknown escape character", "a backslash in double quotes that means nothing.", "Use single quotes, as in 'C:\\data'."),

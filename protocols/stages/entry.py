@@ -16,8 +16,12 @@ from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.options import StageOptions
+from aeqlab.protocols.stages.ramp import RampOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
+from aeqlab.protocols.stages.scan import ScanOptions
+from aeqlab.protocols.stages.set import SetOptions
+from aeqlab.protocols.stages.step_response import StepResponseOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
 
 
@@ -31,6 +35,14 @@ class StageEntry(BaseModel):
     infer: InferOptions | None = Field(default=None, description="predictions, each recorded")
     hold: HoldOptions | None = Field(default=None, description="homeostasis for a time")
     restore: RestoreOptions | None = Field(default=None, description="bring theta to values from elsewhere")
+    scan: ScanOptions | None = Field(default=None, description="set quantities to every point of a grid, and read")
+    ramp: RampOptions | None = Field(
+        default=None, description="bring a quantity evenly to a value in a given time, reading along"
+    )
+    set: SetOptions | None = Field(default=None, description="set quantities once, and read back")
+    step_response: StepResponseOptions | None = Field(
+        default=None, alias="step-response", description="step a quantity up and back, and fit gain, lag and dead time"
+    )
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
     ask: AskOptions | None = Field(default=None, description="a question to a person")
     call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")
@@ -39,21 +51,22 @@ class StageEntry(BaseModel):
     @classmethod
     def _bare_word(cls, value: Any) -> Any:
         """Take `- evaluate` and `- evaluate:` for `- evaluate: {}`, and `- file.py:function: {...}` for a `call`."""
-        if isinstance(value, str) and (value in cls.model_fields or is_user_code(value)):
+        words = cls.words()
+        if isinstance(value, str) and (value in words or is_user_code(value)):
             value = {value: {}}
         if isinstance(value, dict) and len(value) == 1:
             ((key, options),) = value.items()
             if isinstance(key, str) and is_user_code(key):
                 return {"call": {"function": key, "options": {} if options is None else options}}
         if isinstance(value, dict):
-            return {key: {} if options is None and key in cls.model_fields else options for key, options in value.items()}
+            return {key: {} if options is None and key in words else options for key, options in value.items()}
         return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> StageEntry:
-        given = sorted(self.model_fields_set)
+        given = sorted(word for word, name in self.words().items() if name in self.model_fields_set)
         if len(given) != 1:
-            words = ", ".join(type(self).model_fields)
+            words = ", ".join(self.words())
             raise ValueError(f"one stage per entry, one of {words}; here are {len(given)}: {', '.join(given) or 'none'}")
         return self
 
@@ -61,15 +74,20 @@ class StageEntry(BaseModel):
     def _as_written(self) -> dict[str, Any]:
         return {self.kind: self.options.model_dump(mode="json")}
 
+    @classmethod
+    def words(cls) -> dict[str, str]:
+        """Get the words of the stages as a file writes them, each with the name of its field."""
+        return {field.alias or name: name for name, field in cls.model_fields.items()}
+
     @property
     def kind(self) -> str:
         """Get the word of the stage, such as `train`."""
-        return next(iter(self.model_fields_set))
+        return next(word for word, name in self.words().items() if name in self.model_fields_set)
 
     @property
     def options(self) -> StageOptions:
         """Get the options of the stage."""
-        options: StageOptions = getattr(self, self.kind)
+        options: StageOptions = getattr(self, next(iter(self.model_fields_set)))
         return options
 
 

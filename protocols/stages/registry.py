@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.protocols.stages import ask, call, evaluate, hold, infer, repeat, restore, train
+from aeqlab.protocols.stages import ask, call, evaluate, hold, infer, ramp, repeat, restore, scan, step_response, train
+from aeqlab.protocols.stages import set as set_stage
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -37,10 +38,19 @@ def stage_kinds() -> dict[str, StageKind]:
         StageKind("infer", infer.InferOptions, infer.run, "predictions, each recorded"),
         StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
         StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),
+        StageKind("scan", scan.ScanOptions, scan.run, "set quantities to every point of a grid, and read"),
+        StageKind("ramp", ramp.RampOptions, ramp.run, "bring a quantity evenly to a value in a given time, reading along"),
+        StageKind("set", set_stage.SetOptions, set_stage.run, "set quantities once, and read back"),
+        StageKind(
+            "step-response",
+            step_response.StepResponseOptions,
+            step_response.run,
+            "step a quantity up and back, and fit gain, lag and dead time",
+        ),
         StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
         StageKind("ask", ask.AskOptions, ask.run, "a question to a person"),
         StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),
     )
     by_name = {kind.name: kind for kind in kinds}
-    assert list(by_name) == list(StageEntry.model_fields)
+    assert list(by_name) == list(StageEntry.words())
     return by_name

@@ -194,7 +194,15 @@ def test_files_that_are_no_experiment(tmp_path: Path, text: str) -> None:
 
 def test_presets_load_but_for_data_that_are_not_there(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEQLAB_DATA", str(data_folder))
-    assert set(preset_names()) == {"linear-regression", "linear-slow", "xor", "digits", "mnist-dense", "fashion-dense"}
+    assert set(preset_names()) == {
+        "linear-regression",
+        "linear-slow",
+        "xor",
+        "digits",
+        "mnist-dense",
+        "fashion-dense",
+        "scan-knob",
+    }
     for name in preset_names():
         loaded = load_experiment(name)
         assert loaded.experiment.name == name

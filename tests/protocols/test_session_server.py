@@ -61,6 +61,21 @@ def test_a_step_at_a_distance_is_the_same_step_bit_for_bit() -> None:
     assert far.hold.verdict == near.hold.verdict
 
 
+def test_courses_of_phases_are_kept_while_a_client_asks_for_them() -> None:
+    with served(simulated()) as server, client_of(server) as client:
+        client.present(inputs_of(client))
+        client.hold()
+        assert client.last_traces() == []
+        client.traces = True
+        client.hold()
+        (trace,) = client.last_traces()
+        assert trace["phase"] == "hold"
+        assert trace["error"].shape == (len(trace["t"]), client.info.n_parameters)
+        client.traces = False
+        client.hold()
+        assert client.last_traces() == []
+
+
 def test_errors_cross_the_socket_as_what_they_are() -> None:
     with served(simulated()) as server, client_of(server) as client:
         with pytest.raises(ArrayRefusedError, match="shape"):

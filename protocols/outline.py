@@ -1,0 +1,113 @@
+"""What a device will say of itself and be able to do, as far as its settings tell before it is open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from aeqlab.backends.description import DeviceInfo, ParameterBlock, channels, knobs
+from aeqlab.backends.energies import Energy
+from aeqlab.backends.errors import BackendError
+from aeqlab.backends.hopfield.settings import HopfieldSettings
+from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.simulated_build import HIGHEST_BETA
+from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.slow_settings import SlowSettings
+from aeqlab.backends.user_code import is_user_code
+from aeqlab.protocols.limits import SessionLimits, seen_through
+
+#: Abilities of each kind of device, which its class has and its settings need not build to know; a test holds them against it.
+ABILITIES: dict[str, frozenset[str]] = {
+    "simulated": frozenset(
+        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "KnowsEnergy", "KnowsTruth", "Checkpointable"}
+    ),
+    "slow": frozenset({"KnowsTruth", "Checkpointable"}),
+    "hopfield": frozenset(
+        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Checkpointable", "Layers",
+         "StartsAfresh"}
+    ),
+}  # fmt: skip
+
+
+MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a device says of itself, and the names of its capability interfaces; of an open device, or in outline."""
+
+    info: DeviceInfo
+    abilities: frozenset[str]
+
+
+def outlined(device: DeviceSettings, base: Path, limits: SessionLimits | None = None) -> Described | None:
+    """Describe a device before it is open; None where only the user's code can, or a description cannot be built.
+
+    Names, limits, units, slew and nudge are those of the open device; noise and response are left out.
+
+    Args:
+        device: its settings.
+        base: folder from which paths in them count.
+        limits: of the experiment, inside those of the device.
+    """
+    try:
+        info = _hopfield(device) if isinstance(device, HopfieldSettings) else _of_energy(device, base)
+        if info is not None and limits is not None:
+            info = seen_through(info, limits)
+    except BackendError:  # said elsewhere, with its own key
+        return None
+    return None if info is None else Described(info, ABILITIES[device.kind])
+
+
+def _hopfield(device: HopfieldSettings) -> DeviceInfo:
+    from aeqlab.backends.hopfield.blocks import describe
+
+    return describe(device, dict(_shapes(device.widths)))
+
+
+def _shapes(widths: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name the parts of theta as the engine does, without the torch that it needs."""
+    for k, (below, above) in enumerate(pairwise(widths), start=1):
+        yield f"w{k}", (below, above)
+        yield f"b{k}", (above,)
+
+
+def _of_energy(device: SimulatedSettings, base: Path) -> DeviceInfo | None:
+    if is_user_code(device.energy):
+        return None
+    energy = device.build_energy(base)
+    n, slow = energy.n_parameters, isinstance(device, SlowSettings)
+    unit = "V" if slow else "1"
+    low, high = device.control_limits or (-math.inf, math.inf)
+    rest = device.rest_V if isinstance(device, SlowSettings) else min(max(0.0, low), high)
+    step, slew = (device.dac_step_V, device.slew_V_per_s) if isinstance(device, SlowSettings) else (0.0, math.inf)
+    x = energy.inputs
+    return DeviceInfo(
+        kind=device.kind,
+        name=f"{device.kind} {energy.name}",
+        inputs=knobs(tuple(x.names), unit, low=x.low, high=x.high, rest=x.rest, step=step if slow else x.step),
+        controls=knobs(tuple(f"u{k}" for k in range(n)), unit, low=low, high=high, rest=rest, step=step, slew_per_s=slew),
+        outputs=channels(energy.outputs.names, unit),
+        parameters=tuple(_block(block, unit, (low, high) if slow else None) for block in energy.parameters),
+        beta=_beta(device, energy, base),
+        samples=device.batch,
+        cost=device.cost,
+        tick_s=device.tick_s if isinstance(device, SlowSettings) else None,
+    )
+
+
+def _block(block: ParameterBlock, unit: str, limits: tuple[float, float] | None) -> ParameterBlock:
+    low, high = limits or (block.low, block.high)
+    return ParameterBlock(block.name, block.shape, block.start, unit, low=low, high=high)
+
+
+def _beta(device: SimulatedSettings, energy: Energy, base: Path) -> tuple[float, float]:
+    """Get the nudges the device will say it takes; wider ones where only the user's code, or long sums, can tell the lowest."""
+    held = -math.inf
+    if not is_user_code(device.coupling) and energy.n_parameters <= MOST_PARAMETERS:
+        held = energy.beta_bounds(device.build_coupling(energy, base)).held
+    highest = device.beta_limit if isinstance(device, SlowSettings) else HIGHEST_BETA
+    return max(math.nextafter(held, 0.0), -highest), highest
