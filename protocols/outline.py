@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from aeqlab.backends.description import DeviceInfo, ParameterBlock, channels, knobs
 from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.hopfield.settings import HopfieldSettings
+from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.simulated_build import HIGHEST_BETA
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.user_code import is_user_code
+from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.limits import SessionLimits, seen_through
 
 #: Abilities of each kind of device, which its class has and its settings need not build to know; a test holds them against it.
@@ -65,18 +67,11 @@ def outlined(device: DeviceSettings, base: Path, limits: SessionLimits | None = 
 def _hopfield(device: HopfieldSettings) -> DeviceInfo:
     from aeqlab.backends.hopfield.blocks import describe
 
-    return describe(device, dict(_shapes(device.widths)))
+    return describe(device, np.zeros(0, dtype=np.int64), None)
 
 
-def _shapes(widths: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name the parts of theta as the engine does, without the torch that it needs."""
-    for k, (below, above) in enumerate(pairwise(widths), start=1):
-        yield f"w{k}", (below, above)
-        yield f"b{k}", (above,)
-
-
-def _of_energy(device: SimulatedSettings, base: Path) -> DeviceInfo | None:
-    if is_user_code(device.energy):
+def _of_energy(device: SimulatedSettings | CustomSettings, base: Path) -> DeviceInfo | None:
+    if isinstance(device, CustomSettings) or is_user_code(device.energy):
         return None
     energy = device.build_energy(base)
     n, slow = energy.n_parameters, isinstance(device, SlowSettings)
@@ -84,6 +79,10 @@ def _of_energy(device: SimulatedSettings, base: Path) -> DeviceInfo | None:
     low, high = device.control_limits or (-math.inf, math.inf)
     rest = device.rest_V if isinstance(device, SlowSettings) else min(max(0.0, low), high)
     step, slew = (device.dac_step_V, device.slew_V_per_s) if isinstance(device, SlowSettings) else (0.0, math.inf)
+    flaws = device.imperfections
+    if isinstance(flaws, Imperfections):
+        low, high = max(low, -flaws.knob_limit), min(high, flaws.knob_limit)
+        step, slew = max(step, flaws.knob_step), min(slew, flaws.fastest)
     x = energy.inputs
     return DeviceInfo(
         kind=device.kind,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.grid import axis_values
-from aeqlab.protocols.record_reader import Rows, array_of, columns_of, opened
+from aeqlab.protocols.record_arrays import array_of
+from aeqlab.protocols.record_reader import columns_of, opened
 from aeqlab.protocols.stages.scan import Axis
 
 Array = NDArray[Any]
@@ -33,6 +34,25 @@ class ScanAxis:
     kind: str
     unit: str
     values: Array = field(repr=False)
+
+
+class PointRows(Mapping[str, Array]):
+    """The points of one scan as arrays by column, in the order in which they were read; its length is their number."""
+
+    def __init__(self, columns: dict[str, Array], units: dict[str, str]) -> None:
+        self._columns, self.units = columns, units
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise KeyError(f"there is no column {name!r}; there are {', '.join(self._columns)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns["point"])
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,7 @@ class Scan:
     values: dict[str, Array] = field(repr=False)
     deviations: dict[str, Array] = field(repr=False)
     units: dict[str, str] = field(repr=False)
-    points: Rows = field(repr=False)
+    points: PointRows = field(repr=False)
 
     @property
     def complete(self) -> bool:
@@ -98,7 +118,7 @@ def _scan(
     ).fetchall()
     by_name = dict(zip(columns, zip(*found, strict=True), strict=True)) if found else dict.fromkeys(columns, ())
     table = schema.BY_NAME["points"]
-    rows = {name: array_of(table.column(name), by_name[name]) for name in _ROWS}
+    rows = {name: array_of(table.column(name), by_name[name], ("", "")) for name in _ROWS}
     whole = shape or (len(found),)
     places = np.asarray(by_name["point"], dtype=np.int64) if shape else np.arange(len(found))
     asked, told = [axis["quantity"] for axis in axes], [read["name"] for read in reads]
@@ -118,7 +138,7 @@ def _scan(
         values=grids("means", told),
         deviations=grids("deviations", told),
         units={**{axis["quantity"]: axis["unit"] for axis in axes}, **{read["name"]: read["unit"] for read in reads}},
-        points=Rows(rows, {name: table.column(name).unit for name in _ROWS}),
+        points=PointRows(rows, {name: table.column(name).unit for name in _ROWS}),
     )
 
 
