@@ -109,7 +109,9 @@ class LinearDescent(Descent):
 
     # time
     def step_state(self) -> None:
-        """Take one step (14) of the state, undone if E + beta C rises."""
+        """Take one step (14) of the state, undone if E + beta C rises; a clamped one stands still."""
+        if self.clamped is not None:
+            return
         s, step, stiffness = self._s, self._step, self._stiffness
         g = stiffness * s - self._p - self._drawn
         rise = step * g * g * (0.5 * step * stiffness - 1.0)

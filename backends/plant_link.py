@@ -106,6 +106,11 @@ class PlantLink:
         theta: Array = self._request("truth")
         return theta
 
+    def states(self) -> Array:
+        """Get the state of the physics itself."""
+        states: Array = self._request("states")
+        return states
+
     def state(self) -> dict[str, Any]:
         """Get the plant's state."""
         state: dict[str, Any] = self._request("state")

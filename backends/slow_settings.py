@@ -57,6 +57,11 @@ class SlowSettings(SimulatedSettings):
         default=0.0, ge=0, le=1, description="relative error (standard deviation) of the gains and lags the device says of itself"
     )
 
+    knows_energy: bool = Field(
+        default=False,
+        description="whether the emulation tells its equations and its true state, as no rig can: only so that baselines which "
+        "need them can be compared with",
+    )
     when_silent: Literal["holds"] = Field(default="holds", description="what the outputs do when nobody talks to the device")
     watchdog_s: float | None = Field(
         default=None,
