@@ -68,6 +68,8 @@ def _row(run: Run) -> tuple[str, str, str, str, str]:
         return _live_row(run)
     summary = run.summary
     result = next((f"{name_in_words(key)} {value_in_words(key, summary[key])}" for key in RESULTS if key in summary), "")
+    marks = [str(summary[key]) for key in ("control", "follows") if key in summary]
+    result += f" ({'; '.join(marks)})" if marks else ""
     seconds = summary.get("seconds")
     time = "" if seconds is None else duration_in_words(float(seconds))
     return run.path.name, run.state, f"{summary['steps']:,}" if "steps" in summary else "", time, result

@@ -247,7 +247,8 @@ class Descent:
         """Get everything that decides the future but the random stream, as a tree."""
         return {
             "theta": self.theta.copy(), "u": self.u.copy(), "s": self.states().copy(), "x": self.x.copy(), "y": self.y,
-            "clamped": self.clamped, "beta": self.beta, "eta_s": np.array(self.eta_s), "eta_theta": self.eta_theta, "factor": self.coupling.factor,
+            "clamped": self.clamped, "beta": self.beta, "eta_s": np.array(self.eta_s), "eta_theta": self.eta_theta,
+            "factor": self.coupling.factor,
         }  # fmt: skip
 
     def put_back(self, snapshot: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ MOST_TICKS = 100_000  # in one advance; refused steps take no time, and a wrong 
 
 
 class SimulatedDevice(KnownEquations, Device):
-    """A device made of an energy. Beside the four abilities it holds theta exactly, writes it, knows its equations, clamps outputs.
+    """A device made of an energy. It also holds theta exactly, writes it, knows its equations and clamps its outputs.
 
     Args:
         physics: the system, woken up with its first parameters.

@@ -221,7 +221,7 @@ class SlowDevice(Device):
 
 
 class KnowingSlowDevice(KnownEquations, SlowDevice):
-    """A slow device that also says its equations and its state, as no rig can: for baselines that are compared with (KnowsEnergy).
+    """A slow device that also says its equations and its state, as no rig can: for baselines to compare with (KnowsEnergy).
 
     Args:
         port: the plant.
@@ -232,8 +232,8 @@ class KnowingSlowDevice(KnownEquations, SlowDevice):
         super().__init__(port)
         if energy.n_parameters != self.info.n_parameters or cost.name != self.info.cost:
             raise DeviceConfigError(
-                f"{self.info.name}: knows_energy: it has {self.info.n_parameters} parameters and the cost {self.info.cost!r}, the "
-                f"energy in the settings {energy.n_parameters} and {cost.name!r}. Give the settings this device was started with."
+                f"{self.info.name}: knows_energy: it has {self.info.n_parameters} parameters and cost {self.info.cost!r}, the "
+                f"energy in the settings {energy.n_parameters} and {cost.name!r}. Give the settings it was started with."
             )
         self._known = energy, cost
 
@@ -275,6 +275,15 @@ def open_slow(
         from aeqlab.backends.plant_link import PlantLink
 
         port = PlantLink.connect(base / where)
+    return slow_device(port, settings, base)
+
+
+def slow_device(port: PlantPort, settings: SlowSettings, base: Path) -> SlowDevice:
+    """Make the device of a plant that is at hand; one that says its equations if the settings want it.
+
+    Raises:
+        DeviceConfigError: they do, and they are of another plant.
+    """
     if settings.knows_energy:
         return KnowingSlowDevice(port, settings.build_energy(base), make_cost(settings.cost, base))
     return SlowDevice(port)

@@ -19,14 +19,15 @@ from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.user_code import is_user_code
-from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.data import Data, DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
+from aeqlab.protocols.methods import lacking, nudges, offered, possible
 from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
@@ -42,8 +43,6 @@ from aeqlab.protocols.yaml import Node
 
 MOST_PARAMETERS = 5_000_000  #: above so many, finding the bounds on beta would take longer than a check may
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
-#: Abilities that a kind of device has not.
-LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
 Path_ = tuple[int | str, ...]
 
 
@@ -100,12 +99,6 @@ def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Itera
         yield (*path, i), entry
         if isinstance(entry.options, RepeatOptions):
             yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))
-
-
-def nudges(method: str, beta: float) -> tuple[float, float]:
-    """Get the lowest and the highest nudge of an Æqprop method."""
-    beta_1, beta_2 = nudging_pair(method, beta)
-    return min(beta_1, beta_2), max(beta_1, beta_2)
 
 
 def device_facts(device: DeviceSettings, base: Path) -> tuple[Dimensions | None, BetaBounds | None]:
@@ -261,7 +254,7 @@ def _homeostasis(check: _Check) -> None:
     settings, device = check.parts.homeostasis, check.parts.device
     if settings is None:
         return
-    if settings.controller == "ideal" and device is not None and "HoldsParameters" in LACKS.get(device.kind, ()):
+    if settings.controller == "ideal" and isinstance(device, SlowSettings):
         message = f"the {device.kind} device does not hold its parameters by itself, so ideal homeostasis is not possible on it."
         check.wrong(("homeostasis", "controller"), message, "Use integral, or leave the key out.")
     if check.dimensions is not None:
@@ -307,12 +300,17 @@ def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True
 
 def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
     device = check.parts.device
-    if options.method == "sgd" and device is not None and "KnowsEnergy" in LACKS.get(device.kind, ()):
-        message = f"the method sgd needs a device that knows its energy; the {device.kind} device does not."
-        check.wrong((*at, "method"), message, "Use centered, or the agnostic baselines spsa and finite-difference.")
-    if options.method not in AEQPROP_METHODS or options.beta is None:
+    if device is not None:
+        for key, need in lacking(options, offered(device)):
+            message = f"{_wish(options, key)} needs {need}, which the {device.kind} device has not."
+            there = f"Methods it can do: {', '.join(possible(offered(device)))}."
+            emulated = isinstance(device, SlowSettings) and not device.knows_energy and "KnowsEnergy" in need
+            hint = " Only to compare with, an emulation may say its equations: device.knows_energy: true." if emulated else ""
+            check.wrong((*at, key), message, there + hint)
+    nudged = nudges(options)
+    if nudged is None or options.beta is None:
         return
-    lowest, highest = nudges(options.method, options.beta)
+    lowest, highest = nudged
     scale = lowest / options.beta
     said = f"{options.method} with beta {options.beta:g}"
     limit = getattr(device, "beta_limit", None)
@@ -328,7 +326,12 @@ def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
     if lowest <= check.bounds.held:
         message = f"{said} nudges with {lowest:g}; even with the parameters held the energy has a minimum only above "
         check.wrong((*at, "beta"), f"{message}{check.bounds.held:.4g}.", f"Choose beta below {check.bounds.held / scale:.4g}.")
-    elif check.bounds.floating is not None and lowest <= check.bounds.floating:
+    elif options.method in AEQPROP_METHODS and check.bounds.floating is not None and lowest <= check.bounds.floating:
         message = f"{said} nudges with {lowest:g}; with the parameters floating the energy has a minimum only above "
         hint = f"It runs, and may diverge; beta below {check.bounds.floating / scale:.4g} is safe."
         check.doubtful((*at, "beta"), f"{message}{check.bounds.floating:.4g}.", hint)
+
+
+def _wish(options: TrainOptions, key: str) -> str:
+    """Say what is asked for: the method, or one way of it."""
+    return f"the method {options.method}" if key == "method" else f"{options.method} through: {options.through}"

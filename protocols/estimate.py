@@ -125,6 +125,10 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
         free = 0.0 if options.method == "optimistic" else 1.0
         free *= {True: 1.0, False: 0.0, None: 0.1 if on_wall else 1.0}.get(options.free_phase, 0.5)  # type: ignore[arg-type]
         work = Work(steps, steps * (1 + free), steps)
+    elif options.method in ("sgd", "autodiff"):
+        work = Work(steps, steps)
+    elif options.method == "coupled":
+        work = Work(steps, steps * 2)
     elif options.method == "finite-difference":
         work = Work(steps, steps * 2 * dimensions.parameters)
     else:

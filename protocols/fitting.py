@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from aeqlab.backends.device import DeviceInfo
-from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.crosscheck import Path_, all_stages
 from aeqlab.protocols.errors import FileErrors, Problem
 from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.methods import lacking, nudges, possible
 from aeqlab.protocols.samples import Data
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
-from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+from aeqlab.protocols.stages.train_options import TrainOptions
 
 
 def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abilities: Collection[str]) -> None:
@@ -92,10 +92,17 @@ def _batch(at: Path_, batch: int | None, info: DeviceInfo, data: Data | None) ->
 
 
 def _train(at: Path_, options: TrainOptions, info: DeviceInfo, abilities: Collection[str]) -> Iterator[tuple[Path_, str]]:
-    if options.method == "sgd" and "KnowsEnergy" not in abilities:
-        yield (*at, "method"), f"sgd needs a device that knows its energy; {info.name} does not. Use centered, spsa or others."
-    if options.method in AEQPROP_METHODS and options.beta is not None:
-        pair = nudging_pair(options.method, options.beta)
-        if min(pair) < info.beta[0] or max(pair) > info.beta[1]:
-            said = f"{options.method} with beta {options.beta:g} nudges from {min(pair):g} to {max(pair):g}"
-            yield (*at, "beta"), f"{said}, {info.name} takes {info.beta[0]:g} to {info.beta[1]:g}. Choose less."
+    for key, need in lacking(options, abilities):
+        wish = options.method if key == "method" else f"{options.method} through: {options.through}"
+        yield (*at, key), f"{wish} needs {need}, which {info.name} has not. Methods it can do: {', '.join(possible(abilities))}."
+    rates = options.learning_rate
+    if isinstance(rates, list) and len(rates) != len(info.parameters):
+        names = ", ".join(block.name for block in info.parameters)
+        yield (
+            (*at, "learning_rate"),
+            f"{len(rates)} rates for {len(info.parameters)} blocks of parameters ({names}). Give one for all, or one per block.",
+        )
+    nudged = nudges(options)
+    if nudged is not None and (nudged[0] < info.beta[0] or nudged[1] > info.beta[1]):
+        said = f"{options.method} with beta {options.beta:g} nudges from {nudged[0]:g} to {nudged[1]:g}"
+        yield (*at, "beta"), f"{said}, {info.name} takes {info.beta[0]:g} to {info.beta[1]:g}. Choose less."

@@ -316,7 +316,7 @@ class _Work:
         said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
         for found in session.sequencer.results.values():
             if found["stage"] in ("train", "evaluate"):
-                ways = ("train_cost_free", "train_error_rate", "test_cost_free", "test_error_rate")
+                ways = ("control", "follows", "train_cost_free", "train_error_rate", "test_cost_free", "test_error_rate")
                 said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:
                     said.update({f"{found['dataset']}_{key}": found[key] for key in FOUND if key in found})

@@ -36,7 +36,8 @@ class _Tree:
 class Staged(_Tree):
     """What the next advance applies, and how it runs.
 
-    `clamped` are values at which the outputs stand, None while they are free. `changed` says that a knob was set since the last advance; `holding` that theta is held exactly, else u is clamped.
+    `changed` says that a knob was set since the last advance; `holding` that theta is held exactly, else u is clamped.
+    `clamped` are the values at which the outputs stand, None while they are free.
     Targets are None while there is no nudge at all, which is not the same as beta 0: see `HopfieldEngine`.
     """
 

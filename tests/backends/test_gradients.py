@@ -141,8 +141,8 @@ def test_a_slow_device_says_its_equations_only_where_told_to() -> None:
 
 
 def test_equations_of_another_device_are_refused(tmp_path: Path) -> None:
-    from aeqlab.backends.slow import Inside, KnowingSlowDevice
     from aeqlab.backends.plant import Plant
+    from aeqlab.backends.slow import Inside, KnowingSlowDevice
 
     settings = SlowSettings(energy="linear")
     other = SlowSettings(energy="linear", options={"frequencies": 2})
