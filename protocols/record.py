@@ -59,6 +59,7 @@ class StepRow(NamedTuple):
     settle_ticks: int | None = None
     moved: float | None = None
     theta: bytes | None = None
+    reads: int | None = None
 
 
 class EvaluationRow(NamedTuple):
@@ -76,6 +77,8 @@ class EvaluationRow(NamedTuple):
     error_rate: float | None
     held_rate: float | None
     seconds: float
+    t: float | None = None
+    reads: int | None = None
 
 
 def blob(array: Array) -> bytes:

@@ -94,6 +94,8 @@ class RunSession:
         self.steps = 0  #: training steps done
         self.epoch = 0
         self.stage = 0  #: row of the stage in the record
+        self.reads = 0  #: readouts that the stages took so far: ticks of holds and settles, and single advances
+        self.t: float | None = None  #: time of the device at the last of them, in its seconds; None before the first
         self.tally = Tally()
         self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
@@ -164,23 +166,37 @@ class RunSession:
     def advance(self, seconds: float | None = None) -> Readout:
         """Let time pass, loops standing still, and read."""
         self._tick()
-        return self.operator.advance(seconds)
+        return self._count(1, self.operator.advance(seconds))
 
     def hold(self, theta: Array | None = None) -> HoldReport:
         """Run homeostasis until theta stands at its target."""
         self.clamped = False
-        return self.operator.hold(theta)
+        report = self.operator.hold(theta)
+        self._count(report.ticks, report.readout)
+        return report
 
     def settle(self) -> SettleReport:
         """Clamp the knobs and let state and parameters come to rest."""
         self.clamped = True
-        report = self.operator.settle()
+        report = self.settle_free()
         self.clamped = False
         return report
 
     def settle_free(self) -> SettleReport:
         """Let state and parameters come to rest with the knobs clamped and no nudge, as `settle`; not a nudged phase."""
-        return self.operator.settle()
+        report = self.operator.settle()
+        self._count(report.ticks, report.readout)
+        return report
+
+    def read(self) -> Readout:
+        """Read, in every state: the shortest tick passes, loops standing still."""
+        return self._count(1, self.operator.read())  # type: ignore[attr-defined]
+
+    def _count(self, reads: int, last: Readout) -> Readout:
+        """Count readouts, here and at a distance alike; those of a phase that was left in its middle are not known."""
+        self.reads += reads
+        self.t = last.t
+        return last
 
     def traces(self, on: bool) -> bool:
         """Ask for the courses of the phases to come, or for none; whether this session gives them."""
@@ -452,6 +468,8 @@ class RunSession:
             "version": _VERSION,
             "experiment": self._experiment,
             "step": self.steps,
+            "reads": self.reads,
+            "t": self.t,
             "epoch": self.epoch,
             "rows": self.record.last_rows(),
             "sequence": self.sequencer.state(),
@@ -470,6 +488,7 @@ class RunSession:
     def restore(self, tree: dict[str, Any]) -> None:
         """Go on from a checkpoint's tree; the device is as freshly opened."""
         self.steps = int(tree["step"])
+        self.reads, self.t = int(tree["reads"]), tree["t"]
         self.epoch = int(tree["epoch"])
         self.target = tree["target"]
         self.tally = Tally.from_state(tree["tally"])

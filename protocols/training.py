@@ -275,15 +275,14 @@ class Training:
             self._alarm = 0
         wrong = None if sham else self._count(samples, report)
         worst, ratio = hold.worst
-        readout = hold.readout if settle is None else settle.readout
         theta = session.theta_blob()
         session.record.step(
             StepRow(
-                session.steps, session.stage, session.epoch, number, time.time(), readout.t, report.beta_1, report.beta_2,
+                session.steps, session.stage, session.epoch, number, time.time(), session.t, report.beta_1, report.beta_2,
                 report.cost_1, None if settle is None and self.aeqprop else report.cost_2, report.cost_free, wrong,
                 report.used and not sham and not self.frozen, sham, False, report.cost_rose, tries, hold.verdict, hold.ticks,
                 None if worst < 0 else ratio, None if worst < 0 else worst, report.true_error,
-                None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta,
+                None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta, session.reads,
             )
         )  # fmt: skip
         shown = report.cost_1 if report.cost_free is None else report.cost_free
@@ -316,13 +315,13 @@ class Training:
             session.clamped = False
             try:
                 if session.target is not None and not self.frozen:
-                    session.target = np.array(session.operator.read().parameters)  # type: ignore[attr-defined]
+                    session.target = np.array(session.read().parameters)
             except (BackendError, ProtocolError) as exc:  # it cannot be read: the target of before is the best that is known
                 session.say("warning", "partial", f"theta could not be read after a step was left in its middle: {exc}")
         session.record.step(
             StepRow(
                 session.steps, session.stage, session.epoch, number, time.time(),
-                used=False, partial=True, tries=tries, theta=session.theta_blob(),
+                session.t, used=False, partial=True, tries=tries, theta=session.theta_blob(), reads=session.reads,
             )
         )  # fmt: skip
         session.say("command", "partial", f"Step {session.steps} was left in its middle: {why}.")
