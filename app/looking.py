@@ -122,7 +122,7 @@ def _stages(run: Run) -> Iterator[str]:
     for i in range(len(stages)):
         row = stages.row(i)
         took = "" if math.isnan(row["ended_at"]) else duration_in_words(row["ended_at"] - row["started_at"])
-        found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best")}
+        found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best", "points", "methods")}
         words = ", ".join(
             f"{name_in_words(key)} {value_in_words(key, value)}" for key, value in found.items() if value is not None
         )

@@ -11,14 +11,21 @@ import numpy as np
 
 from aeqlab.backends.device import Knobs
 from aeqlab.backends.settings import BetaBounds, Dimensions
-from aeqlab.protocols.crosscheck import all_stages, built_in_energy, counted, device_facts, input_limits, small_table
+from aeqlab.protocols.crosscheck import (
+    all_stages,
+    all_trainings,
+    built_in_energy,
+    counted,
+    device_facts,
+    input_limits,
+    small_table,
+)
 from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.methods import nudges
-from aeqlab.protocols.stages.train_options import TrainOptions
 from aeqlab.protocols.user_files import user_code
 
 
@@ -141,7 +148,7 @@ def _limited(row: Envelope, limits: SessionLimits | None) -> Envelope:
 
 def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:
     """Say how far the device can be nudged, how far this experiment does, and where the energy has no minimum."""
-    wishes = [nudges(entry.options) for _, entry in all_stages(experiment.sequence) if isinstance(entry.options, TrainOptions)]
+    wishes = [nudges(options) for _, options in all_trainings(experiment.sequence)]
     pairs = [pair for pair in wishes if pair is not None]
     limit = float(getattr(experiment.device, "beta_limit", math.inf))
     note = ""

@@ -31,6 +31,7 @@ from aeqlab.protocols.methods import lacking, nudges, offered, possible
 from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -99,6 +100,21 @@ def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Itera
         yield (*path, i), entry
         if isinstance(entry.options, RepeatOptions):
             yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))
+
+
+def all_trainings(sequence: list[StageEntry]) -> Iterator[tuple[Path_, TrainOptions]]:
+    """Go through the trainings of a sequence, those that are compared too, each with the path of its options in the file."""
+    for path, entry in all_stages(sequence):
+        yield from trainings_of(path, entry)
+
+
+def trainings_of(path: Path_, entry: StageEntry) -> Iterator[tuple[Path_, TrainOptions]]:
+    """Go through the trainings of one stage, as `all_trainings`."""
+    if isinstance(entry.options, TrainOptions):
+        yield (*path, entry.kind), entry.options
+    elif isinstance(entry.options, CompareOptions):
+        for name, options in entry.options.methods.items():
+            yield (*path, entry.kind, "methods", name), options
 
 
 def device_facts(device: DeviceSettings, base: Path) -> tuple[Dimensions | None, BetaBounds | None]:
@@ -184,7 +200,7 @@ def _limits(check: _Check) -> None:
 def _data(check: _Check) -> None:
     data, dimensions = check.parts.data, check.dimensions
     if data is None:
-        needing = [path for path, entry in check.parts.stages if entry.kind in ("train", "evaluate", "hold")]
+        needing = [path for path, entry in check.parts.stages if entry.kind in ("train", "evaluate", "hold", "compare")]
         if needing and not check.parts.data_wrong:
             message = "this stage needs samples, and the experiment has no data."
             check.wrong(needing[0], message, "Add data:, such as {kind: legendre}.")
@@ -268,13 +284,12 @@ def _homeostasis(check: _Check) -> None:
 def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
     at = (*path, entry.kind)
     match entry.options:
-        case TrainOptions() as options:
-            _batch(check, at, options.batch)
-            _train(check, at, options)
         case EvaluateOptions() as options:
-            _batch(check, at, options.batch, training=False)
-            if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
-                check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+            _evaluate(check, at, options)
+        case CompareOptions() as options:
+            _evaluate(check, (*at, "evaluate"), options.evaluate)
+            if options.start is not None:
+                _restore(check, (*at, "start"), options.start)
         case HoldOptions() as options:
             n = None if check.widths is None else check.widths.train_samples
             if n is not None and options.sample >= n:
@@ -283,9 +298,22 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             for key, message in missing_user_files(options, check.base):
                 check.wrong((*at, *key), message, _FROM_HERE)
         case RestoreOptions() as options:
-            file = options.theta
-            if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
-                check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+            _restore(check, at, options)
+    for where, training in trainings_of(path, entry):
+        _batch(check, where, training.batch)
+        _train(check, where, training)
+
+
+def _evaluate(check: _Check, at: Path_, options: EvaluateOptions) -> None:
+    _batch(check, at, options.batch, training=False)
+    if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
+        check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+
+
+def _restore(check: _Check, at: Path_, options: RestoreOptions) -> None:
+    file = options.theta
+    if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
+        check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
 
 
 def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True) -> None:

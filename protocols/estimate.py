@@ -18,6 +18,7 @@ from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -101,6 +102,8 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
             case RepeatOptions() as options:
                 inner = _work(options.sequence, experiment, dimensions, widths)
                 part = None if inner is None else inner * options.times
+            case CompareOptions() as options:
+                part = _comparison(options, experiment, dimensions, widths)
             case CallOptions():
                 part = None  # only the user's code knows
             case _:
@@ -139,6 +142,26 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
         one = _evaluation(EvaluateOptions(), dimensions, widths)
         work = work if one is None else work + one * (steps // between)
     return work
+
+
+def _comparison(
+    options: CompareOptions, experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None
+) -> Work | None:
+    """Count the samples that are asked for; None where only readouts or time bound them."""
+    total = Work()
+    for one in options.methods.values():
+        samples = one.samples or options.samples
+        if samples is None:
+            return None
+        free = False if one.free_phase is None else one.free_phase
+        part = _training(one.model_copy(update={"samples": samples, "free_phase": free}), experiment, dimensions, widths)
+        if part is None:
+            return None
+        total += part
+        each = _evaluation(options.evaluate, dimensions, widths)
+        if each is not None and options.evaluate.parameters != "locked":
+            total += each * (samples / options.evaluate_every + 20)
+    return total * options.seeds
 
 
 def _evaluation(options: EvaluateOptions, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:

@@ -10,11 +10,12 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from aeqlab.backends.device import DeviceInfo
-from aeqlab.protocols.crosscheck import Path_, all_stages
+from aeqlab.protocols.crosscheck import Path_, all_stages, trainings_of
 from aeqlab.protocols.errors import FileErrors, Problem
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.methods import lacking, nudges, possible
 from aeqlab.protocols.samples import Data
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -35,14 +36,14 @@ def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abili
     for path, entry in all_stages(experiment.sequence):
         at = (*path, entry.kind)
         match entry.options:
-            case TrainOptions() as options:
-                found += [*_batch(at, options.batch, info, data), *_train(at, options, info, abilities)]
             case EvaluateOptions() as options:
-                found += _batch(at, options.batch, info, None)
-                if options.on == "test" and data is not None and data.test is None:
-                    found.append(((*at, "on"), "these data have no test samples. Evaluate on train."))
+                found += _evaluate(at, options, info, data)
+            case CompareOptions() as options:
+                found += _evaluate((*at, "evaluate"), options.evaluate, info, data)
             case HoldOptions() as options if data is not None and options.sample >= len(data.train):
                 found.append(((*at, "sample"), f"there are {len(data.train)} training samples, counted from 0."))
+        for where, training in trainings_of(path, entry):
+            found += [*_batch(where, training.batch, info, data), *_train(where, training, info, abilities)]
     if found:
         raise FileErrors(Problem(experiment.name, None, None, ".".join(map(str, path)), message) for path, message in found)
 
@@ -89,6 +90,12 @@ def _batch(at: Path_, batch: int | None, info: DeviceInfo, data: Data | None) ->
         yield (*at, "batch"), f"{info.name} takes {info.samples} at once, not {batch}. Leave it out."
     if data is not None and (batch or info.samples or 1) > len(data.train):
         yield (*at, "batch"), f"a batch of {batch or info.samples} cannot be taken from {len(data.train)} training samples."
+
+
+def _evaluate(at: Path_, options: EvaluateOptions, info: DeviceInfo, data: Data | None) -> Iterator[tuple[Path_, str]]:
+    yield from _batch(at, options.batch, info, None)
+    if options.on == "test" and data is not None and data.test is None:
+        yield (*at, "on"), "these data have no test samples. Evaluate on train."
 
 
 def _train(at: Path_, options: TrainOptions, info: DeviceInfo, abilities: Collection[str]) -> Iterator[tuple[Path_, str]]:

@@ -246,12 +246,19 @@ class _Work:
             self.record,
             self.folder.path,
             data=data,
+            redraw=lambda seed: self._redrawn(experiment, seed, base),
             seed=experiment.seed,
             base=base,
             ideal=experiment.homeostasis.controller in (None, "ideal"),
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )
+
+    def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
+        """Load the data as another seed would draw them, on the same device."""
+        assert experiment.data is not None
+        data = load_data(experiment.data, seed=seed, base=base)
+        return data if data.to_scale is None else scaled(data, self.operator.info.inputs)[0]
 
     def _same_data(self, data: Data) -> None:
         """See that a resumed run gets the data it began with."""
@@ -315,7 +322,9 @@ class _Work:
             return {}
         said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
         for found in session.sequencer.results.values():
-            if found["stage"] in ("train", "evaluate"):
+            if found["stage"] == "compare":
+                said.update({key: found[key] for key in ("methods", "table", "figure") if key in found})
+            elif found["stage"] in ("train", "evaluate") and "points" not in found:
                 ways = ("control", "follows", "train_cost_free", "train_error_rate", "test_cost_free", "test_error_rate")
                 said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:

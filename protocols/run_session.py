@@ -9,7 +9,6 @@ def stage(session: RunSession, options) -> dict:       what it found, by name
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
+from aeqlab.protocols.bests import Bests
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import (
     AbortRequested,
@@ -40,7 +40,7 @@ from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.run_status import RunStatus
-from aeqlab.protocols.sequence import Sequencer
+from aeqlab.protocols.sequence import Sequencer, StageFunction
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.tally import Tally
 
@@ -61,6 +61,7 @@ class RunSession:
         data: the data set, None if the experiment has none.
         seed: the experiment's seed.
         base: folder from which paths in options resolve.
+        redraw: loads the data set as another seed would draw it; None: it is the same for every seed.
         ideal: a device that can hold its parameters itself is let to; otherwise homeostasis holds a target, as everywhere.
         experiment: SHA-256 of the experiment, for checkpoints.
         checkpoint_every_s: wall time between checkpoints at sample boundaries.
@@ -76,6 +77,7 @@ class RunSession:
         data: Data | None,
         seed: int,
         base: Path,
+        redraw: Callable[[int], Data] | None = None,
         ideal: bool = True,
         experiment: str = "",
         checkpoint_every_s: float = 30.0,
@@ -97,13 +99,14 @@ class RunSession:
         self.reads = 0  #: readouts that the stages took so far: ticks of holds and settles, and single advances
         self.t: float | None = None  #: time of the device at the last of them, in its seconds; None before the first
         self.tally = Tally()
-        self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
+        self.bests = Bests(folder / "checkpoints")
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
         self.sequencer = Sequencer()
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
         self.clamped = False  #: the knobs are clamped and a nudged phase is under way
         self._data = data
+        self._redraw = redraw
         self._experiment = experiment
         self._streams: dict[str, np.random.Generator] = {}
         self._batches: dict[str, Batches] = {}
@@ -132,6 +135,10 @@ class RunSession:
         if self._data is None:
             raise DataError("This stage needs samples, and the experiment has no `data`. Add a data set.")
         return self._data
+
+    def data_of(self, seed: int) -> Data:
+        """Get the data set as another seed draws it."""
+        return self.data if self._redraw is None else self._redraw(seed)
 
     def streams(self, name: str) -> np.random.Generator:
         """Get the random stream of a purpose; its state is kept in checkpoints."""
@@ -295,20 +302,12 @@ class RunSession:
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
-        before = next((one for one in self.bests if (one["name"], one["samples"]) == (name, samples)), None)
-        if not math.isfinite(value) or (before is not None and value >= before["value"]):
-            return False
-        best = {"name": name, "samples": samples, "value": float(value), "step": self.steps}
-        self.bests = [*(one for one in self.bests if one is not before), best]
-        theta = self.theta()
-        if theta is not None:
-            checkpoint.write(checkpoint.best_file(self.folder / "checkpoints", name, samples), {**best, "theta": theta})
-        return True
+        return self.bests.keep(name, samples, value, self.steps, self.theta())
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """Get the best evaluation so far, by what says most of a theta: the test set before the training set, most samples."""
-        return max(self.bests, key=lambda one: checkpoint.best_rank(one["name"], one["samples"]), default=None)
+        """Get the best evaluation so far."""
+        return self.bests.best
 
     def epochs_begun(self, epoch: int) -> int:
         """Count the epochs that this stage began, with this one; in a repetition over all of its rounds.
@@ -429,14 +428,15 @@ class RunSession:
         self.status.show(now, self)
 
     # sequence
-    def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None) -> None:
+    def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None, run: StageFunction | None = None) -> None:
         """Run stages one after the other, from the place a checkpoint says or from the first.
 
         Args:
             entries: the stages.
             turn: the round, where a stage runs a sequence of its own.
+            run: does each of them, in place of its own function.
         """
-        self.sequencer.run(self, entries, turn)
+        self.sequencer.run(self, entries, turn, run)
 
     def turns(self, times: int) -> Iterator[int]:
         """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
@@ -480,7 +480,7 @@ class RunSession:
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
-            "bests": self.bests,
+            "bests": self.bests.rows,
             "epochs_of": self.epochs_of,
             "threads": threads(),
         }
@@ -492,7 +492,7 @@ class RunSession:
         self.epoch = int(tree["epoch"])
         self.target = tree["target"]
         self.tally = Tally.from_state(tree["tally"])
-        self.bests = tree["bests"]
+        self.bests.rows = tree["bests"]
         self.epochs_of = tree["epochs_of"]
         for name, state in tree["streams"].items():
             restore_stream(self.streams(name), state)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 from aeqlab.backends.user_code import is_user_code
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.options import StageOptions
@@ -28,6 +29,7 @@ class StageEntry(BaseModel):
     evaluate: EvaluateOptions | None = Field(default=None, description="cost and error rate without nudge")
     hold: HoldOptions | None = Field(default=None, description="homeostasis for a time")
     restore: RestoreOptions | None = Field(default=None, description="bring theta to values from elsewhere")
+    compare: CompareOptions | None = Field(default=None, description="several methods from the same start, over several seeds")
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
     call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")
 

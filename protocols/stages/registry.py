@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.protocols.stages import call, evaluate, hold, repeat, restore, train
+from aeqlab.protocols.stages import call, compare, evaluate, hold, repeat, restore, train
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -36,6 +36,7 @@ def stage_kinds() -> dict[str, StageKind]:
         StageKind("evaluate", evaluate.EvaluateOptions, evaluate.run, "cost and error rate without nudge"),
         StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
         StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),
+        StageKind("compare", compare.CompareOptions, compare.run, "several methods from the same start, over several seeds"),
         StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
         StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),
     )
