@@ -39,7 +39,7 @@ class LinearDescent(Descent):
 
     def __init__(self, energy: LinearEnergy, coupling: Quadratic, cost: Cost, theta: Array, rng: np.random.Generator) -> None:
         self._linear = energy
-        self._p = self._s = self._step = 0.0
+        self._p = self._s = self._step = self._reach = 0.0
         self._stiffness = self._free_stiffness = 1 + 2 * energy.s_squared
         self._drawn = 0.0  # beta y
         # One product of these rows with d gives the scalars of a step, one with (a, 0, a r, 1) the theta it leads to.

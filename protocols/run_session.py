@@ -39,6 +39,7 @@ from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
 from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.restoring import check_theta
 from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.sequence import Sequencer, StageFunction
 from aeqlab.protocols.stages.entry import StageEntry
@@ -275,16 +276,7 @@ class RunSession:
         Raises:
             CapabilityError: wrong size, outside the limits of the parameters, or a device that can do neither.
         """
-        n = self.info.n_parameters
-        if theta.shape != (n,):
-            raise CapabilityError(f"{self.info.name} has {n} parameters; theta of shape {theta.shape} is not for it.")
-        for block in self.info.parameters:
-            part = theta[block.slice]
-            if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
-                raise CapabilityError(
-                    f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
-                    f"{block.low:g} to {block.high:g} {block.unit}."
-                )
+        check_theta(self.info, theta)
         if "WritableParameters" in self.abilities:
             self.between_samples(lambda: self.device_call("write_parameters", theta))
             if not self.holds_inside:
