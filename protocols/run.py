@@ -329,8 +329,8 @@ class _Work:
                 said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:
                     said.update({f"{found['dataset']}_{key}": found[key] for key in FOUND if key in found})
-        if session.best is not None:
-            said["best"] = session.best
+        if session.bests.best is not None:
+            said["best"] = session.bests.best
         said["stages"] = session.sequencer.results
         return said
 

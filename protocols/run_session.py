@@ -47,6 +47,7 @@ from aeqlab.protocols.tally import Tally
 
 Array = NDArray[Any]
 T = TypeVar("T")
+Report = TypeVar("Report", HoldReport, SettleReport)
 DISK_S = 60.0  #: wall time between two looks at the room on the disk
 LOOK_S = 0.05  #: wall time between two looks at requests, notes and the clock
 _VERSION = 1
@@ -179,9 +180,7 @@ class RunSession:
     def hold(self, theta: Array | None = None) -> HoldReport:
         """Run homeostasis until theta stands at its target."""
         self.clamped = False
-        report = self.operator.hold(theta)
-        self._count(report.ticks, report.readout)
-        return report
+        return self._counted(self.operator.hold(theta))
 
     def settle(self) -> SettleReport:
         """Clamp the knobs and let state and parameters come to rest."""
@@ -192,13 +191,15 @@ class RunSession:
 
     def settle_free(self) -> SettleReport:
         """Let state and parameters come to rest with the knobs clamped and no nudge, as `settle`; not a nudged phase."""
-        report = self.operator.settle()
-        self._count(report.ticks, report.readout)
-        return report
+        return self._counted(self.operator.settle())
 
     def read(self) -> Readout:
         """Read, in every state: the shortest tick passes, loops standing still."""
         return self._count(1, self.operator.read())  # type: ignore[attr-defined]
+
+    def _counted(self, report: Report) -> Report:
+        self._count(report.ticks, report.readout)
+        return report
 
     def _count(self, reads: int, last: Readout) -> Readout:
         """Count readouts, here and at a distance alike; those of a phase that was left in its middle are not known."""
@@ -295,11 +296,6 @@ class RunSession:
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
         return self.bests.keep(name, samples, value, self.steps, self.theta())
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        """Get the best evaluation so far."""
-        return self.bests.best
 
     def epochs_begun(self, epoch: int) -> int:
         """Count the epochs that this stage began, with this one; in a repetition over all of its rounds.

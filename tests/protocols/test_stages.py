@@ -32,7 +32,8 @@ def _run(folder: Path, sequence: str, text: str = SMALL) -> tuple[RunResult, Run
 
 
 def test_every_stage_of_an_entry_is_registered() -> None:
-    assert list(stage_kinds()) == list(StageEntry.model_fields) == ["train", "evaluate", "hold", "restore", "repeat", "call"]
+    words = ["train", "evaluate", "hold", "restore", "compare", "repeat", "call"]
+    assert list(stage_kinds()) == list(StageEntry.model_fields) == words
     for kind in stage_kinds().values():
         assert kind.options.model_config["extra"] == "forbid"
         assert kind.options.model_config["frozen"]
