@@ -16,6 +16,7 @@ from aeqlab.protocols import load_run
 from aeqlab.protocols.comparing import _Span
 from aeqlab.protocols.comparison import Curve, Spread, summarise, write_csv
 from aeqlab.protocols.errors import FileErrors
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import RunResult
 from aeqlab.protocols.run import resume_run, run_experiment
@@ -274,3 +275,19 @@ def test_a_target_that_is_not_reached_is_infinitely_far() -> None:
     assert str(Spread.of([math.inf, math.inf])) == "never"
     assert str(Spread.of([1.0, 2.0, math.inf])) == "2 (1 to never)"
     assert CompareOptions(methods={"a": TrainOptions(beta=1)}, samples=1, target="error<1e-2").goal == ("error_rate", 0.01)
+
+
+def test_the_preset_runs_every_method_on_the_slow_device(tmp_path: Path) -> None:
+    names = ["aeqprop", "spsa", "finite differences", "sgd", "autodiff", "eqprop"]
+    few = [f"compare.methods.{name}.samples=1" for name in names]
+    loaded = load_experiment("compare-methods", ["compare.seeds=1", "device.options.frequencies=2", *few])
+    assert not loaded.warnings
+    result = run_experiment(loaded, runs=tmp_path)
+    assert result.state is RunState.FINISHED, result.reason
+    found = spans(load_run(result.folder))
+    assert [one["name"] for one in found.values()] == names
+    first, last = ([one["points"][i] for one in found.values()] for i in (0, -1))
+    assert len({round(point["cost_free"], 12) for point in first}) == 1  # evaluated by the equations at the very same theta
+    assert last[4]["cost_free"] == pytest.approx(last[3]["cost_free"], rel=1e-3)  # autodiff at an equilibrium is sgd
+    reads = dict(zip(names, [point["reads"] for point in last], strict=True))
+    assert reads["finite differences"] > 3 * reads["spsa"] > 3 * reads["sgd"] > 0
