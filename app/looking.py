@@ -79,6 +79,8 @@ def _row(run: Run) -> tuple[str, str, str, str, str]:
         return _live_row(run)
     summary = run.summary
     result = next((f"{name_in_words(key)} {value_in_words(key, summary[key])}" for key in RESULTS if key in summary), "")
+    marks = [str(summary[key]) for key in ("control", "follows") if key in summary]
+    result += f" ({'; '.join(marks)})" if marks else ""
     seconds = summary.get("seconds")
     time = "" if seconds is None else duration_in_words(float(seconds))
     return run.path.name, run.state, f"{summary['steps']:,}" if "steps" in summary else "", time, result
@@ -132,7 +134,7 @@ def _stages(run: Run) -> Iterator[str]:
     for i in range(len(stages)):
         row = stages.row(i)
         took = "" if math.isnan(row["ended_at"]) else duration_in_words(row["ended_at"] - row["started_at"])
-        found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best")}
+        found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best", "points", "methods")}
         words = ", ".join(
             f"{name_in_words(key)} {value_in_words(key, value)}" for key, value in found.items() if value is not None
         )

@@ -118,6 +118,7 @@ def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int
     rows = {"record": str(folder), **found_in_words(result.summary)}
     if result.device not in headline:
         rows["device"] = result.device
+    rows |= {name: str(folder / result.summary[name]) for name in ("table", "figure") if name in result.summary}
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"  {name:{width}}  {value}")
@@ -131,8 +132,11 @@ def conclude(result: RunResult, *, quiet: bool, told: Sequence[str] = ()) -> int
 def found_in_words(summary: dict[str, Any]) -> dict[str, str]:
     """Say what a run found, line by line; what each stage found is for `aeqlab show`."""
     found = {
-        name_in_words(name): value_in_words(name, value) for name, value in summary.items() if name not in ("stages", "best")
+        name_in_words(name): value_in_words(name, value)
+        for name, value in summary.items()
+        if name not in ("stages", "best", "methods", "table", "figure")
     }
+    found |= {f"  {name}": str(reached) for name, reached in summary.get("methods", {}).items()}
     best = summary.get("best")
     if isinstance(best, dict) and best.get("step", summary.get("steps")) != summary.get("steps"):
         name = str(best["name"]).replace(" ", "_")

@@ -57,6 +57,9 @@ class KnowsEnergy(Protocol):
     def equilibrium(self, theta: Array, inputs: Array, targets: Array | None = None, beta: float = 0.0) -> Array:
         """Find s_beta = argmin_s E + beta C with theta fixed (eq. 10), shape (samples, states). Moves nothing."""
 
+    def states(self) -> Array:
+        """Get the state as it stands now, shape (samples, states)."""
+
     def outputs_of(self, states: Array) -> Array:
         """Get the outputs contained in states, shape (samples, outputs)."""
 
@@ -77,10 +80,18 @@ class KnowsTruth(Protocol):
 
 @runtime_checkable
 class Differentiable(Protocol):
-    """The way to the equilibrium can be differentiated (autodiff baseline only)."""
+    """The loss can be differentiated at the equilibrium, by the implicit function theorem (autodiff baseline only)."""
 
-    def loss_and_gradient(self, inputs: Array, targets: Array) -> tuple[float, Array]:
-        """Compute the loss and its gradient through the unrolled relaxation, mean over the samples."""
+    def loss_and_gradient(self, theta: Array, inputs: Array, targets: Array) -> tuple[float, Array]:
+        """Compute the loss C(s(theta, x), y) and its total derivative, mean over the samples, shape (parameters,)."""
+
+
+@runtime_checkable
+class Unrolls(Protocol):
+    """The way to the equilibrium can be differentiated step by step, as section 5.3 does (autodiff baseline only)."""
+
+    def unrolled_loss_and_gradient(self, theta: Array, inputs: Array, targets: Array) -> tuple[float, Array]:
+        """Compute the loss where the relaxation from zeros ends, and its derivative through every step of it, as above."""
 
 
 @runtime_checkable
@@ -99,7 +110,12 @@ class OutputClamp(Protocol):
     """The outputs can be fixed at values (coupled learning, eq. 124); not a nudge, and labelled so."""
 
     def clamp_outputs(self, values: Array) -> None:
-        """Fix the outputs, shape (samples, outputs), from the next `advance` until `release`."""
+        """Fix the outputs, shape (samples, outputs), from the next `advance` until `release`; takes a nudge away.
+
+        Raises:
+            ArrayRefusedError, LimitError: wrong shape or type, not finite, or values that the outputs cannot take.
+            DeviceStateError: nothing was presented.
+        """
 
 
 @runtime_checkable
@@ -122,7 +138,7 @@ CAPABILITIES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         HoldsParameters, WritableParameters, AdjustableCoupling, Epochs, KnowsEnergy, KnowsTruth, Differentiable,
-        Checkpointable, OutputClamp, Layers, StartsAfresh,
+        Unrolls, Checkpointable, OutputClamp, Layers, StartsAfresh,
     )
 }  # fmt: skip
 

@@ -105,6 +105,22 @@ def within_limits(what: str, values: Array, knobs: Knobs) -> None:
         )
 
 
+def inside_box(device: str, values: Array, low: Array | float, high: Array | float) -> None:
+    """Check that outputs which are to be clamped lie where the states live; outputs are the last axis.
+
+    Raises:
+        LimitError: one does not; the message says which.
+    """
+    outside = (values < low) | (values > high)
+    if outside.any():
+        first = tuple(np.argwhere(outside)[0])
+        a, b = (float(np.broadcast_to(wall, values.shape)[first]) for wall in (low, high))
+        raise LimitError(
+            f"{device}: output {first[-1]} cannot be clamped at {values[first]:g}: it lives in {a:g} to {b:g}. "
+            "Choose targets within, or a smaller beta."
+        )
+
+
 def _inside(values: Array, knobs: Knobs) -> Array:
     mask = values >= knobs.lowest
     mask &= values <= knobs.highest

@@ -34,7 +34,8 @@ SMALLEST = 1e-200  # a step size is not halved below this, as where a gradient p
 class Descent:
     """State, parameters and knobs of one simulated system, and the steps by which they move. Works for any energy.
 
-    `theta` (K,), `s` (B, N), `u` (K,), `x` (B, X), `y` (B, Y) or None, and `beta` are replaced, never written into.
+    `theta` (K,), `s` (B, N), `u` (K,), `x` (B, X), `y` (B, Y) or None, `beta`, and `clamped` (B, Y) or None, at which the outputs
+    are fixed, are replaced, never written into.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Descent:
         self.x = np.zeros((samples, len(energy.inputs)))
         self.y: Array | None = None
         self.beta = 0.0
+        self.clamped: Array | None = None
         self.eta_s = np.full(samples, FIRST_STATE_STEP)
         self.eta_theta = self.lag
         self._at = energy.at(self.x)
@@ -60,14 +62,22 @@ class Descent:
         """Apply inputs, shape (B, X). Another number of samples wakes the state up anew."""
         if len(x) != len(self.s):
             self.s = self.energy.start(len(x))
-            self.y, self.beta = None, 0.0
+            self.y, self.beta, self.clamped = None, 0.0, None
         self.x = x
         self._at = self.energy.at(x)
         self._e = None
 
     def nudge(self, y: Array | None, beta: float) -> None:
-        """Apply targets and strength; None and 0 for no nudge."""
-        self.y, self.beta = y, beta
+        """Apply targets and strength; None and 0 for no nudge. Lets clamped outputs go."""
+        self.y, self.beta, self.clamped = y, beta, None
+
+    def clamp_outputs(self, values: Array) -> None:
+        """Fix the outputs at values, shape (B, Y), until the next nudge; takes the present one away."""
+        self.nudge(None, 0.0)
+        s = self.states().copy()
+        s[:, self._out] = values
+        self.put_states(s)
+        self.clamped = values
 
     def set_controls(self, u: Array) -> None:
         """Apply control knobs, shape (K,)."""
@@ -105,6 +115,8 @@ class Descent:
             old = e + beta * self.cost.value(out, y)
         else:
             old = e
+        if self.clamped is not None:
+            g[:, self._out] = 0.0
         new_s = s - self.eta_s[:, None] * g
         if self.energy.box is not None:
             self._demand_finite("force on the state", g)  # the box would cut an infinite step to a finite one
@@ -235,7 +247,8 @@ class Descent:
         """Get everything that decides the future but the random stream, as a tree."""
         return {
             "theta": self.theta.copy(), "u": self.u.copy(), "s": self.states().copy(), "x": self.x.copy(), "y": self.y,
-            "beta": self.beta, "eta_s": np.array(self.eta_s), "eta_theta": self.eta_theta, "factor": self.coupling.factor,
+            "clamped": self.clamped, "beta": self.beta, "eta_s": np.array(self.eta_s), "eta_theta": self.eta_theta,
+            "factor": self.coupling.factor,
         }  # fmt: skip
 
     def put_back(self, snapshot: dict[str, Any]) -> None:
@@ -251,6 +264,7 @@ class Descent:
         s = _part(snapshot, "s", (samples, energy.n_states))
         x = _part(snapshot, "x", (samples, len(energy.inputs)))
         y = None if snapshot["y"] is None else _part(snapshot, "y", (samples, len(energy.outputs)))
+        clamped = None if snapshot["clamped"] is None else _part(snapshot, "clamped", (samples, len(energy.outputs)))
         eta_s = _part(snapshot, "eta_s", (samples,))
         beta, eta_theta = float(snapshot["beta"]), float(snapshot["eta_theta"])
         self.scale_coupling(float(snapshot["factor"]))
@@ -259,6 +273,7 @@ class Descent:
         self.write(theta)
         self.set_controls(u)
         self.put_states(s)
+        self.clamped = clamped
         self._put_steps(eta_s, eta_theta)
 
     def _put_steps(self, eta_s: Array, eta_theta: float) -> None:

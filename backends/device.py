@@ -29,6 +29,7 @@ from aeqlab.backends.abilities import (
     Layers,
     OutputClamp,
     StartsAfresh,
+    Unrolls,
     WritableParameters,
     capabilities,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "SafetyLine",
     "SafetyReport",
     "StartsAfresh",
+    "Unrolls",
     "WritableParameters",
     "capabilities",
     "channels",

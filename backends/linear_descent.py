@@ -39,7 +39,7 @@ class LinearDescent(Descent):
 
     def __init__(self, energy: LinearEnergy, coupling: Quadratic, cost: Cost, theta: Array, rng: np.random.Generator) -> None:
         self._linear = energy
-        self._p = self._s = self._step = 0.0
+        self._p = self._s = self._step = self._reach = 0.0
         self._stiffness = self._free_stiffness = 1 + 2 * energy.s_squared
         self._drawn = 0.0  # beta y
         self._reach = 0.0  # |theta| is at most this; each step adds at least its length
@@ -110,7 +110,9 @@ class LinearDescent(Descent):
 
     # time
     def step_state(self) -> None:
-        """Take one step (14) of the state, undone if E + beta C rises."""
+        """Take one step (14) of the state, undone if E + beta C rises; a clamped one stands still."""
+        if self.clamped is not None:
+            return
         s, step, stiffness = self._s, self._step, self._stiffness
         g = stiffness * s - self._p - self._drawn
         rise = step * g * g * (0.5 * step * stiffness - 1.0)

@@ -247,6 +247,11 @@ class Plant:
         self.catch_up()
         return self.z[self.motion.n_states :].copy()
 
+    def states(self) -> Array:
+        """Get the state itself, shape (N,)."""
+        self.catch_up()
+        return self.z[: self.motion.n_states].copy()
+
     def note(self, event: str, **details: Any) -> None:
         """Write an event into the journal."""
         if self._journal is not None:

@@ -26,7 +26,7 @@ from aeqlab.backends import wire
 from aeqlab.backends.errors import BackendError, DeviceConfigError, DeviceLostError, WireError
 from aeqlab.backends.journal import JournalError, read_journal
 from aeqlab.backends.plant import Order, Reading
-from aeqlab.backends.slow import SlowDevice
+from aeqlab.backends.slow import SlowDevice, slow_device
 from aeqlab.backends.slow_settings import SlowSettings
 
 Array = NDArray[np.float64]
@@ -105,6 +105,11 @@ class PlantLink:
         """Get theta itself."""
         theta: Array = self._request("truth")
         return theta
+
+    def states(self) -> Array:
+        """Get the state of the physics itself."""
+        states: Array = self._request("states")
+        return states
 
     def state(self) -> dict[str, Any]:
         """Get the plant's state."""
@@ -210,13 +215,18 @@ def start_plant(settings: SlowSettings, *, seed: int, base: Path, folder: Path) 
     return PlantHandle(str(folder), process.pid)
 
 
-def reopen(folder: Path) -> SlowDevice:
-    """Open the plant of a folder, whoever held it; for a guardian, who knows nothing else.
+def reopen(folder: Path, settings: SlowSettings | None = None, base: Path | None = None) -> SlowDevice:
+    """Open the plant of a folder, whoever held it.
 
+    Args:
+        folder: of the plant.
+        settings: with which it was started, and base, from which paths in them count; None: not known, and not needed but for
+            the equations.
     Raises:
         DeviceLostError: it does not answer.
     """
-    return SlowDevice(PlantLink.connect(folder, take_over=True))
+    link = PlantLink.connect(folder, take_over=True)
+    return SlowDevice(link) if settings is None else slow_device(link, settings, base or Path())
 
 
 def end_plant(folder: Path) -> None:

@@ -224,6 +224,8 @@ class PlantServer:
                 return plant.status()
             case "truth":
                 return plant.truth()
+            case "states":
+                return plant.states()
             case "state":
                 return plant.state()
             case "restore":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.checks import checked_batch, inside_box
 from aeqlab.backends.descent import Descent
 from aeqlab.backends.device import (
     Device,
@@ -22,6 +23,7 @@ from aeqlab.backends.device import (
     SafetyReport,
 )
 from aeqlab.backends.errors import ArrayRefusedError, BackendError, DeviceConfigError, DeviceStateError, DivergedError
+from aeqlab.backends.known_equations import KnownEquations
 from aeqlab.backends.streams import restore_stream, stream_state
 
 Array = NDArray[Any]
@@ -29,8 +31,8 @@ _REFUSED = {flags: flags | Flag.REFUSED for flags in (Flag.NONE, Flag.FROZEN)}
 MOST_TICKS = 100_000  # in one advance; refused steps take no time, and a wrong gradient would refuse them for ever
 
 
-class SimulatedDevice(Device):
-    """A device made of an energy. Beside the four abilities it holds theta exactly, writes it, and knows its equations.
+class SimulatedDevice(KnownEquations, Device):
+    """A device made of an energy. It also holds theta exactly, writes it, knows its equations and clamps its outputs.
 
     Args:
         physics: the system, woken up with its first parameters.
@@ -40,6 +42,7 @@ class SimulatedDevice(Device):
 
     def __init__(self, physics: Descent, info: DeviceInfo, *, diverged_beyond: float = 1e6) -> None:
         self._physics = physics
+        self._known = physics.energy, physics.cost
         self._info = info
         energy = physics.energy
         self._theta_limit = energy.n_parameters * diverged_beyond**2
@@ -50,6 +53,7 @@ class SimulatedDevice(Device):
         self._next_inputs: Array | None = None
         self._next_controls: Array | None = None
         self._next_nudge: tuple[Array | None, float] | None = None
+        self._next_clamp: Array | None = None
         self._next_hold = False
         self._no_theta_age = _zeros(energy.n_parameters)
         self._no_output_age = _zeros(len(energy.output_index))
@@ -63,7 +67,7 @@ class SimulatedDevice(Device):
     def _present(self, inputs: Array) -> None:
         self._next_inputs = inputs
         if self._presented is not None and self._presented != len(inputs):
-            self._next_nudge = None, 0.0  # targets of other samples mean nothing to these
+            self._next_nudge, self._next_clamp = (None, 0.0), None  # targets of other samples mean nothing to these
 
     def _set_controls(self, u: Array) -> None:
         self._next_controls = u
@@ -74,11 +78,11 @@ class SimulatedDevice(Device):
         return self._physics.balanced_controls() if self._holding else self._physics.u.copy()
 
     def _nudge(self, targets: Array, beta: float) -> None:
-        self._next_nudge = targets, beta
+        self._next_nudge, self._next_clamp = (targets, beta), None
         self._flags = Flag.NONE
 
     def _release(self) -> None:
-        self._next_nudge = None, 0.0
+        self._next_nudge, self._next_clamp = (None, 0.0), None
 
     def _nudge_applied(self) -> float | None:
         return float(self._physics.beta)
@@ -128,6 +132,9 @@ class SimulatedDevice(Device):
         if self._next_nudge is not None:
             self._physics.nudge(*self._next_nudge)
             self._next_nudge = None
+        if self._next_clamp is not None:
+            self._physics.clamp_outputs(self._next_clamp)
+            self._next_clamp = None
         self._physics.begin_phase()
 
     def _take_controls(self, u: Array) -> None:
@@ -141,7 +148,7 @@ class SimulatedDevice(Device):
             self.hold_exactly(False)
         except BackendError:  # no u holds theta where the energy is not finite; the knobs stay as they were before the hold
             self._holding = False
-        self._next_inputs = self._next_controls = self._next_nudge = None
+        self._next_inputs = self._next_controls = self._next_nudge = self._next_clamp = None
         self._physics.nudge(None, 0.0)
         self._physics.begin_phase()
         self._flags = Flag.FROZEN
@@ -210,7 +217,9 @@ class SimulatedDevice(Device):
         if self._next_inputs is not None or self._next_nudge is not None:
             self._begin_phase()
         physics = self._physics
-        s = physics.energy.equilibrium(physics.cost, values, physics.x, physics.y, physics.beta, physics.states())
+        s = physics.states()
+        if physics.clamped is None:
+            s = physics.energy.equilibrium(physics.cost, values, physics.x, physics.y, physics.beta, s)
         physics.set_controls(physics.balanced_controls(s))
 
     def scale_coupling(self, factor: float) -> None:
@@ -221,30 +230,29 @@ class SimulatedDevice(Device):
         self._check_open()
         self._physics.scale_coupling(factor)
 
-    # KnowsEnergy
-    def energy(self, theta: Array, inputs: Array, states: Array) -> float:
-        """Compute E(theta, x, s), mean over the samples; states have shape (samples, states)."""
-        return float(self._physics.energy.energy(theta, inputs, states).mean())
+    # KnowsEnergy and Differentiable, beside what `KnownEquations` computes; OutputClamp
+    def states(self) -> Array:
+        """Get a copy of the state as it stands now, shape (samples, states)."""
+        self._check_open()
+        return self._physics.states().copy()
 
-    def equilibrium(self, theta: Array, inputs: Array, targets: Array | None = None, beta: float = 0.0) -> Array:
-        """Find s_beta = argmin_s E + beta C with theta fixed (eq. 10), shape (samples, states). Moves nothing.
+    def clamp_outputs(self, values: Array) -> None:
+        """Fix the outputs, shape (samples, outputs), from the next `advance` until `release` or `nudge`; takes a nudge away.
 
         Raises:
-            DivergedError: there is no minimum.
+            ArrayRefusedError: wrong shape or type, or not finite.
+            LimitError: a value outside the box of the states.
+            DeviceStateError: nothing was presented.
         """
-        return self._physics.energy.equilibrium(self._physics.cost, theta, inputs, targets, beta)
-
-    def outputs_of(self, states: Array) -> Array:
-        """Get the outputs contained in states, shape (samples, outputs)."""
-        return self._physics.energy.outputs_of(states)
-
-    def energy_gradient(self, theta: Array, inputs: Array, states: Array) -> Array:
-        """Compute the partial derivative dE/dtheta, mean over the samples, shape (parameters,)."""
-        return self._physics.energy.parameter_gradient(theta, inputs, states)
-
-    def loss_gradient(self, theta: Array, inputs: Array, targets: Array) -> Array:
-        """Compute the total derivative of the loss C(s(theta, x), y), mean over the samples, shape (parameters,)."""
-        return self._physics.energy.loss_gradient(self._physics.cost, theta, inputs, targets)
+        self._check_open()
+        if self._presented is None:
+            raise DeviceStateError(f"{self._info.name}: clamp_outputs before present. Present an input first.")
+        fixed = checked_batch("clamped outputs", values, len(self._info.outputs), self._presented, self._info.dtype)
+        energy = self._physics.energy
+        if energy.box is not None:
+            inside_box(self._info.name, fixed, *(wall[energy.output_index] for wall in energy.box))
+        self._next_nudge, self._next_clamp = (None, 0.0), fixed
+        self._flags = Flag.NONE
 
     def global_energy(self) -> float:
         """Compute the global energy (eq. 4 or 23) of the system as it stands: U/epsilon + E + beta C, mean over the samples."""
@@ -271,6 +279,7 @@ class SimulatedDevice(Device):
                 "nudge": self._next_nudge is not None,
                 "targets": staged_y,
                 "beta": staged_beta,
+                "clamp": self._next_clamp,
                 "hold": self._next_hold,
             },
             "noise": stream_state(p.rng),
@@ -300,6 +309,7 @@ class SimulatedDevice(Device):
         self._applied = state.get("applied", self._presented if staged["inputs"] is None else None)
         self._next_inputs, self._next_controls = staged["inputs"], staged["controls"]
         self._next_nudge = (staged["targets"], float(staged["beta"])) if staged["nudge"] else None
+        self._next_clamp = staged["clamp"]
         self._next_hold = bool(staged["hold"])
 
     def _vector(self, name: str, values: Array) -> Array:

@@ -12,8 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.costs import Cost, make_cost
 from aeqlab.backends.device import Device, DeviceInfo, Flag, Grade, Readout, SafetyLine, SafetyReport
+from aeqlab.backends.energies import Energy
 from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.known_equations import KnownEquations
 from aeqlab.backends.plant import Order, Plant, Reading
 from aeqlab.backends.plant_build import info_of
 from aeqlab.backends.slow_settings import SlowSettings
@@ -49,6 +52,9 @@ class PlantPort(Protocol):
     def truth(self) -> Array:
         """Get theta itself."""
 
+    def states(self) -> Array:
+        """Get the state of the physics itself."""
+
     def state(self) -> dict[str, Any]:
         """Get the plant's state."""
 
@@ -70,6 +76,7 @@ class Inside:
         self.monitor = plant.monitor
         self.status = plant.status
         self.truth = plant.truth
+        self.states = plant.states
         self.state = plant.state
         self.restore = plant.restore
 
@@ -218,6 +225,29 @@ class SlowDevice(Device):
         self._next_inputs, self._next_controls, self._next_targets, self._next_beta = None, None, None, None
 
 
+class KnowingSlowDevice(KnownEquations, SlowDevice):
+    """A slow device that also says its equations and its state, as no rig can: for baselines to compare with (KnowsEnergy).
+
+    Args:
+        port: the plant.
+        energy, cost: the plant's own, by the settings it was built from.
+    """
+
+    def __init__(self, port: PlantPort, energy: Energy, cost: Cost) -> None:
+        super().__init__(port)
+        if energy.n_parameters != self.info.n_parameters or cost.name != self.info.cost:
+            raise DeviceConfigError(
+                f"{self.info.name}: knows_energy: it has {self.info.n_parameters} parameters and cost {self.info.cost!r}, the "
+                f"energy in the settings {energy.n_parameters} and {cost.name!r}. Give the settings it was started with."
+            )
+        self._known = energy, cost
+
+    def states(self) -> Array:
+        """Get the state without read noise, delay or loss, shape (1, states)."""
+        self._check_open()
+        return self._port.states()[None]
+
+
 def safety_report(info: DeviceInfo, status: dict[str, Any], description: dict[str, Any]) -> SafetyReport:
     """Grade what a plant says after a ramp to rest: its nudge, and each control knob, by the converter where it measures."""
     beta = float(status["beta"])
@@ -243,8 +273,22 @@ def open_slow(
 ) -> SlowDevice:
     """Open a slow device; see `SlowSettings.open`."""
     where = address if address is not None else settings.address
+    port: PlantPort
     if where is None:
-        return SlowDevice(Inside(Plant(settings, seed=seed, base=base, journal=journal)))
-    from aeqlab.backends.plant_link import PlantLink
+        port = Inside(Plant(settings, seed=seed, base=base, journal=journal))
+    else:
+        from aeqlab.backends.plant_link import PlantLink
 
-    return SlowDevice(PlantLink.connect(base / where))
+        port = PlantLink.connect(base / where)
+    return slow_device(port, settings, base)
+
+
+def slow_device(port: PlantPort, settings: SlowSettings, base: Path) -> SlowDevice:
+    """Make the device of a plant that is at hand; one that says its equations if the settings want it.
+
+    Raises:
+        DeviceConfigError: they do, and they are of another plant.
+    """
+    if settings.knows_energy:
+        return KnowingSlowDevice(port, settings.build_energy(base), make_cost(settings.cost, base))
+    return SlowDevice(port)

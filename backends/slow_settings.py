@@ -62,6 +62,11 @@ class SlowSettings(SimulatedSettings):
         default=None, description="what else is imperfect: spread couplings, failed knobs, settling cut short; null for none"
     )
 
+    knows_energy: bool = Field(
+        default=False,
+        description="whether the emulation tells its equations and its true state, as no rig can: only so that baselines which "
+        "need them can be compared with",
+    )
     when_silent: Literal["holds"] = Field(default="holds", description="what the outputs do when nobody talks to the device")
     watchdog_s: float | None = Field(
         default=None,

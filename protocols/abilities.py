@@ -13,8 +13,8 @@ for _name, _cls in CAPABILITIES.items():
             METHODS[_method] = METHODS.get(_method, frozenset()) | {_name}
 #: Those of them that read and move nothing; they are allowed in every state.
 READING = frozenset(
-    {"parameters", "true_parameters", "energy", "equilibrium", "outputs_of", "energy_gradient", "loss_gradient",
-     "loss_and_gradient", "state", "layers"}
+    {"parameters", "true_parameters", "energy", "equilibrium", "states", "outputs_of", "energy_gradient", "loss_gradient",
+     "loss_and_gradient", "unrolled_loss_and_gradient", "state", "layers"}
 )  # fmt: skip
 
 

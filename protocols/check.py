@@ -14,15 +14,23 @@ from aeqlab.backends.imperfections import EngineImperfections, Imperfections
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions
 from aeqlab.backends.user_device import CustomSettings
-from aeqlab.protocols.crosscheck import all_stages, built_in_energy, counted, device_facts, input_limits, nudges, small_table
+from aeqlab.protocols.crosscheck import (
+    all_stages,
+    all_trainings,
+    built_in_energy,
+    counted,
+    device_facts,
+    input_limits,
+    small_table,
+)
 from aeqlab.protocols.data import DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
+from aeqlab.protocols.methods import nudges
 from aeqlab.protocols.reaction import Reaction, reaction_of
 from aeqlab.protocols.stages.ask import AskOptions
-from aeqlab.protocols.stages.train_options import TrainOptions
 from aeqlab.protocols.user_files import user_code
 
 
@@ -176,11 +184,8 @@ def _imperfect_knobs(device: DeviceSettings) -> tuple[float, float, float]:
 
 def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:
     """Say how far the device can be nudged, how far this experiment does, and where the energy has no minimum."""
-    pairs = [
-        nudges(entry.options.method, entry.options.beta)
-        for _, entry in all_stages(experiment.sequence)
-        if isinstance(entry.options, TrainOptions) and entry.options.beta is not None
-    ]
+    wishes = [nudges(options) for _, options in all_trainings(experiment.sequence)]
+    pairs = [pair for pair in wishes if pair is not None]
     limit = float(getattr(experiment.device, "beta_limit", math.inf))
     note = ""
     if bounds is not None and bounds.held > -math.inf:

@@ -20,20 +20,22 @@ from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
+from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.user_code import is_user_code
 from aeqlab.backends.user_device import CustomSettings
-from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.data import Data, DataSettings, DataWidths, data_widths
 from aeqlab.protocols.errors import DataError, Problem
 from aeqlab.protocols.explain import place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
+from aeqlab.protocols.methods import lacking, nudges, offered, possible
 from aeqlab.protocols.outline import MOST_PARAMETERS, Described, outlined
 from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings, sample_of
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -47,8 +49,6 @@ from aeqlab.protocols.user_files import missing_user_files
 from aeqlab.protocols.yaml import Node
 
 _FROM_HERE = "Paths are counted from the folder of the experiment file."
-#: Abilities that a kind of device has not.
-LACKS = {"slow": {"HoldsParameters", "KnowsEnergy"}}
 Path_ = tuple[int | str, ...]
 
 
@@ -109,10 +109,19 @@ def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Itera
             yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))
 
 
-def nudges(method: str, beta: float) -> tuple[float, float]:
-    """Get the lowest and the highest nudge of an Æqprop method."""
-    beta_1, beta_2 = nudging_pair(method, beta)
-    return min(beta_1, beta_2), max(beta_1, beta_2)
+def all_trainings(sequence: list[StageEntry]) -> Iterator[tuple[Path_, TrainOptions]]:
+    """Go through the trainings of a sequence, those that are compared too, each with the path of its options in the file."""
+    for path, entry in all_stages(sequence):
+        yield from trainings_of(path, entry)
+
+
+def trainings_of(path: Path_, entry: StageEntry) -> Iterator[tuple[Path_, TrainOptions]]:
+    """Go through the trainings of one stage, as `all_trainings`."""
+    if isinstance(entry.options, TrainOptions):
+        yield (*path, entry.kind), entry.options
+    elif isinstance(entry.options, CompareOptions):
+        for name, options in entry.options.methods.items():
+            yield (*path, entry.kind, "methods", name), options
 
 
 def device_facts(device: DeviceSettings, base: Path) -> tuple[Dimensions | None, BetaBounds | None]:
@@ -288,7 +297,7 @@ def _homeostasis(check: _Check) -> None:
     settings, device = check.parts.homeostasis, check.parts.device
     if settings is None:
         return
-    if settings.controller == "ideal" and device is not None and "HoldsParameters" in LACKS.get(device.kind, ()):
+    if settings.controller == "ideal" and isinstance(device, SlowSettings):
         message = f"the {device.kind} device does not hold its parameters by itself, so ideal homeostasis is not possible on it."
         check.wrong(("homeostasis", "controller"), message, "Use integral, or leave the key out.")
     if check.dimensions is not None:
@@ -301,22 +310,23 @@ def _homeostasis(check: _Check) -> None:
 
 def _needs_samples(entry: StageEntry) -> bool:
     options = entry.options
-    return entry.kind in ("train", "evaluate", "hold") or (isinstance(options, InferOptions) and options.inputs is None)
+    return entry.kind in ("train", "evaluate", "hold", "compare") or (
+        isinstance(options, InferOptions) and options.inputs is None
+    )
 
 
 def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
     at = (*path, entry.kind)
     match entry.options:
-        case TrainOptions() as options:
-            _batch(check, at, options.batch)
-            _train(check, at, options)
         case EvaluateOptions() as options:
-            _batch(check, at, options.batch, training=False)
-            if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
-                check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+            _evaluate(check, at, options)
         case InferOptions() as options:
             _batch(check, at, options.batch, training=False)
             _infer(check, at, options)
+        case CompareOptions() as options:
+            _evaluate(check, (*at, "evaluate"), options.evaluate)
+            if options.start is not None:
+                _restore(check, (*at, "start"), options.start)
         case HoldOptions() as options:
             n = None if check.widths is None else check.widths.train_samples
             if n is not None and options.sample >= n:
@@ -325,11 +335,13 @@ def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
             for key, message in missing_user_files(options, check.base):
                 check.wrong((*at, *key), message, _FROM_HERE)
         case RestoreOptions() as options:
-            file = options.theta
-            if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
-                check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+            _restore(check, at, options)
         case options if isinstance(options, BY_NAME):
             _quantities(check, at, options)
+
+    for where, training in trainings_of(path, entry):
+        _batch(check, where, training.batch)
+        _train(check, where, training)
 
 
 def _quantities(check: _Check, at: Path_, options: StageOptions) -> None:
@@ -372,6 +384,18 @@ def _infer(check: _Check, at: Path_, options: InferOptions) -> None:
         check.wrong((*at, "indices"), message, f"Choose at most {there - 1}.")
 
 
+def _evaluate(check: _Check, at: Path_, options: EvaluateOptions) -> None:
+    _batch(check, at, options.batch, training=False)
+    if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
+        check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+
+
+def _restore(check: _Check, at: Path_, options: RestoreOptions) -> None:
+    file = options.theta
+    if file.lower().endswith((".npy", ".npz", ".csv")) and "@" not in file and not is_file(resolve(check.base, file)):
+        check.wrong((*at, "theta"), f"there is no file {file}.", _FROM_HERE)
+
+
 def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True) -> None:
     samples = None if check.dimensions is None else check.dimensions.samples
     if batch is not None and samples is not None and batch != samples:
@@ -384,12 +408,17 @@ def _batch(check: _Check, at: Path_, batch: int | None, *, training: bool = True
 
 def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
     device = check.parts.device
-    if options.method == "sgd" and device is not None and "KnowsEnergy" in LACKS.get(device.kind, ()):
-        message = f"the method sgd needs a device that knows its energy; the {device.kind} device does not."
-        check.wrong((*at, "method"), message, "Use centered, or the agnostic baselines spsa and finite-difference.")
-    if options.method not in AEQPROP_METHODS or options.beta is None:
+    if device is not None:
+        for key, need in lacking(options, offered(device)):
+            message = f"{_wish(options, key)} needs {need}, which the {device.kind} device has not."
+            there = f"Methods it can do: {', '.join(possible(offered(device)))}."
+            emulated = isinstance(device, SlowSettings) and not device.knows_energy and "KnowsEnergy" in need
+            hint = " Only to compare with, an emulation may say its equations: device.knows_energy: true." if emulated else ""
+            check.wrong((*at, key), message, there + hint)
+    nudged = nudges(options)
+    if nudged is None or options.beta is None:
         return
-    lowest, highest = nudges(options.method, options.beta)
+    lowest, highest = nudged
     scale = lowest / options.beta
     said = f"{options.method} with beta {options.beta:g}"
     limit = getattr(device, "beta_limit", None)
@@ -405,7 +434,12 @@ def _train(check: _Check, at: Path_, options: TrainOptions) -> None:
     if lowest <= check.bounds.held:
         message = f"{said} nudges with {lowest:g}; even with the parameters held the energy has a minimum only above "
         check.wrong((*at, "beta"), f"{message}{check.bounds.held:.4g}.", f"Choose beta below {check.bounds.held / scale:.4g}.")
-    elif check.bounds.floating is not None and lowest <= check.bounds.floating:
+    elif options.method in AEQPROP_METHODS and check.bounds.floating is not None and lowest <= check.bounds.floating:
         message = f"{said} nudges with {lowest:g}; with the parameters floating the energy has a minimum only above "
         hint = f"It runs, and may diverge; beta below {check.bounds.floating / scale:.4g} is safe."
         check.doubtful((*at, "beta"), f"{message}{check.bounds.floating:.4g}.", hint)
+
+
+def _wish(options: TrainOptions, key: str) -> str:
+    """Say what is asked for: the method, or one way of it."""
+    return f"the method {options.method}" if key == "method" else f"{options.method} through: {options.through}"

@@ -20,6 +20,7 @@ from aeqlab.protocols.grid import length
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
 from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -120,6 +121,8 @@ def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimens
                 part = None if inner is None or options.until is not None else inner * options.bound
             case ScanOptions() | SetOptions() | RampOptions() | StepResponseOptions() as options:
                 part = _points(options, experiment, dimensions)
+            case CompareOptions() as options:
+                part = _comparison(options, experiment, dimensions, widths)
             case CallOptions() | AskOptions():
                 part = None  # only the user's code, or a person, knows
             case _:
@@ -144,6 +147,10 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
         free = 0.0 if options.method == "optimistic" else 1.0
         free *= {True: 1.0, False: 0.0, None: 0.1 if on_wall else 1.0}.get(options.free_phase, 0.5)  # type: ignore[arg-type]
         work = Work(steps, steps * (1 + free), steps)
+    elif options.method in ("sgd", "autodiff"):
+        work = Work(steps, steps)
+    elif options.method == "coupled":
+        work = Work(steps, steps * 2)
     elif options.method == "finite-difference":
         work = Work(steps, steps * 2 * dimensions.parameters)
     else:
@@ -180,6 +187,26 @@ def _points(
             seconds = 2 * options.repeats * (options.seconds or 10.0 * lag)
             points = seconds / tick
     return Work(holds=1, seconds=seconds, points=points, numbers=points * 2 * (reads + 1))
+
+
+def _comparison(
+    options: CompareOptions, experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None
+) -> Work | None:
+    """Count the samples that are asked for; None where only readouts or time bound them."""
+    total = Work()
+    for one in options.methods.values():
+        samples = one.samples or options.samples
+        if samples is None:
+            return None
+        free = False if one.free_phase is None else one.free_phase
+        part = _training(one.model_copy(update={"samples": samples, "free_phase": free}), experiment, dimensions, widths)
+        if part is None:
+            return None
+        total += part
+        each = _evaluation(options.evaluate, experiment, dimensions, widths)
+        if each is not None and options.evaluate.parameters != "locked":
+            total += each * (samples / options.evaluate_every + 20)
+    return total * options.seeds
 
 
 def _evaluation(

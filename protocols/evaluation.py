@@ -60,7 +60,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     session.record.evaluation(
         EvaluationRow(
             session.steps, session.stage, session.epoch, time.time(), name, done, mode, predict.start, mean, rate,
-            predict.held_rate, time.monotonic() - began,
+            predict.held_rate, time.monotonic() - began, session.t, session.reads,
         )
     )  # fmt: skip
     found: dict[str, Any] = {"dataset": name, "samples": done, "cost_free": mean}

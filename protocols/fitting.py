@@ -10,17 +10,18 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from aeqlab.backends.device import DeviceInfo
-from aeqlab.protocols.aeqprop import nudging_pair
-from aeqlab.protocols.crosscheck import Path_, all_stages
+from aeqlab.protocols.crosscheck import Path_, all_stages, trainings_of
 from aeqlab.protocols.errors import FileErrors, Problem
 from aeqlab.protocols.experiment import Experiment
+from aeqlab.protocols.methods import lacking, nudges, possible
 from aeqlab.protocols.outline import Described
 from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings
 from aeqlab.protocols.samples import Data
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
-from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
+from aeqlab.protocols.stages.train_options import TrainOptions
 
 
 def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abilities: Collection[str]) -> None:
@@ -38,18 +39,20 @@ def check_fit(experiment: Experiment, data: Data | None, info: DeviceInfo, abili
     for path, entry in all_stages(experiment.sequence):
         at = (*path, entry.kind)
         match entry.options:
-            case TrainOptions() as options:
-                found += [*_batch(at, options.batch, info, data), *_train(at, options, info, abilities)]
-            case EvaluateOptions() | InferOptions() as options:
-                found += _batch(at, options.batch, info, None)
-                if options.on == "test" and data is not None and data.test is None:
-                    found.append(((*at, "on"), "these data have no test samples. Say `on: train`."))
+            case EvaluateOptions() as options:
+                found += _evaluate(at, options, info, data)
+            case InferOptions() as options:
+                found += _evaluate(at, options, info, data)
+            case CompareOptions() as options:
+                found += _evaluate((*at, "evaluate"), options.evaluate, info, data)
             case options if isinstance(options, BY_NAME):
                 samples = 0 if data is None else len(data.train)
                 around = Around(Described(info, frozenset(abilities)), experiment.homeostasis, samples)
                 found += [((*at, *one.key), one.message) for one in findings(options, around) if not one.doubtful]
             case HoldOptions() as options if data is not None and options.sample >= len(data.train):
                 found.append(((*at, "sample"), f"there are {len(data.train)} training samples, counted from 0."))
+        for where, training in trainings_of(path, entry):
+            found += [*_batch(where, training.batch, info, data), *_train(where, training, info, abilities)]
     if found:
         raise FileErrors(Problem(experiment.name, None, None, ".".join(map(str, path)), message) for path, message in found)
 
@@ -98,11 +101,26 @@ def _batch(at: Path_, batch: int | None, info: DeviceInfo, data: Data | None) ->
         yield (*at, "batch"), f"a batch of {batch or info.samples} cannot be taken from {len(data.train)} training samples."
 
 
+def _evaluate(
+    at: Path_, options: EvaluateOptions | InferOptions, info: DeviceInfo, data: Data | None
+) -> Iterator[tuple[Path_, str]]:
+    yield from _batch(at, options.batch, info, None)
+    if options.on == "test" and data is not None and data.test is None:
+        yield (*at, "on"), "these data have no test samples. Say `on: train`."
+
+
 def _train(at: Path_, options: TrainOptions, info: DeviceInfo, abilities: Collection[str]) -> Iterator[tuple[Path_, str]]:
-    if options.method == "sgd" and "KnowsEnergy" not in abilities:
-        yield (*at, "method"), f"sgd needs a device that knows its energy; {info.name} does not. Use centered, spsa or others."
-    if options.method in AEQPROP_METHODS and options.beta is not None:
-        pair = nudging_pair(options.method, options.beta)
-        if min(pair) < info.beta[0] or max(pair) > info.beta[1]:
-            said = f"{options.method} with beta {options.beta:g} nudges from {min(pair):g} to {max(pair):g}"
-            yield (*at, "beta"), f"{said}, {info.name} takes {info.beta[0]:g} to {info.beta[1]:g}. Choose less."
+    for key, need in lacking(options, abilities):
+        wish = options.method if key == "method" else f"{options.method} through: {options.through}"
+        yield (*at, key), f"{wish} needs {need}, which {info.name} has not. Methods it can do: {', '.join(possible(abilities))}."
+    rates = options.learning_rate
+    if isinstance(rates, list) and len(rates) != len(info.parameters):
+        names = ", ".join(block.name for block in info.parameters)
+        yield (
+            (*at, "learning_rate"),
+            f"{len(rates)} rates for {len(info.parameters)} blocks of parameters ({names}). Give one for all, or one per block.",
+        )
+    nudged = nudges(options)
+    if nudged is not None and (nudged[0] < info.beta[0] or nudged[1] > info.beta[1]):
+        said = f"{options.method} with beta {options.beta:g} nudges from {nudged[0]:g} to {nudged[1]:g}"
+        yield (*at, "beta"), f"{said}, {info.name} takes {info.beta[0]:g} to {info.beta[1]:g}. Choose less."

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols.errors import CapabilityError
+from aeqlab.protocols.restoring import check_theta
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -19,16 +20,7 @@ MOST_HOLDS = 10  #: holds that theta may take to arrive, where the way is long a
 def move_theta(session: RunSession, theta: Array) -> str:
     """Bring theta elsewhere; see `RunSession.move_theta`."""
     info = session.info
-    n = info.n_parameters
-    if theta.shape != (n,):
-        raise CapabilityError(f"{info.name} has {n} parameters; theta of shape {theta.shape} is not for it.")
-    for block in info.parameters:
-        part = theta[block.slice]
-        if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
-            raise CapabilityError(
-                f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
-                f"{block.low:g} to {block.high:g} {block.unit}."
-            )
+    check_theta(info, theta)
     if "WritableParameters" in session.abilities:
         session.between_samples(lambda: session.device_call("write_parameters", theta))
         session.adjusted.u = None

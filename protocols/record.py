@@ -60,6 +60,7 @@ class StepRow(NamedTuple):
     settle_ticks: int | None = None
     moved: float | None = None
     theta: bytes | None = None
+    reads: int | None = None
 
 
 class EvaluationRow(NamedTuple):
@@ -77,6 +78,8 @@ class EvaluationRow(NamedTuple):
     error_rate: float | None
     held_rate: float | None
     seconds: float
+    t: float | None = None
+    reads: int | None = None
 
 
 class PredictionRow(NamedTuple):

@@ -45,6 +45,11 @@ _AT = Column("at", "REAL NOT NULL", "time of day", "s since 1970 UTC")
 _STEP = Column("step", "INTEGER NOT NULL", "training step of the run, from 1 (elsewhere than in steps: the last one before)")
 _STAGE = Column("stage", "INTEGER", "row in stages")
 _EPOCH = Column("epoch", "INTEGER", "pass through the training set, from 0")
+_READS = Column(
+    "reads",
+    "INTEGER",
+    "readouts of the run so far, evaluations included: ticks of its phases, without those left in their middle",
+)
 
 TABLES: tuple[Table, ...] = (
     Table(
@@ -146,6 +151,7 @@ TABLES: tuple[Table, ...] = (
                 "<f8",
                 "(parameters,)",
             ),
+            _READS,
         ),
         superseded=True,
     ),
@@ -183,6 +189,8 @@ TABLES: tuple[Table, ...] = (
             Column("error_rate", "REAL", "share of wrong predictions; empty without labels"),
             Column("held_rate", "REAL", "share of presentations in which theta was held"),
             Column("seconds", "REAL NOT NULL", "how long it took", "s"),
+            Column("t", "REAL", "time of the device at its end; empty if no time passed yet", "s of the device"),
+            _READS,
         ),
         superseded=True,
     ),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.device import DeviceInfo
 from aeqlab.backends.streams import INITIAL_PARAMETERS
 from aeqlab.protocols import checkpoint
-from aeqlab.protocols.errors import CheckpointError, DataError
+from aeqlab.protocols.errors import CapabilityError, CheckpointError, DataError
 from aeqlab.protocols.run_folder import find_run
 
 if TYPE_CHECKING:
@@ -44,6 +45,26 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
     if "@" in word and not (session.base / word).exists():
         return _of_run(session, word)
     return _of_file(session.base / Path(word).expanduser(), session.info.n_parameters)
+
+
+def check_theta(info: DeviceInfo, theta: Array) -> None:
+    """Check that a device can hold a theta.
+
+    Args:
+        info: of the device.
+        theta: shape (parameters,), in the parameters' unit.
+    Raises:
+        CapabilityError: wrong size, or outside the limits of the parameters.
+    """
+    if theta.shape != (info.n_parameters,):
+        raise CapabilityError(f"{info.name} has {info.n_parameters} parameters; theta of shape {theta.shape} is not for it.")
+    for block in info.parameters:
+        part = theta[block.slice]
+        if part.size and not (block.low <= float(part.min()) and float(part.max()) <= block.high):
+            raise CapabilityError(
+                f"{block.name}: theta from {part.min():g} to {part.max():g} {block.unit} is outside what it can hold, "
+                f"{block.low:g} to {block.high:g} {block.unit}."
+            )
 
 
 def _random(session: RunSession, spread: float) -> Array:

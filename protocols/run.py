@@ -262,6 +262,7 @@ class _Work:
             self.record,
             self.folder.path,
             data=data,
+            redraw=lambda seed: self._redrawn(experiment, seed, base),
             seed=experiment.seed,
             base=base,
             ideal=experiment.homeostasis.controller in (None, "ideal"),
@@ -269,6 +270,12 @@ class _Work:
             checkpoint_every_s=self.checkpoint_every_s,
         )
         self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
+
+    def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
+        """Load the data as another seed would draw them, on the same device."""
+        assert experiment.data is not None
+        data = load_data(experiment.data, seed=seed, base=base)
+        return data if data.to_scale is None else scaled(data, self.operator.info.inputs)[0]
 
     def _same_data(self, data: Data) -> None:
         """See that a resumed run gets the data it began with."""
@@ -346,18 +353,17 @@ class _Work:
             return {}
         said: dict[str, Any] = {"seconds": round(time.monotonic() - self.started, 3), **session.tally.summary()}
         for found in session.sequencer.results.values():
-            if found["stage"] in ("train", "evaluate"):
-                sets = (
-                    "running",
-                    "train",
-                    "test",
-                )  # while training, and on each set as it was evaluated, which is another number
-                ways = [f"{of}_{what}" for of in sets for what in ("cost_free", "error_rate")]
+            if found["stage"] == "compare":
+                said.update({key: found[key] for key in ("methods", "table", "figure") if key in found})
+            elif found["stage"] in ("train", "evaluate") and "points" not in found:
+                # while training, and on each set as it was evaluated, which is another number
+                ways = [f"{of}_{what}" for of in ("running", "train", "test") for what in ("cost_free", "error_rate")]
+                ways += ["control", "follows"]
                 said.update({key: found[key] for key in ways if key in found})
                 if "dataset" in found:
                     said.update({f"{found['dataset']}_{key}": found[key] for key in FOUND if key in found})
-        if session.best is not None:
-            said["best"] = session.best
+        if session.bests.best is not None:
+            said["best"] = session.bests.best
         said["stages"] = session.sequencer.results
         return said
 

@@ -9,7 +9,6 @@ def stage(session: RunSession, options) -> dict:       what it found, by name
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.adjusted import Adjusted
+from aeqlab.protocols.bests import Bests
 from aeqlab.protocols.data import Batches, Data
 from aeqlab.protocols.errors import (
     AbortRequested,
@@ -41,12 +41,13 @@ from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.run_status import RunStatus
-from aeqlab.protocols.sequence import Sequencer
+from aeqlab.protocols.sequence import Sequencer, StageFunction
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.tally import Tally
 
 Array = NDArray[Any]
 T = TypeVar("T")
+Report = TypeVar("Report", HoldReport, SettleReport)
 DISK_S = 60.0  #: wall time between two looks at the room on the disk
 LOOK_S = 0.05  #: wall time between two looks at requests, notes and the clock
 _VERSION = 1
@@ -62,6 +63,7 @@ class RunSession:
         data: the data set, None if the experiment has none.
         seed: the experiment's seed.
         base: folder from which paths in options resolve.
+        redraw: loads the data set as another seed would draw it; None: it is the same for every seed.
         ideal: a device that can hold its parameters itself is let to; otherwise homeostasis holds a target, as everywhere.
         experiment: SHA-256 of the experiment, for checkpoints.
         checkpoint_every_s: wall time between checkpoints at sample boundaries.
@@ -77,6 +79,7 @@ class RunSession:
         data: Data | None,
         seed: int,
         base: Path,
+        redraw: Callable[[int], Data] | None = None,
         ideal: bool = True,
         experiment: str = "",
         checkpoint_every_s: float = 30.0,
@@ -95,8 +98,10 @@ class RunSession:
         self.steps = 0  #: training steps done
         self.epoch = 0
         self.stage = 0  #: row of the stage in the record
+        self.reads = 0  #: readouts that the stages took so far: ticks of holds and settles, and single advances
+        self.t: float | None = None  #: time of the device at the last of them, in its seconds; None before the first
         self.tally = Tally()
-        self.bests: list[dict[str, Any]] = []  #: name, samples, value and step of the best evaluation of each measure
+        self.bests = Bests(folder / "checkpoints")
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
         self.subsets: dict[str, int] = {}  #: by set and time: how many samples every evaluation takes where time is short
         self.sequencer = Sequencer()
@@ -105,6 +110,7 @@ class RunSession:
         self.adjusted = Adjusted(operator)  #: inputs, settings and coupling as stages left them
         self.clamped = False  #: the knobs are clamped and a nudged phase is under way
         self._data = data
+        self._redraw = redraw
         self._experiment = experiment
         self._streams: dict[str, np.random.Generator] = {}
         self._batches: dict[str, Batches] = {}
@@ -138,6 +144,10 @@ class RunSession:
     def has_data(self) -> bool:
         """Tell whether the experiment has a data set."""
         return self._data is not None
+
+    def data_of(self, seed: int) -> Data:
+        """Get the data set as another seed draws it."""
+        return self.data if self._redraw is None else self._redraw(seed)
 
     def streams(self, name: str) -> np.random.Generator:
         """Get the random stream of a purpose; its state is kept in checkpoints."""
@@ -180,23 +190,37 @@ class RunSession:
     def advance(self, seconds: float | None = None) -> Readout:
         """Let time pass, loops standing still, and read."""
         self._tick()
-        return self.operator.advance(seconds)
+        return self._count(1, self.operator.advance(seconds))
 
     def hold(self, theta: Array | None = None) -> HoldReport:
         """Run homeostasis until theta stands at its target."""
         self.clamped, self.adjusted.u = False, None
-        return self.operator.hold(theta)
+        return self._counted(self.operator.hold(theta))
 
     def settle(self) -> SettleReport:
         """Clamp the knobs and let state and parameters come to rest."""
         self.clamped = True
-        report = self.operator.settle()
+        report = self.settle_free()
         self.clamped = False
         return report
 
     def settle_free(self) -> SettleReport:
         """Let state and parameters come to rest with the knobs clamped and no nudge, as `settle`; not a nudged phase."""
-        return self.operator.settle()
+        return self._counted(self.operator.settle())
+
+    def read(self) -> Readout:
+        """Read, in every state: the shortest tick passes, loops standing still."""
+        return self._count(1, self.operator.read())  # type: ignore[attr-defined]
+
+    def _counted(self, report: Report) -> Report:
+        self._count(report.ticks, report.readout)
+        return report
+
+    def _count(self, reads: int, last: Readout) -> Readout:
+        """Count readouts, here and at a distance alike; those of a phase that was left in its middle are not known."""
+        self.reads += reads
+        self.t = last.t
+        return last
 
     def traces(self, on: bool) -> bool:
         """Ask for the courses of the phases to come, or for none; whether this session gives them."""
@@ -277,20 +301,7 @@ class RunSession:
 
     def keep_best(self, name: str, samples: int, value: float) -> bool:
         """Keep theta if a value is the lowest so far of that name on as many samples; returns whether it is."""
-        before = next((one for one in self.bests if (one["name"], one["samples"]) == (name, samples)), None)
-        if not math.isfinite(value) or (before is not None and value >= before["value"]):
-            return False
-        best = {"name": name, "samples": samples, "value": float(value), "step": self.steps}
-        self.bests = [*(one for one in self.bests if one is not before), best]
-        theta = self.theta()
-        if theta is not None:
-            checkpoint.write(checkpoint.best_file(self.folder / "checkpoints", name, samples), {**best, "theta": theta})
-        return True
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        """Get the best evaluation so far, by what says most of a theta: the test set before the training set, most samples."""
-        return max(self.bests, key=lambda one: checkpoint.best_rank(one["name"], one["samples"]), default=None)
+        return self.bests.keep(name, samples, value, self.steps, self.theta())
 
     def epochs_begun(self, epoch: int) -> int:
         """Count the epochs that this stage began, with this one; in a repetition over all of its rounds.
@@ -411,14 +422,15 @@ class RunSession:
         self.status.show(now, self)
 
     # sequence
-    def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None) -> None:
+    def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None, run: StageFunction | None = None) -> None:
         """Run stages one after the other, from the place a checkpoint says or from the first.
 
         Args:
             entries: the stages.
             turn: the round, where a stage runs a sequence of its own.
+            run: does each of them, in place of its own function.
         """
-        self.sequencer.run(self, entries, turn)
+        self.sequencer.run(self, entries, turn, run)
 
     def turns(self, times: int) -> Iterator[int]:
         """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
@@ -450,6 +462,8 @@ class RunSession:
             "version": _VERSION,
             "experiment": self._experiment,
             "step": self.steps,
+            "reads": self.reads,
+            "t": self.t,
             "epoch": self.epoch,
             "rows": self.record.last_rows(),
             "sequence": self.sequencer.state(),
@@ -461,7 +475,7 @@ class RunSession:
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
             "batches": {key: batches.state() for key, batches in self._batches.items()},
             "tally": self.tally.state(),
-            "bests": self.bests,
+            "bests": self.bests.rows,
             "epochs_of": self.epochs_of,
             "subsets": self.subsets,
             "threads": threads(),
@@ -470,10 +484,11 @@ class RunSession:
     def restore(self, tree: dict[str, Any]) -> None:
         """Go on from a checkpoint's tree; the device is as freshly opened."""
         self.steps = int(tree["step"])
+        self.reads, self.t = int(tree["reads"]), tree["t"]
         self.epoch = int(tree["epoch"])
         self.target = tree["target"]
         self.tally = Tally.from_state(tree["tally"])
-        self.bests = tree["bests"]
+        self.bests.rows = tree["bests"]
         self.epochs_of = tree["epochs_of"]
         self.subsets = tree["subsets"]
         for name, state in tree["streams"].items():

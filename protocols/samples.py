@@ -158,6 +158,11 @@ class Batches:
         """Index, in the training set, of the first sample of the batch given last; -1 before the first batch of an epoch."""
         return int(self._order[(self.position - 1) * self._batch]) if self.position else -1
 
+    @property
+    def index(self) -> Array:
+        """Indices, in the training set, of the samples of the batch given last, shape (batch,)."""
+        return self._order[(self.position - 1) * self._batch : self.position * self._batch].copy()
+
     def __iter__(self) -> Batches:
         return self
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.protocols.errors import SkipRequested
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.entry import StageEntry
+from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.stages.repeat import RepeatOptions
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 FOUND = ("cost_free", "error_rate", "rms_error")  #: what an evaluation found that is told with the name of its set, too
 Provider = Callable[[], dict[str, Any]]
+StageFunction = Callable[["RunSession", StageOptions], dict[str, Any]]
 
 
 def place_in_words(entries: Sequence[StageEntry], path: Sequence[int]) -> str:
@@ -26,6 +29,8 @@ def place_in_words(entries: Sequence[StageEntry], path: Sequence[int]) -> str:
         if index >= len(within):
             break
         options = within[index].options
+        if len(inner) == 2 and isinstance(options, CompareOptions) and inner[1] < len(options.methods):
+            return f"stage {'.'.join(map(str, path))} ({list(options.methods)[inner[1]]})"
         if len(inner) < 2 or not isinstance(options, RepeatOptions):
             return f"stage {'.'.join(map(str, path))} ({within[index].kind})"
         within, inner = options.sequence, inner[1:]
@@ -48,8 +53,17 @@ class Sequencer:
         self._resume: list[int] | None = None
         self._local: dict[str, Any] | None = None
 
-    def run(self, session: RunSession, entries: Sequence[StageEntry], turn: int | None = None) -> None:
-        """Run stages, from the place a checkpoint says or from the first; `turn` is the round of a repeated sequence."""
+    def run(
+        self, session: RunSession, entries: Sequence[StageEntry], turn: int | None = None, run: StageFunction | None = None
+    ) -> None:
+        """Run stages, from the place a checkpoint says or from the first.
+
+        Args:
+            session: the run's.
+            entries: the stages.
+            turn: the round of a repeated sequence.
+            run: does each stage in place of its own function.
+        """
         outer, coherent = self.path, self.coherent
         prefix = outer if turn is None else (*outer, turn)
         fresh = self._resume is None
@@ -58,7 +72,7 @@ class Sequencer:
         if fresh:
             session.checkpoint()
         for index in range(first, len(entries)):
-            self._stage(session, entries[index])
+            self._stage(session, entries[index], run)
             self.path = (*prefix, index + 1)
             session.checkpoint()
         self.path, self.coherent = outer, coherent
@@ -126,7 +140,7 @@ class Sequencer:
             self._resume = None
         return index
 
-    def _stage(self, session: RunSession, entry: StageEntry) -> None:
+    def _stage(self, session: RunSession, entry: StageEntry, run: StageFunction | None = None) -> None:
         kind, path = stage_kinds()[entry.kind], self.path
         name = ".".join(map(str, path))
         with suppress(SkipRequested):  # it came for the stage that just ended
@@ -137,7 +151,7 @@ class Sequencer:
         session.status.begin_stage(kind.name, name)
         outcome = "finished"
         try:
-            result = kind.run(session, entry.options)
+            result = (run or kind.run)(session, entry.options)
             session.keep_theta()
         except SkipRequested as exc:
             session.release()

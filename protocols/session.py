@@ -103,8 +103,8 @@ class Session:
 
     @property
     def standing(self) -> tuple[SessionState, float]:
-        """Get the state and the nudge, quickly."""
-        return self._state, self._beta
+        """Get the state and the nudge, quickly; 1 for the nudge where the outputs are clamped instead."""
+        return self._state, self._beta or float(self._state is SessionState.NUDGED)
 
     @property
     def safety(self) -> SafetyReport | None:
@@ -373,6 +373,8 @@ class Session:
             if name not in READING:
                 self._check(name)
             result = getattr(self.device, name)(*args)
+            if name == "clamp_outputs":  # as a nudge: it goes with release, and with a freeze
+                self._beta, self._state = 0.0, SessionState.NUDGED
             if name in ("write_parameters", "restore"):
                 self._last = None
             if name == "write_parameters":  # theta is to stay where it was written, whatever was held before

@@ -75,7 +75,7 @@ class SessionFile(BaseModel):
         if self.plant is not None:
             from aeqlab.backends.plant_link import reopen
 
-            return reopen(self.plant)
+            return reopen(self.plant, self.device if isinstance(self.device, SlowSettings) else None, self.base)
         return open_device(self.device, seed=self.seed, base=self.base)
 
     def difference(self, settings: DeviceSettings, seed: int, base: Path) -> str:

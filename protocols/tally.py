@@ -38,6 +38,11 @@ class Tally:
         self.false_held += accepted and not good
         self.false_rejected += good and not accepted
 
+    def plus(self, other: Tally) -> Tally:
+        """Add the counts of two."""
+        mine, theirs = asdict(self), asdict(other)
+        return Tally(**{name: mine[name] + theirs[name] for name in mine})
+
     def state(self) -> dict[str, Any]:
         """Get the counts as plain values."""
         return asdict(self)

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.backends.device import Clock
+from aeqlab.backends.device import Clock, DeviceInfo
 from aeqlab.backends.errors import BackendError, DivergedError
-from aeqlab.protocols.aeqprop import StepReport, nudging_pair, train_step
-from aeqlab.protocols.baselines import finite_difference_step, sgd_step, spsa_step
+from aeqlab.backends.streams import stream
+from aeqlab.protocols.aeqprop import StepReport, train_step
+from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spsa_step
+from aeqlab.protocols.contrast import coupled_step, eqprop_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
 from aeqlab.protocols.evaluation import evaluate
+from aeqlab.protocols.methods import METHODS, NOT_THE_GRADIENT, pair_of
 from aeqlab.protocols.record import StepRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
@@ -25,6 +28,7 @@ from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
 Array = NDArray[Any]
 PERTURBATIONS = "perturbations"  #: random stream of spsa
+SHUFFLED = "shuffled targets, epoch {}"  #: random stream of the control of that name
 FREE_EVERY = 10  #: on a real clock, where a third phase costs time, the loss is read this often unless told otherwise
 TRACE_EVERY_S = 1.0
 
@@ -49,11 +53,19 @@ class Training:
         else:
             self.total = (options.epochs or 1) * per_epoch
         self.aeqprop = options.method in AEQPROP_METHODS
-        self.pair = nudging_pair(options.method, options.beta) if self.aeqprop and options.beta else (0.0, 0.0)
+        self.pair = pair_of(options) or (0.0, 0.0)
+        self.rate = learning_rates(options, info)
+        self.frozen = options.control == "frozen-theta"
+        if self.frozen and session.holds_inside and "WritableParameters" not in session.abilities:
+            raise CapabilityError(
+                f"train: {info.name} keeps its parameters itself and does not let them be written, so theta cannot be frozen. "
+                "Choose control: shuffled-targets."
+            )
         self.free_every = self._free_every()
         self.done = 0
         self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
         self.evaluated: dict[str, Any] = {}  # what the last evaluation on the way found, by its data set
+        self._permuted: tuple[int, Array] = -1, np.empty(0)  # epoch, and whose target each sample gets in it
         self._next_trace = 0.0
         self._factor = 1.0  # what has decayed so far: of the couplings, of beta, or of a baseline's learning rate
         self._begun: int | None = None  # sample of a step that is under way on a real clock, where none is done twice
@@ -81,7 +93,13 @@ class Training:
             self._train_on(samples, number)
             found = self._sample_done() or found
         found.update(self._running() | self.evaluated)
-        return {**found, **session.tally.summary(), "beta": self.options.beta, "method": self.options.method}
+        return {
+            **found,
+            **session.tally.summary(),
+            "beta": self.options.beta,
+            "method": self.options.method,
+            **marks(self.options),
+        }
 
     # samples
     def _sample_done(self) -> dict[str, Any]:
@@ -100,7 +118,17 @@ class Training:
         if self.batches.position == self.batches.per_epoch:
             self._begin_epoch(self.batches.epoch + 1)
         samples = self.batches.next()
+        if self.options.control == "shuffled-targets":
+            samples = self._shuffled(samples)
         return samples, self.batches.first
+
+    def _shuffled(self, samples: Samples) -> Samples:
+        """Give every sample the target of another, by a permutation of the training set that is drawn anew in each epoch."""
+        if self._permuted[0] != self.batches.epoch:
+            rng = stream(self.session.seed, SHUFFLED.format(self.batches.epoch))
+            self._permuted = self.batches.epoch, rng.permutation(len(self.session.data.train))
+        other = self.session.data.train.take(self._permuted[1][self.batches.index])
+        return Samples(samples.inputs, other.targets, other.labels)
 
     def _begin_epoch(self, epoch: int) -> None:
         """Set the couplings of an epoch, or beta or the learning rate, and begin its sums."""
@@ -179,6 +207,14 @@ class Training:
         return True
 
     def _step(self, samples: Samples, sham: bool) -> StepReport:
+        """Do one step; where theta is frozen, bring back what moved inside the device. A target that is held just stays."""
+        before = self.session.parameters() if self.frozen and self.session.holds_inside else None
+        report = self._moving_step(samples, sham)
+        if before is not None:
+            self.session.device_call("write_parameters", before)
+        return report
+
+    def _moving_step(self, samples: Samples, sham: bool) -> StepReport:
         session, options = self.session, self.options
         inputs, targets, theta = samples.inputs, samples.targets, session.target
         if self.aeqprop:
@@ -186,18 +222,29 @@ class Training:
             pair = self.pair if factor == 1.0 else (self.pair[0] * factor, self.pair[1] * factor)
             free = self.done % self.free_every == 0 if self.free_every else False
             return train_step(session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=free)
-        rate = (options.learning_rate or 0.0) * self._factor
+        return self._baseline(samples, self.rate * self._factor)
+
+    def _baseline(self, samples: Samples, rate: float | Array) -> StepReport:
+        """Do one step of a baseline."""
+        session, options = self.session, self.options
+        inputs, targets, theta, beta = samples.inputs, samples.targets, session.target, options.beta or 0.0
+        free = self.free_every == 1
         match options.method:
             case "spsa":
                 return spsa_step(
                     session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
-                    rng=session.streams(PERTURBATIONS), free_phase=self.free_every == 1,
+                    rng=session.streams(PERTURBATIONS), free_phase=free,
                 )  # fmt: skip
             case "finite-difference":
                 return finite_difference_step(
-                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
-                    free_phase=self.free_every == 1,
-                )  # fmt: skip
+                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation, free_phase=free
+                )
+            case "autodiff":
+                return autodiff_step(session, inputs, targets, theta=theta, learning_rate=rate, through=options.through)
+            case "eqprop":
+                return eqprop_step(session, inputs, targets, theta=theta, learning_rate=rate, pair=self.pair, free_phase=free)
+            case "coupled":
+                return coupled_step(session, inputs, targets, theta=theta, learning_rate=rate, beta=beta)
             case _:
                 return sgd_step(session, inputs, targets, theta=theta, learning_rate=rate)
 
@@ -207,7 +254,7 @@ class Training:
         if not sham:
             session.steps += 1
             tally.steps += 1
-        if report.theta_target_next is not None:  # None: the device keeps theta inside, what was learned included
+        if report.theta_target_next is not None and not self.frozen:  # None: the device keeps theta inside, and what was learned
             session.target = report.theta_target_next
         tally.holds += 1
         tally.held += hold.accepted
@@ -229,15 +276,14 @@ class Training:
             self._alarm = 0
         wrong = None if sham else self._count(samples, report)
         worst, ratio = hold.worst
-        readout = hold.readout if settle is None else settle.readout
         theta = session.theta_blob()
         session.record.step(
             StepRow(
-                session.steps, session.stage, session.epoch, number, time.time(), readout.t, report.beta_1, report.beta_2,
+                session.steps, session.stage, session.epoch, number, time.time(), session.t, report.beta_1, report.beta_2,
                 report.cost_1, None if settle is None and self.aeqprop else report.cost_2, report.cost_free, wrong,
-                report.used and not sham, sham, False, report.cost_rose, tries, hold.verdict, hold.ticks,
+                report.used and not sham and not self.frozen, sham, False, report.cost_rose, tries, hold.verdict, hold.ticks,
                 None if worst < 0 else ratio, None if worst < 0 else worst, report.true_error,
-                None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta,
+                None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta, session.reads,
             )
         )  # fmt: skip
         shown = report.cost_1 if report.cost_free is None else report.cost_free
@@ -269,14 +315,14 @@ class Training:
         if session.clamped:
             session.clamped = False
             try:
-                if session.target is not None:
-                    session.target = np.array(session.operator.read().parameters)  # type: ignore[attr-defined]
+                if session.target is not None and not self.frozen:
+                    session.target = np.array(session.read().parameters)
             except (BackendError, ProtocolError) as exc:  # it cannot be read: the target of before is the best that is known
                 session.say("warning", "partial", f"theta could not be read after a step was left in its middle: {exc}")
         session.record.step(
             StepRow(
                 session.steps, session.stage, session.epoch, number, time.time(),
-                used=False, partial=True, tries=tries, theta=session.theta_blob(),
+                session.t, used=False, partial=True, tries=tries, theta=session.theta_blob(), reads=session.reads,
             )
         )  # fmt: skip
         session.say("command", "partial", f"Step {session.steps} was left in its middle: {why}.")
@@ -345,6 +391,35 @@ class Training:
         self._begun, self._left = state["begun"], bool(state["left"])
         if self.session.info.clock is Clock.WALL:  # elsewhere the device itself is put back
             self._scale_coupling()
+
+
+def learning_rates(options: TrainOptions, info: DeviceInfo) -> float | Array:
+    """Get the learning rate of a baseline: one for all, or one per parameter, shape (parameters,); 0 for Æqprop, which has none.
+
+    Raises:
+        CapabilityError: rates are given by block, and not as many as there are blocks.
+    """
+    rates = options.learning_rate
+    if not isinstance(rates, list):
+        return rates or 0.0
+    if len(rates) != len(info.parameters):
+        raise CapabilityError(
+            f"train: {len(rates)} learning rates for {len(info.parameters)} blocks of parameters. Give one, or one per block."
+        )
+    spread = np.empty(info.n_parameters)
+    for rate, block in zip(rates, info.parameters, strict=True):
+        spread[block.slice] = rate
+    return spread
+
+
+def marks(options: TrainOptions) -> dict[str, str]:
+    """Say what keeps a stage from being taken for training along the gradient; empty where nothing does."""
+    said: dict[str, str] = {}
+    if options.control is not None:
+        said["control"] = f"{options.control}, not training"
+    if METHODS[options.method].follows == NOT_THE_GRADIENT:
+        said["follows"] = f"{options.method}: {NOT_THE_GRADIENT}"
+    return said
 
 
 def _verdicts(report: StepReport) -> str:

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aeqlab.backends.checks import checked_vector
+from aeqlab.backends.checks import checked_batch, checked_vector, inside_box
 from aeqlab.backends.device import Device, DeviceInfo, Flag, Grade, Readout, SafetyLine, SafetyReport
-from aeqlab.backends.errors import DeviceConfigError, DivergedError
+from aeqlab.backends.errors import DeviceConfigError, DeviceStateError, DivergedError
+from aeqlab.backends.hopfield import unrolled
 from aeqlab.backends.hopfield.blocks import block_shapes, describe
 from aeqlab.backends.hopfield.equations import Equations
 from aeqlab.backends.hopfield.imperfect import imperfect_knobs
@@ -104,6 +105,8 @@ class HopfieldEngine(Device):
     def _present(self, inputs: Array) -> None:
         self._staged.x = self._tensor(inputs)
         self._staged.changed = True
+        if self._staged.clamped is not None and len(self._staged.clamped) != len(inputs):
+            self._staged.clamped = None  # outputs of other samples mean nothing to these
 
     def _set_controls(self, u: Array) -> None:
         """Take the knobs over from exact homeostasis: they stand at u from the next advance on."""
@@ -117,11 +120,11 @@ class HopfieldEngine(Device):
         return as_array(self._flaws.while_held(self._wanted()) if setpoint is None else setpoint)
 
     def _nudge(self, targets: Array, beta: float) -> None:
-        self._staged.targets, self._staged.beta = self._tensor(targets), beta
+        self._staged.targets, self._staged.beta, self._staged.clamped = self._tensor(targets), beta, None
         self._staged.frozen, self._staged.changed = False, True
 
     def _release(self) -> None:
-        self._staged.targets, self._staged.beta = None, 0.0
+        self._staged.targets, self._staged.beta, self._staged.clamped = None, 0.0, None
         self._staged.changed = True
 
     def _nudge_applied(self) -> float | None:
@@ -200,7 +203,7 @@ class HopfieldEngine(Device):
     def _hold(self, x: Tensor, start: State) -> State:
         """Homeostatic phase: relax the layers with theta held, and let u follow."""
         now, n = self._now, len(self._box)
-        free = self._staged.targets is None
+        free = self._staged.targets is None and self._staged.clamped is None
         state = self._settle("free" if free else "homeostatic", self._surroundings(x), start, forward(n) if free else backward(n))
         self._knobs.hold(x, state)
         if self._flaws is not None:
@@ -263,16 +266,14 @@ class HopfieldEngine(Device):
 
     def _surroundings(self, x: Tensor, theta: Parameters | None = None) -> Surroundings:
         staged = self._staged
-        around = surroundings_of(theta or self._theta, x, self._box, staged.beta, staged.targets, self._drive)
+        around = surroundings_of(theta or self._theta, x, self._box, staged.beta, staged.targets, self._drive, staged.clamped)
         self._drive = around.drive
         return around
 
     def _settle(
         self, phase: str, around: Surroundings, start: State, order: Sequence[int], follow: Follow | None = None
     ) -> State:
-        norm = Norm.LARGEST if self.settings.stop == "residual" else Norm.SUM
-        stop = Stop(norm, tuple(self._thresholds.xi), self._max_sweeps)
-        settled = settle(around, start, order, stop, follow)
+        settled = settle(around, start, order, self._stop(), follow)
         if settled.outcome is Outcome.NOT_FINITE:
             layer = next(k for k, r in enumerate(settled.residual, start=1) if not r < np.inf)
             raise DivergedError(
@@ -461,7 +462,61 @@ class HopfieldEngine(Device):
         """Compute the total derivative of C(s(theta, x), y), mean over the samples, shape (parameters,)."""
         return self._equations.loss_gradient(theta, inputs, targets)
 
+    def states(self) -> Array:
+        """Get a copy of the layers as they stand now, side by side, shape (samples, states).
+
+        Raises:
+            DeviceStateError: nothing has settled for what was presented.
+        """
+        self._check_open()
+        if self._now.state is None:
+            raise DeviceStateError(f"{self._info.name}: there is no state yet. Present an input and let time pass first.")
+        return as_array(torch.cat(self._now.state, dim=1))
+
+    # Differentiable, Unrolls
+    def loss_and_gradient(self, theta: Array, inputs: Array, targets: Array) -> tuple[float, Array]:
+        """Compute the loss at the equilibrium and its gradient by the implicit function theorem, shape (parameters,)."""
+        outputs = self.outputs_of(self.equilibrium(theta, inputs))
+        loss = 0.5 * float(((outputs - targets) ** 2).sum(axis=1).mean())
+        return loss, self.loss_gradient(theta, inputs, targets)
+
+    def unrolled_loss_and_gradient(self, theta: Array, inputs: Array, targets: Array) -> tuple[float, Array]:
+        """Compute the loss and its gradient through the free relaxation, from zeros to the engine's threshold (section 5.3).
+
+        Raises:
+            DivergedError: the layers, or the gradient, are not finite.
+        """
+        flat, x, y = self._tensor(theta), self._tensor(inputs), self._tensor(targets)
+        loss, gradient, outcome = unrolled.loss_and_gradient(flat, self.settings.widths, self._box, x, y, self._stop())
+        if outcome is Outcome.NOT_FINITE or not bool(torch.isfinite(gradient).all()):
+            raise DivergedError(
+                f"{self._info.name}: the unrolled relaxation, or the gradient through it, is not finite. Choose a smaller "
+                "learning_rate, or `through: implicit`."
+            )
+        return loss, as_array(gradient)
+
+    # OutputClamp
+    def clamp_outputs(self, values: Array) -> None:
+        """Fix the output layer, shape (samples, outputs), from the next advance until release or nudge; takes a nudge away.
+
+        Raises:
+            ArrayRefusedError: wrong shape or type, or not finite.
+            LimitError: a value outside the interval of the output layer.
+            DeviceStateError: nothing was presented.
+        """
+        self._check_open()
+        if self._presented is None:
+            raise DeviceStateError(f"{self._info.name}: clamp_outputs before present. Present an input first.")
+        fixed = checked_batch("clamped outputs", values, len(self._info.outputs), self._presented, self._info.dtype)
+        inside_box(self._info.name, fixed, *self._box[-1])
+        self._release()
+        self._staged.clamped, self._staged.frozen = self._tensor(fixed), False
+
     # inside
+    def _stop(self) -> Stop:
+        norm = Norm.LARGEST if self.settings.stop == "residual" else Norm.SUM
+        return Stop(norm, tuple(self._thresholds.xi), self._max_sweeps)
+
     def _tensor(self, array: Array) -> Tensor:
         return torch.as_tensor(array, dtype=self._dtype, device=self._where)
 

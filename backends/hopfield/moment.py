@@ -37,6 +37,7 @@ class Staged(_Tree):
     """What the next advance applies, and how it runs.
 
     `changed` says that a knob was set since the last advance; `holding` that theta is held exactly, else u is clamped.
+    `clamped` are the values at which the outputs stand, None while they are free.
     Targets are None while there is no nudge at all, which is not the same as beta 0: see `HopfieldEngine`.
     """
 
@@ -44,6 +45,7 @@ class Staged(_Tree):
     u: Tensor | None = None
     targets: Tensor | None = None
     beta: float = 0.0
+    clamped: Tensor | None = None
     holding: bool = True
     frozen: bool = False
     changed: bool = False

@@ -26,6 +26,7 @@ class Surroundings:
         biases: b_k for k = 2..N, shape (U_k,).
         box: interval of every layer.
         beta, targets: the nudge; targets y of shape (B, U_N), needed where beta is not 0.
+        clamped: values at which the output stands, shape (B, U_N), whatever pulls at it; None where it is free.
     """
 
     drive: Tensor
@@ -34,16 +35,23 @@ class Surroundings:
     box: Box
     beta: float = 0.0
     targets: Tensor | None = None
+    clamped: Tensor | None = None
 
 
 def surroundings_of(
-    parameters: Parameters, x: Tensor, box: Box, beta: float = 0.0, targets: Tensor | None = None, drive: Tensor | None = None
+    parameters: Parameters,
+    x: Tensor,
+    box: Box,
+    beta: float = 0.0,
+    targets: Tensor | None = None,
+    drive: Tensor | None = None,
+    clamped: Tensor | None = None,
 ) -> Surroundings:
     """Gather what stands still when the parameters are held; a drive known from before is taken as it is."""
     if drive is None:
         drive = torch.addmm(parameters.biases[0], x, parameters.weights[0])  # (B, U_1)
     down = tuple(w.T.contiguous() for w in parameters.weights[1:])
-    return Surroundings(drive, down, parameters.biases[1:], box, beta, targets)
+    return Surroundings(drive, down, parameters.biases[1:], box, beta, targets, clamped)
 
 
 class Norm(StrEnum):
@@ -148,6 +156,8 @@ def relaxed_layer(around: Surroundings, layers: Sequence[Tensor], k: int, out: T
     Source: section 5.3; 2a is 1 in hidden layers and 1 + beta in the output.
     """
     last = k == len(layers) - 1
+    if last and around.clamped is not None:
+        return out.copy_(around.clamped)
     if k > 0:
         torch.addmm(around.biases[k - 1], layers[k - 1], around.down[k - 1].T, out=out)
         if not last:

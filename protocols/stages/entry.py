@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 from aeqlab.backends.user_code import is_user_code
 from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
+from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
@@ -43,6 +44,7 @@ class StageEntry(BaseModel):
     step_response: StepResponseOptions | None = Field(
         default=None, alias="step-response", description="step a quantity up and back, and fit gain, lag and dead time"
     )
+    compare: CompareOptions | None = Field(default=None, description="several methods from the same start, over several seeds")
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
     ask: AskOptions | None = Field(default=None, description="a question to a person")
     call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.protocols.stages import ask, call, evaluate, hold, infer, ramp, repeat, restore, scan, step_response, train
+from aeqlab.protocols.stages import (
+    ask,
+    call,
+    compare,
+    evaluate,
+    hold,
+    infer,
+    ramp,
+    repeat,
+    restore,
+    scan,
+    step_response,
+    train,
+)
 from aeqlab.protocols.stages import set as set_stage
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
@@ -47,6 +60,7 @@ def stage_kinds() -> dict[str, StageKind]:
             step_response.run,
             "step a quantity up and back, and fit gain, lag and dead time",
         ),
+        StageKind("compare", compare.CompareOptions, compare.run, "several methods from the same start, over several seeds"),
         StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
         StageKind("ask", ask.AskOptions, ask.run, "a question to a person"),
         StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from aeqlab.protocols.stages.options import Every, StageOptions
 
 AEQPROP_METHODS = ("optimistic", "pessimistic", "centered")
-BASELINES = ("spsa", "finite-difference", "sgd")
+BASELINES = ("spsa", "finite-difference", "sgd", "autodiff", "eqprop", "coupled")
+PERTURBING = ("spsa", "finite-difference")
+NUDGING_BASELINES = ("eqprop", "coupled")  #: those that need beta beside a learning rate
+Rate = Annotated[float, Field(gt=0)]
 
 
 class OnUnsettled(StageOptions):
@@ -35,10 +38,27 @@ class EvaluateEvery(StageOptions):
 class TrainOptions(StageOptions):
     """Train with Æqprop, or with a baseline, sample by sample."""
 
-    method: Literal["optimistic", "pessimistic", "centered", "spsa", "finite-difference", "sgd"] = Field(
-        default="centered", description="nudging variant of Æqprop, or a baseline"
+    method: Literal[
+        "optimistic", "pessimistic", "centered", "spsa", "finite-difference", "sgd", "autodiff", "eqprop", "coupled"
+    ] = Field(default="centered", description="nudging variant of Æqprop, or a baseline")
+    beta: float | None = Field(
+        default=None,
+        gt=0,
+        description="strength of the nudge, needed by the Æqprop methods and by eqprop; coupled: share of the way to the target",
     )
-    beta: float | None = Field(default=None, gt=0, description="strength of the nudge, needed by the Æqprop methods")
+    variant: Literal["optimistic", "pessimistic", "centered"] | None = Field(
+        default=None, description="eqprop: its two nudges, as those of the Æqprop methods (default: optimistic, eq. 119)"
+    )
+    through: Literal["unrolled", "implicit"] | None = Field(
+        default=None,
+        description="autodiff: through the relaxation, or at the equilibrium by the implicit function theorem (default: unrolled "
+        "where the device can)",
+    )
+    control: Literal["shuffled-targets", "frozen-theta"] | None = Field(
+        default=None,
+        description="an experiment's control, not training: every sample gets the target of another one, drawn anew in each "
+        "epoch; or steps are done and theta stays",
+    )
     epochs: int | None = Field(default=None, gt=0, description="passes through the training set (1 if samples is not given)")
     samples: int | None = Field(default=None, gt=0, description="number of training samples, instead of epochs")
     batch: int | None = Field(default=None, gt=0, description="samples presented at once (default: what the device takes)")
@@ -58,7 +78,9 @@ class TrainOptions(StageOptions):
         description="factor of the coupling per epoch of this stage, counted on through the rounds of a repeat; of beta where "
         "the coupling is fixed; of the learning_rate of a baseline",
     )
-    learning_rate: float | None = Field(default=None, gt=0, description="step size of a baseline, needed by these")
+    learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] | None = Field(
+        default=None, description="step size of a baseline, needed by these: one for all, or one per block of parameters"
+    )
     perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
     evaluate_every: EvaluateEvery | None = Field(default=None, description="evaluate while training: {epochs: N} or {samples: N}")
 
@@ -81,8 +103,17 @@ class TrainOptions(StageOptions):
         else:
             if self.learning_rate is None:
                 raise ValueError(f"the baseline {self.method} needs learning_rate")
-            if self.beta is not None:
+            if self.method in NUDGING_BASELINES:
+                if self.beta is None:
+                    raise ValueError(f"the baseline {self.method} needs beta as well as learning_rate")
+            elif self.beta is not None:
                 raise ValueError(f"beta is for Æqprop; the baseline {self.method} has none")
             if self.sham_every:
-                raise ValueError(f"sham_every is for Æqprop; the baseline {self.method} has no nudge")
+                raise ValueError(f"sham_every is for Æqprop; the baseline {self.method} has no nudge that moves theta")
+        if self.method == "coupled" and self.beta is not None and self.beta > 1:
+            raise ValueError(f"coupled clamps the outputs at (1 - beta) s_0 + beta y, so beta goes up to 1; it is {self.beta:g}")
+        if self.variant is not None and self.method != "eqprop":
+            raise ValueError(f"variant is for eqprop; {self.method} has none")
+        if self.through is not None and self.method != "autodiff":
+            raise ValueError(f"through is for autodiff; {self.method} has none")
         return self

@@ -319,3 +319,23 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert process.stderr.read() == ""
     process.wait(60)
     assert process.returncode == 0
+
+
+def test_a_comparison_says_what_each_method_reached_and_where_the_figure_is(here: Here, tmp_path: Path) -> None:
+    methods = "{one: {method: centered, beta: 0.5}, other: {method: coupled, beta: 0.5, learning_rate: 0.05}}"
+    (tmp_path / "c.yaml").write_text(
+        "name: c\ndevice: {kind: simulated, energy: linear, options: {frequencies: 2}}\n"
+        "data: {kind: legendre, degree: 2, samples: 20, test_samples: 4}\n"
+        "homeostasis: {accept: {ticks: 10}}\nsettling: {accept: {ticks: 10}}\nsequence:\n"
+        f"  - compare: {{methods: {methods}, seeds: 2, samples: 6, target: cost < 100}}\n",
+        encoding="utf-8",
+    )
+    done = here("run", str(tmp_path / "c.yaml"), "--runs", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stderr
+    (figure,) = (tmp_path / "runs").glob("*/comparison.png")
+    assert re.search(rf"figure +\S*{figure.parent.name}.comparison.png", done.stdout)
+    assert re.search(r"one +cost .* cost < 100 after 0 samples, 0 s \(2 of 2 seeds\)", done.stdout)
+    assert re.search(r"other +cost .*\(not the gradient\)", done.stdout)
+    shown = here("show", figure.parent.name, "--runs", str(tmp_path / "runs")).stdout
+    assert "0.1.1" in shown
+    assert "points" not in shown

@@ -187,6 +187,7 @@ def test_a_safety_report_is_safe_only_when_every_line_is_confirmed() -> None:
 def test_capabilities_are_those_an_object_has() -> None:
     linear = open_device(SimulatedSettings(energy="linear"), seed=0, base=Path())
     has = {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "KnowsEnergy", "KnowsTruth", "Checkpointable"}
+    has |= {"Differentiable", "OutputClamp"}
     assert capabilities(linear) == has
     hopfield = open_device(SimulatedSettings(energy="hopfield"), seed=0, base=Path())
     assert capabilities(hopfield) == has | {"Layers"}

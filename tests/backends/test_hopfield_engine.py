@@ -264,8 +264,8 @@ def test_it_says_what_it_is() -> None:
     with pytest.raises(IndexError):
         names[83]
     assert {
-        "HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Checkpointable", "Layers",
-        "StartsAfresh",
+        "HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Differentiable", "Unrolls",
+        "OutputClamp", "Checkpointable", "Layers", "StartsAfresh",
     } == capabilities(engine)  # fmt: skip
 
 
