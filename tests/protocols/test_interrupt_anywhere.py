@@ -77,7 +77,7 @@ class Waiting(Requests):
     on_wait: Callable[[], None] = staticmethod(lambda: None)
 
     def wait(self, timeout_s: float) -> None:
-        Waiting.passed_s += min(timeout_s, 0.01)
+        Waiting.passed_s += 0.01
         type(self).on_wait()
 
     @staticmethod
