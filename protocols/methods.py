@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aeqlab.backends.kinds import DeviceSettings, HopfieldSettings, SimulatedSettings, SlowSettings
+from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 
@@ -62,7 +63,7 @@ ASKED_FOR = frozenset(name for method in METHODS.values() for group in method.ne
 
 
 def offered(device: DeviceSettings) -> frozenset[str]:
-    """Get which of the abilities in `ASKED_FOR` a device will have, by its settings; of one's own, all it may turn out to have."""
+    """Get which of the abilities in `ASKED_FOR` a device will have, by its settings; of one's own, all it may have."""
     match device:
         case SlowSettings():
             return _KINDS["slow, knows_energy" if device.knows_energy else "slow"]

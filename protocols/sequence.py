@@ -181,8 +181,8 @@ def _numbers(values: dict[str, Any]) -> dict[str, float]:
     numbers = {
         name: float(value) for name, value in values.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
-    if "train_cost_free" in numbers:
-        numbers["cost"] = numbers["train_cost_free"]
+    if "running_cost_free" in numbers:
+        numbers["cost"] = numbers["running_cost_free"]
     if "dataset" in values:
         numbers.update({f"{values['dataset']}_{key}": numbers[key] for key in FOUND if key in numbers})
     return numbers

@@ -88,7 +88,7 @@ class TrainOptions(StageOptions):
         """Get the names of the numbers it finds; a device may add some at the end of an epoch, which then are not known here."""
         counted = {"steps", "skipped", "cost_rose", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
         sham = {"sham_steps", "sham_moved_mean", "moved_mean"}
-        read = {"cost", "train_cost_free", "train_error_rate"} | {f"test_{key}" for key in ("cost_free", "error_rate")}
+        read = {"cost", "running_cost_free", "running_error_rate"} | {f"test_{key}" for key in ("cost_free", "error_rate")}
         return frozenset(counted | sham | read)
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ def test_it_ends_after_the_round_in_which_it_is_so(tmp_path: Path) -> None:
     assert found == {"stage": "repeat", "times": len(costs), "reached": True, "value": pytest.approx(costs[-1])}
 
 
-@pytest.mark.parametrize("until", ["cost < 0.3", "train_cost_free <= 0.3", "held_rate >= 1", "steps > 59", "cost_free < 1e9"])
+@pytest.mark.parametrize("until", ["cost < 0.3", "running_cost_free <= 0.3", "held_rate >= 1", "steps > 59", "cost_free < 1e9"])
 def test_names_of_what_was_found(tmp_path: Path, until: str) -> None:
     result, _ = run_sequence(tmp_path, f"repeat: {{until: '{until}', times: 40, sequence: [{TRAIN}, evaluate: {{samples: 3}}]}}")
     found = result.summary["stages"]["0"]
@@ -114,7 +114,7 @@ def test_the_round_is_shown_and_a_skip_leaves_its_stage_alone(tmp_path: Path) ->
             requests.ask_skip("a test")
 
     stages = "[train: {beta: 0.2, samples: 20}, evaluate: {on: train, batch: 1}]"
-    repeat = f"repeat: {{until: train_cost_free < 1e-9, times: 2, sequence: {stages}}}"
+    repeat = f"repeat: {{until: running_cost_free < 1e-9, times: 2, sequence: {stages}}}"
     text = SMALL.replace("train: {method: centered, beta: 0.2}", repeat)
     text = text.replace("  - evaluate: {}\n", "")
     result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", requests=requests, on_progress=watch)
