@@ -24,7 +24,6 @@ from aeqlab.protocols.cell import Cell
 from aeqlab.protocols.ending import leave_device
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, load_values
-from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.lending import Lent
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.rig_stages import Stages
@@ -202,12 +201,20 @@ class Rig:
         """Read theta, shape (parameters,), in its unit: the last reading, or from inside a device that holds exactly."""
         return np.asarray(self._do("parameters", self.operator.parameters))
 
-    def configure(self, *, homeostasis: HomeostasisSettings | None = None, settling: SettlingSettings | None = None) -> None:
-        """Change the settings of the loops, for calls by hand and for runs; what is None stays. The knobs do not move."""
-        self._do("configure", lambda: self.operator.configure(homeostasis=homeostasis, settling=settling))
-        for key, settings in (("homeostasis", homeostasis), ("settling", settling)):
-            if settings is not None:
-                self._values[key] = settings.model_dump(mode="json")
+    def configure(self, *, homeostasis: Any = None, settling: Any = None) -> None:
+        """Change the settings of the loops, for calls by hand and for runs; what is None stays. The knobs do not move.
+
+        Args:
+            homeostasis, settling: as in a file, such as `{"accept": {"ticks": 50}}`, or their models.
+        Raises:
+            FileErrors: something is wrong with them; nothing was changed.
+        """
+        given = {"homeostasis": homeostasis, "settling": settling}
+        values = self._values | {key: value for key, value in given.items() if value is not None}
+        new = load_values(values, self._loaded.base).experiment
+        changed = {key: getattr(new, key) for key, value in given.items() if value is not None}
+        self._do("configure", lambda: self.operator.configure(**changed))
+        self._values = new.model_dump(mode="json")
 
     def device_call(self, name: str, *args: Any) -> Any:
         """Call a method of a capability interface by name, such as `scale_coupling`. Refused if the device does not have it."""
@@ -255,7 +262,7 @@ class Rig:
             data: the data set, as in a file; None: that of the rig's experiment.
             name: of the run; None: that of the experiment.
             runs: folder for the run folder; None: the rig's.
-            then: how the device is left: hold (theta goes on being held at what was learned), freeze or safe.
+            then: how the device is left: hold (theta goes on being held at what was learned; frozen if aborted), freeze or safe.
             operator, tags, notes: for the record; None: those of the experiment.
             quiet: show no progress; None: as the rig was opened.
         Returns:

@@ -330,7 +330,9 @@ class _Work:
         target = None if self.session is None else self.session.target
         why, by = f"run {self.folder.path.name} {end.state}", ""
         if self.lent is not None:
-            if then == "hold" and not self._moves_by_itself():
+            if then == "hold" and end.state is RunState.ABORTED:
+                then = "freeze"  # who aborts does not wait for another loop, which may be what does not end
+            elif then == "hold" and not self._moves_by_itself():
                 then = "stand"
             by = f"{RUN}{self.folder.path.name}"  # the operator has another's name
         if self.requests.safe:
