@@ -31,7 +31,7 @@ class Cell:
         self._operator = operator
         self._on_tick = on_tick
         self._pressed = 0
-        self._freezing = False
+        self._active = False  # not while the device is frozen, nor between calls
         self._before: Any = None
         self._handles = False
 
@@ -41,6 +41,8 @@ class Cell:
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed.
         """
+        if not self._active:
+            return
         if self._pressed:
             raise KeyboardInterrupt(f"in {self.doing}")
         on_tick = self._on_tick()
@@ -48,13 +50,14 @@ class Cell:
             on_tick()
 
     def __enter__(self) -> Cell:
-        self._pressed, self._freezing = 0, False
+        self._pressed, self._active = 0, True
         self._handles = threading.current_thread() is threading.main_thread()
         if self._handles:
             self._before = signal.signal(signal.SIGINT, self._on_interrupt)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._active = False
         try:
             if exc is None and self._pressed:  # it came after the last tick
                 exc = KeyboardInterrupt(f"in {self.doing}")
@@ -68,7 +71,7 @@ class Cell:
 
     def _freeze(self, exc: BaseException) -> None:
         """Take the nudge off and let the knobs stand; what leaves the call is told so."""
-        self._freezing, self._pressed = True, 0
+        self._pressed = 0
         why = "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else type(exc).__name__
         try:
             self._operator.freeze(f"a cell was interrupted by {why} during {self.doing}; {_GO_ON}")

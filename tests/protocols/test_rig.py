@@ -38,14 +38,15 @@ def made(**changes: Any) -> Experiment:
 
 @contextmanager
 def rig_of(where: str, **changes: Any) -> Iterator[Rig]:
-    """Open a rig on a device in this process, or on a slow one through a session served by a thread."""
+    """Open a rig on a device in this process, or on a slow one through a session served by a thread, in virtual time or not."""
     if where == "here":
         with open_rig(made(**changes), quiet=True) as rig:
             yield rig
         return
     experiment = made(**changes, device={"kind": "slow", "energy": "linear", "options": {"frequencies": 3}})
     settings = {"homeostasis": experiment.homeostasis, "settling": experiment.settling}
-    with served(slow(Clock.VIRTUAL), **settings) as server, rig_on(server, experiment) as rig:
+    clock = Clock.WALL if where == "wall" else Clock.VIRTUAL
+    with served(slow(clock), **settings) as server, rig_on(server, experiment) as rig:
         yield rig
 
 
@@ -161,7 +162,7 @@ def _interrupt_at(tick: int) -> Callable[[], None]:
     return hook
 
 
-@pytest.mark.parametrize("where", ["here", "served"])
+@pytest.mark.parametrize("where", ["here", "served", "wall"])
 @pytest.mark.parametrize("call", ["hold", "settle", "advance"])
 def test_an_interrupted_cell_leaves_the_device_frozen_and_says_how_to_go_on(where: str, call: str) -> None:
     with rig_of(where, homeostasis={"controller": "integral", **LONG}, settling=LONG) as rig:
@@ -194,6 +195,21 @@ def test_an_interrupted_cell_leaves_the_device_frozen_and_says_how_to_go_on(wher
         )
         assert rig.hold().accepted
         assert rig.train(beta=0.1, samples=1).state == "finished"
+
+
+def test_a_tick_that_always_interrupts_hinders_neither_the_freeze_nor_what_is_asked_afterwards() -> None:
+    def hook() -> None:
+        raise KeyboardInterrupt
+
+    with served(slow(Clock.WALL)) as server, rig_on(server, made()) as rig:
+        rig.present(inputs_of(rig))
+        rig.point_interrupt = hook
+        with pytest.raises(KeyboardInterrupt):
+            rig.advance(1000.0)
+        for _ in range(20):
+            assert rig.status().state is SessionState.FROZEN
+        rig.operator.make_safe("the test")
+        assert rig.status().state is SessionState.SAFE
 
 
 def test_another_error_at_a_tick_freezes_nothing() -> None:
