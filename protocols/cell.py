@@ -60,10 +60,10 @@ class Cell:
         self._active = False
         try:
             if exc is None and self._pressed:  # it came after the last tick
-                exc = KeyboardInterrupt(f"in {self.doing}")
-                self._freeze(exc)
-                raise exc
-            if exc is not None and not isinstance(exc, Exception):
+                late = KeyboardInterrupt(f"in {self.doing}")
+                self._freeze(late)
+                raise late
+            if exc is not None and (self._pressed or not isinstance(exc, Exception)):
                 self._freeze(exc)
         finally:
             if self._handles:
@@ -71,8 +71,8 @@ class Cell:
 
     def _freeze(self, exc: BaseException) -> None:
         """Take the nudge off and let the knobs stand; what leaves the call is told so."""
+        why = "Ctrl-C" if self._pressed or isinstance(exc, KeyboardInterrupt) else type(exc).__name__
         self._pressed = 0
-        why = "Ctrl-C" if isinstance(exc, KeyboardInterrupt) else type(exc).__name__
         try:
             self._operator.freeze(f"a cell was interrupted by {why} during {self.doing}; {_GO_ON}")
             status = self._operator.status()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -210,6 +212,30 @@ def test_a_tick_that_always_interrupts_hinders_neither_the_freeze_nor_what_is_as
             assert rig.status().state is SessionState.FROZEN
         rig.operator.make_safe("the test")
         assert rig.status().state is SessionState.SAFE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("fails", [False, True])
+def test_ctrl_c_in_a_call_without_a_tick_counts_at_its_end(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_rig(made()) as rig:
+        rig.present(inputs_of(rig))
+        advance = rig.operator.device.advance
+
+        def pressed(seconds: float | None = None) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            readout = advance(seconds)
+            if fails:
+                raise LimitError("beyond")
+            return readout
+
+        monkeypatch.setattr(rig.operator.device, "advance", pressed)
+        handler = signal.getsignal(signal.SIGINT)
+        with pytest.raises(LimitError if fails else KeyboardInterrupt) as left:
+            rig.advance()
+        assert "is frozen" in left.value.__notes__[0]
+        assert "interrupted by Ctrl-C during advance" in rig.status().reason
+        assert signal.getsignal(signal.SIGINT) is handler
+        monkeypatch.undo()
 
 
 def test_another_error_at_a_tick_freezes_nothing() -> None:
