@@ -1,4 +1,4 @@
-"""Finding, starting and attaching to sessions: `open_session` for a run, `open_rig` for a notebook.
+"""Finding, starting and attaching to sessions; `open_session` does it for a run, and for the rig of a notebook.
 
 A session that owns the device's address, or one that a person started on the same device and seed, is attached to; else one is
 started by the command `python -m aeqlab.app.launch session`, whose process is the guardian, and lives as long as its client.
@@ -13,11 +13,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aeqlab.backends.device import Clock, SafetyReport
 from aeqlab.backends.kinds import DeviceSettings
@@ -31,12 +29,9 @@ from aeqlab.protocols.lost import lost_sessions as dead_sessions
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_file import SessionFile, write_private
 
-if TYPE_CHECKING:
-    from aeqlab.protocols.session import Session
-
 __all__ = [
     "FoundSession", "LostSession", "SessionClient", "attach", "find_sessions", "lost_session", "lost_sessions", "make_lost_safe",
-    "open_rig", "open_session", "owner_of", "start_session",
+    "open_session", "owner_of", "start_session",
 ]  # fmt: skip
 
 _END_IT = "End that session and start it with these: aeqlab session FILE."
@@ -237,45 +232,6 @@ def _ready(process: subprocess.Popen[bytes], folder: Path, before: FoundSession 
             process.wait()
             raise SessionError(f"{folder}: the session was not ready after {START_S:g} s; see log.txt in it.")
         time.sleep(0.01)
-
-
-@contextmanager
-def open_rig(path: str | Path) -> Iterator[SessionClient | Session]:
-    """Open the device of an experiment file, for a notebook or a script, and let it go at the end.
-
-    Args:
-        path: an experiment file, or the name of a preset.
-    Yields:
-        A `SessionClient` for a device that is owned by a session, else a `Session` in this process.
-    Raises:
-        FileErrors: the file has mistakes, all of them listed.
-        SessionError: the session refuses.
-    """
-    from aeqlab.backends.kinds import open_device
-    from aeqlab.protocols.experiment import load_experiment
-    from aeqlab.protocols.limits import limited
-    from aeqlab.protocols.session import Session
-
-    loaded = load_experiment(path)
-    experiment = loaded.experiment
-    if experiment.device.served:
-        client = open_session(
-            experiment.device,
-            seed=experiment.seed,
-            base=loaded.base,
-            homeostasis=experiment.homeostasis,
-            settling=experiment.settling,
-            limits=experiment.limits,
-            who="open_rig",
-        )
-        with client:
-            yield client
-    else:
-        device = open_device(experiment.device, seed=experiment.seed, base=loaded.base)
-        if experiment.limits is not None:
-            device = limited(device, experiment.limits)
-        with Session(device, homeostasis=experiment.homeostasis, settling=experiment.settling) as session:
-            yield session
 
 
 def lost_sessions() -> list[LostSession]:

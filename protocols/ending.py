@@ -95,13 +95,14 @@ def leave_device(operator: Any, then: str, reason: str, target: Any, by: str = "
 
     Args:
         operator: the device's session.
-        then: freeze, safe or hold. Where it cannot be done the next safer thing is: hold -> freeze -> safe.
+        then: freeze, safe or hold; or stand, for a device that others go on with. Where it cannot be done the next safer thing
+            is: stand, hold -> freeze -> safe.
         reason: why, for the session's own record.
         target: theta to hold.
         by: the person who asked for it, where it is not the run itself that declares it so.
     """
     wrong: list[str] = []
-    for way in {"hold": ("hold", "freeze", "safe"), "freeze": ("freeze", "safe"), "safe": ("safe", "freeze")}[then]:
+    for way in _INSTEAD[then]:
         try:
             left = _WAYS[way](operator, reason, target, by)
         except SessionLostError as exc:
@@ -154,6 +155,11 @@ def _safe(operator: Any, reason: str, target: Any, by: str) -> Left:
     return Left(f"Device made safe as far as it can be confirmed: {said}.", not failed, lines)
 
 
+def _stand(operator: Any, reason: str, target: Any, by: str) -> Left:
+    operator.release()
+    return Left("Device as it stands, nudge off.", True)
+
+
 def _hold(operator: Any, reason: str, target: Any, by: str) -> Left:
     operator.release()
     operator.point_interrupt = None
@@ -182,4 +188,11 @@ def _knobs(operator: Any) -> str:
     return f"{len(u)} control knobs read back, {np.min(u):.4g} to {np.max(u):.4g}{unit}"
 
 
-_WAYS = {"freeze": _freeze, "safe": _safe, "hold": _hold}
+_WAYS = {"freeze": _freeze, "safe": _safe, "hold": _hold, "stand": _stand}
+#: What is tried, in order, where a device is to be left in a way.
+_INSTEAD = {
+    "stand": ("stand", "freeze", "safe"),
+    "hold": ("hold", "freeze", "safe"),
+    "freeze": ("freeze", "safe"),
+    "safe": ("safe", "freeze"),
+}

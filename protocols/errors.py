@@ -2,6 +2,7 @@
 
 ProtocolError
 ├── FileErrors             everything wrong with the files of an experiment, all at once, each with file and line
+├── RunFailedError         a run that was started from Python failed; it has the run
 ├── DataError              a data set that is missing, damaged or does not fit
 ├── FetchError             a data set that could not be fetched; what is there is not touched
 ├── RecordError            a run folder or record that cannot be written or read; what is in it is not touched
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 class ProtocolError(Exception):
@@ -35,8 +37,9 @@ class ProtocolError(Exception):
 class Problem:
     """One thing wrong with a file, and how to mend it.
 
-    `file` is the file as it was named, or the `--set` argument; `line` and `column` count from 1, None where there is no line.
-    `key` is the path of the key, such as `sequence.0.train.beta`, empty where none is concerned.
+    `file` is the file as it was named, or the `--set` argument, empty for what was written in Python; `line` and `column` count
+    from 1, None where there is no line. `key` is the path of the key, such as `sequence.0.train.beta`, empty where none is
+    concerned.
     """
 
     file: str
@@ -48,7 +51,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}, column {self.column}"
-        return " ".join(part for part in (f"{place}:", f"{self.key}:" if self.key else "", self.message, self.hint) if part)
+        parts = (f"{place}:" if place else "", f"{self.key}:" if self.key else "", self.message, self.hint)
+        return " ".join(part for part in parts if part)
 
 
 class FileErrors(ProtocolError):
@@ -60,6 +64,18 @@ class FileErrors(ProtocolError):
 
     def __reduce__(self) -> tuple[type[FileErrors], tuple[tuple[Problem, ...]]]:
         return FileErrors, (self.problems,)
+
+
+class RunFailedError(ProtocolError):
+    """A run that was started from Python failed; the message says why and where its record is.
+
+    Attributes:
+        run: the `Run`, as `load_run` gives it.
+    """
+
+    def __init__(self, message: str, run: Any = None) -> None:
+        self.run = run
+        super().__init__(message)
 
 
 class DataError(ProtocolError):

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.crosscheck import Parts, all_stages, cross_check
 from aeqlab.protocols.data import DataSettings
-from aeqlab.protocols.errors import FileErrors, Problem
+from aeqlab.protocols.errors import FileErrors, Problem, RecordError
 from aeqlab.protocols.explain import explain, place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.overrides import apply_overrides
+from aeqlab.protocols.plain import tree_of
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.yaml import Node, parse, read_text
 from aeqlab.protocols.yaml_write import write_yaml
 
-__all__ = ["Experiment", "LoadedExperiment", "load_experiment", "preset_names", "preset_text", "to_yaml"]
+__all__ = ["Experiment", "LoadedExperiment", "load_experiment", "load_values", "preset_names", "preset_text", "to_yaml"]
 
 
 MOST_PROBLEMS = 100  #: shown at once
@@ -54,6 +62,37 @@ class Experiment(BaseModel):
     tags: list[str] = Field(default=[], max_length=100, description="Words to find the run by.")
     notes: str = Field(default="", description="Anything to remember, for the record.")
 
+    def __init__(self, /, **values: Any) -> None:
+        """Hold what is made in Python to the rules of a file, and say what is wrong with it in the same sentences.
+
+        Raises:
+            FileErrors: everything that is wrong, each with its key.
+        """
+        _, tree, problems = tree_of(values)
+        read = _read(tree, problems)
+        if problems or read is None:
+            raise FileErrors(_in_order(problems))
+        super().__init__(**{name: getattr(read, name) for name in read.model_fields_set})
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # reading a file goes past it, as past pydantic's own
+
+    def to_yaml(self) -> str:
+        """Write it as YAML with all defaults filled in; loading that gives an equal experiment."""
+        return to_yaml(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it into a file, whole or not at all, and return its path. Paths stay as they are written.
+
+        Raises:
+            RecordError: the file cannot be written.
+        """
+        path = Path(path)
+        try:
+            write_whole(path, self.to_yaml().encode("utf-8"))
+        except OSError as exc:
+            raise RecordError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
+        return path
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedExperiment:
@@ -80,34 +119,65 @@ class LoadedExperiment:
         return place_of(self.tree, tuple(key.split("."))).problem(message, hint, key=key)
 
 
-def load_experiment(source: str | Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
+def load_experiment(source: str | Path | Experiment, overrides: Sequence[str] = ()) -> LoadedExperiment:
     """Load an experiment file, or a preset by its name, and check everything that can be known without opening the device.
 
     Code that a file names is not run and not imported. Data files are read no further than their headers. Paths resolve from the
-    folder of the file, those of a preset from the present folder; so do paths in overrides.
+    folder of the file, those of a preset or of an experiment made in Python from the present folder; so do paths in overrides.
 
     Args:
-        source: a path, or the name of a preset such as `linear-regression`.
+        source: a path, the name of a preset such as `linear-regression`, or an experiment.
         overrides: `key=value` each, as `--set` takes them; the value by the rules of YAML.
     Raises:
         FileErrors: everything that is wrong, each with its place.
     """
+    if isinstance(source, Experiment):
+        return load_values(source.model_dump(mode="json"), Path.cwd(), overrides)
     text, path, label = _find(source)
     tree, problems = parse(text, label)
-    tree = tree.copy()
-    problems += apply_overrides(tree, overrides, stages=list(StageEntry.words()), keys=list(Experiment.model_fields))
     base = Path.cwd() if path is None else path.resolve().parent
-    experiment: Experiment | None = None
-    try:
-        experiment = Experiment.model_validate_json(json.dumps(tree.plain()), strict=True)
-    except ValidationError as exc:
-        known = {(p.file, p.line, p.column) for p in problems}  # a value that cannot be read is not also out of range
-        problems += [p for p in explain(exc, tree, Experiment) if (p.file, p.line, p.column) not in known]
+    return _checked(text, tree.copy(), problems, path, base, overrides)
+
+
+def load_values(values: Mapping[str, Any], base: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
+    """Load an experiment from Python values, checked as a file is; what is wrong is told by key, not by line.
+
+    Args:
+        values: by key, as a file has them; models of settings and stages, paths and numpy's numbers will do too.
+        base: folder from which its paths resolve.
+        overrides: as for `load_experiment`.
+    Raises:
+        FileErrors: everything that is wrong.
+    """
+    text, tree, problems = tree_of(dict(values))
+    return _checked(text, tree, problems, None, base, overrides)
+
+
+def _checked(
+    text: str, tree: Node, problems: list[Problem], path: Path | None, base: Path, overrides: Sequence[str]
+) -> LoadedExperiment:
+    """Put the overrides into a tree and check it as a whole."""
+    problems += apply_overrides(tree, overrides, stages=list(StageEntry.words()), keys=list(Experiment.model_fields))
+    experiment = _read(tree, problems)
     found, warnings = cross_check(_parts(tree, experiment), tree, base)
     problems += found
     if problems or experiment is None:
         raise FileErrors(_in_order(problems))
     return LoadedExperiment(experiment, text, path, base, tree, tuple(warnings))
+
+
+def _read(tree: Node, problems: list[Problem]) -> Experiment | None:
+    """Make an experiment of a tree; None if it is none, and why is added to the problems."""
+    try:
+        return Experiment.model_validate_json(json.dumps(tree.plain()), strict=True)
+    except ValidationError as exc:
+        known = set(map(_place, problems))  # a value that cannot be read is not also out of range
+        problems += [problem for problem in explain(exc, tree, Experiment) if _place(problem) not in known]
+    return None
+
+
+def _place(problem: Problem) -> tuple[object, ...]:
+    return (problem.file, problem.line, problem.column) if problem.file else (problem.key,)
 
 
 def preset_names() -> tuple[str, ...]:

@@ -59,22 +59,24 @@ def _value(text: str, label: str) -> tuple[Node, list[Problem]]:
     try:
         node, problems = parse(text, label)
     except FileErrors as exc:
-        raise FileErrors(_placeless(exc.problems)) from exc
+        raise FileErrors(placeless(exc.problems)) from exc
     node = node.copy()
-    _forget_lines(node)
-    return node, _placeless(problems)
+    forget_lines(node)
+    return node, placeless(problems)
 
 
-def _placeless(problems: Iterable[Problem]) -> list[Problem]:
+def placeless(problems: Iterable[Problem]) -> list[Problem]:
+    """Leave out the lines of problems: those of a text that no person wrote."""
     return [Problem(p.file, None, None, p.key, p.message, p.hint) for p in problems]
 
 
-def _forget_lines(node: Node) -> None:
+def forget_lines(node: Node) -> None:
+    """Leave out the places of a tree, so that its problems name keys alone."""
     node.line = node.column = None
     node.places.clear()
     children = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
     for child in children:
-        _forget_lines(child)
+        forget_lines(child)
 
 
 def _first_stage(tree: Node, name: str) -> list[str] | None:

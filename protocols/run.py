@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import sys
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
+from aeqlab.protocols.lending import Lent
 from aeqlab.protocols.opening import open_operator
 from aeqlab.protocols.progress import OnProgress, RunResult
 from aeqlab.protocols.provenance import Provenance, restore_threads, threads
@@ -30,6 +33,7 @@ from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.sequence import FOUND, place_in_words
+from aeqlab.protocols.status import RUN
 
 CHECKPOINT_EVERY_S = 30.0
 _HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
@@ -44,6 +48,7 @@ def run_experiment(
     say: Callable[[str], None] = say_on_stderr,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     last: bool = False,
+    lent: Lent | None = None,
 ) -> RunResult:
     """Run an experiment in a fresh folder; the calling process is the worker.
 
@@ -55,13 +60,14 @@ def run_experiment(
         say: shows one sentence at once, such as what the next Ctrl-C will do; called in a signal handler.
         checkpoint_every_s: wall time between checkpoints.
         last: this process ends with the run: signals that come after it are ignored, so that they change no exit code.
+        lent: the open operator of the experiment's device, on which runs follow one another; it is not closed.
     Returns:
         How it ended. Errors of device, data and user code are ends of the run too, not exceptions.
     Raises:
         RecordError: no run folder can be made there; nothing was moved.
     """
     folder = RunFolder.create(runs, loaded.experiment.name)
-    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s, last)
+    work = _Work(folder, requests or Requests(), on_progress, say, checkpoint_every_s, last, lent)
     return work.do(lambda: work.begin(loaded))
 
 
@@ -117,8 +123,10 @@ class _Work:
         say: Callable[[str], None],
         checkpoint_every_s: float,
         last: bool,
+        lent: Lent | None = None,
     ) -> None:
         self.folder = folder
+        self.lent = lent
         self.interrupts = Interrupts(requests, say, last=last)
         self.requests = requests
         self.status = RunStatus(requests, on_progress)
@@ -232,7 +240,8 @@ class _Work:
             self._same_data(data)
             self.provenance.set(data=data.describe())
         self.served = experiment.device.served
-        self.operator = open_operator(experiment, base=base, folder=self.folder.path)
+        lent = self.lent
+        self.operator = open_operator(experiment, base=base, folder=self.folder.path) if lent is None else lent.operator
         info = self.operator.info
         if data is not None and data.to_scale is not None:
             data, told = scaled(data, info.inputs)
@@ -269,6 +278,9 @@ class _Work:
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )
+        if lent is not None:
+            lent.give(self.session)
+            self.provenance.set(after=None if lent.before is None else lent.before.folder.name)
         self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
 
     def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
@@ -303,7 +315,9 @@ class _Work:
                 self.control.close()
         if self._asked() != asked:  # while the device was being left
             device = self._leave(end)
-        if self.operator is not None:
+        if self.lent is not None and self.session is not None:
+            self.lent.take(self.session)
+        elif self.operator is not None:
             self._guarded(end, "The device could not be let go", self.operator.close)
         summary = self._summary()
         self._write_end(end, summary, device)
@@ -331,6 +345,12 @@ class _Work:
         self.operator.point_interrupt = None  # nothing asked for may leave this loop
         target = None if self.session is None else self.session.target
         why, by = f"run {self.folder.path.name} {end.state}", ""
+        if self.lent is not None:
+            if then == "hold" and end.state is RunState.ABORTED:
+                then = "freeze"  # who aborts does not wait for another loop, which may be what does not end
+            elif then == "hold" and not self._moves_by_itself():
+                then = "stand"
+            by = f"{RUN}{self.folder.path.name}"  # the operator has another's name
         if safe or freeze:
             why, by = f"{self.requests.standing[:500]}; {why}", self.requests.by
         try:
@@ -345,6 +365,10 @@ class _Work:
         for line in left.lines:
             self.folder.log(line)
         return left
+
+    def _moves_by_itself(self) -> bool:
+        """Tell whether theta would move without a loop: not in a device that keeps it, nor before time passed at all."""
+        return self.session is not None and self.session.presented and not self.session.holds_inside
 
     def _summary(self) -> dict[str, Any]:
         """Say what the run found."""
@@ -381,7 +405,9 @@ class _Work:
 
     def _record_end(self, record: Record, step: int, end: End, summary: dict[str, Any], device: Left) -> None:
         if self.operator is not None:
-            for event in list(self.operator.events):
+            events = self.operator.events
+            while events:
+                event = events.popleft()
                 record.event(step, "session", event.kind, event.text)
         record.asked(step, self.requests)
         record.event(step, "device", "end", "\n".join((device.text, *device.lines)))
@@ -410,3 +436,16 @@ def _digest(path: Path) -> str:
 def _finished(provenance: Provenance) -> bool:
     attempts = provenance.facts["attempts"]
     return bool(attempts) and attempts[-1].get("state") == RunState.FINISHED
+
+
+class _Module(types.ModuleType):
+    """This module, which is a function besides: the name `run` of the package is its own and that of `running.run`."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run an experiment from Python; see `aeqlab.protocols.running.run`."""
+        from aeqlab.protocols.running import run
+
+        return run(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Module

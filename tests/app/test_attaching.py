@@ -14,7 +14,8 @@ import pytest
 
 from aeqlab.app.cli import main
 from aeqlab.app.exits import ExitCode
-from aeqlab.protocols.client import attach, find_sessions, open_rig, owner_of, start_session
+from aeqlab.protocols import open_rig
+from aeqlab.protocols.client import attach, find_sessions, owner_of, start_session
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.lease import slug, state_folder

@@ -168,7 +168,7 @@ def check(folder: Path, kind: str, device: str, at: int, way: str) -> None:
         assert WHY in result.reason, said
     if way == "skip":
         assert WHY in " ".join(ended.events["text"]), said
-    assert not ended.events["text"][ended.events["kind"] == "warning"].tolist() or kind == "repeat", said
+    assert not ended.events["text"][ended.events["kind"] == "warning"].tolist() or kind in ("repeat", "set"), said
     # and on from there
     if result.state is not RunState.FINISHED:
         with in_this_process(Watched) as again:
