@@ -28,7 +28,6 @@ from aeqlab.protocols.lending import Lent
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.rig_stages import Stages
 from aeqlab.protocols.running import run_loaded, runs_folder
-from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.status import RUN, STANDING, SessionState, SessionStatus
 
 if TYPE_CHECKING:
@@ -291,12 +290,12 @@ class Rig:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in stage_kinds():
+        if name in dir(self.stage):
             return getattr(self.stage, name)
         return getattr(self.operator, name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *stage_kinds()]
+        return [*super().__dir__(), *dir(self.stage)]
 
     def __repr__(self) -> str:
         if self._closed:

@@ -103,7 +103,10 @@ def _stopped(path: Path, runs: Path) -> Path:
         if progress.stage == "train" and progress.done >= 2:
             requests.ask_stop("the test")
 
-    result = run_experiment(load_experiment(path), runs=runs, requests=requests, on_progress=watch)
+    with pytest.MonkeyPatch.context() as patch:  # looked at, and shown, at every sample
+        patch.setattr("aeqlab.protocols.run_session.LOOK_S", 0.0)
+        patch.setattr("aeqlab.protocols.run_status.SHOW_S", 0.0)
+        result = run_experiment(load_experiment(path), runs=runs, requests=requests, on_progress=watch)
     assert result.state is RunState.STOPPED, result.reason
     return result.folder
 
