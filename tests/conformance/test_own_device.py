@@ -40,13 +40,13 @@ def test_it_is_checked_and_accepted(bench: Path, capsys: pytest.CaptureFixture[s
     assert "bench.py:Bench (not run by this check)" in shown
     assert "nudge beta     limits known only when it runs; asked -0.05 to 0.05" in shown
     assert code_of("accept", str(bench)) == 0, capsys.readouterr().out
-    assert capsys.readouterr().out.splitlines()[-1].startswith("accepted: 13 pass")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("accepted: 14 pass")
 
 
 def test_it_learns_and_is_left_as_declared(bench: Path) -> None:
     result = run_experiment(load_experiment(bench), runs=bench.parent / "runs")
     assert result.state is RunState.FINISHED, result.reason
-    assert result.device.startswith("Device frozen: nudge off, 1 control knobs read back")
+    assert result.device.startswith("Device frozen: nudge off (read back), 1 control knobs read back")
     run = load_run(result.folder)
     assert run.steps["used"].all()
     cost = run.steps["cost_free"]
