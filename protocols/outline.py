@@ -24,12 +24,13 @@ from aeqlab.protocols.limits import SessionLimits, seen_through
 #: Abilities of each kind of device, which its class has and its settings need not build to know; a test holds them against it.
 ABILITIES: dict[str, frozenset[str]] = {
     "simulated": frozenset(
-        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "KnowsEnergy", "KnowsTruth", "Checkpointable"}
+        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "KnowsEnergy", "KnowsTruth", "Differentiable",
+         "OutputClamp", "Checkpointable"}
     ),
     "slow": frozenset({"KnowsTruth", "Checkpointable"}),
     "hopfield": frozenset(
-        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Checkpointable", "Layers",
-         "StartsAfresh"}
+        {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Differentiable", "Unrolls",
+         "OutputClamp", "Checkpointable", "Layers", "StartsAfresh"}
     ),
 }  # fmt: skip
 
@@ -61,7 +62,8 @@ def outlined(device: DeviceSettings, base: Path, limits: SessionLimits | None = 
             info = seen_through(info, limits)
     except BackendError:  # said elsewhere, with its own key
         return None
-    return None if info is None else Described(info, ABILITIES[device.kind])
+    told = {"KnowsEnergy", "Differentiable"} if isinstance(device, SlowSettings) and device.knows_energy else frozenset()
+    return None if info is None else Described(info, ABILITIES[device.kind] | told)
 
 
 def _hopfield(device: HopfieldSettings) -> DeviceInfo:

@@ -197,6 +197,7 @@ def test_presets_load_but_for_data_that_are_not_there(data_folder: Path, monkeyp
     assert set(preset_names()) == {
         "linear-regression",
         "linear-slow",
+        "compare-methods",
         "xor",
         "digits",
         "mnist-dense",
