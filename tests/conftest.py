@@ -44,6 +44,13 @@ def _in_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def shown_at_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs of this process look at requests and show their progress at every sample, not some times a second."""
+    monkeypatch.setattr("aeqlab.protocols.run_session.LOOK_S", 0.0)
+    monkeypatch.setattr("aeqlab.protocols.run_status.SHOW_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """Get the folder with pyproject.toml."""

@@ -85,9 +85,8 @@ def test_in_virtual_time_all_are_taken_in_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ticking")
-def test_a_resumed_run_takes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aeqlab.protocols.run_session.LOOK_S", 0.0)  # looked at, and shown, at every sample
-    monkeypatch.setattr("aeqlab.protocols.run_status.SHOW_S", 0.0)
+@pytest.mark.usefixtures("shown_at_every_sample")
+def test_a_resumed_run_takes_the_same(tmp_path: Path) -> None:
     requests = Requests()
     text = SMALL.replace("  - evaluate: {}\n", "").replace("sequence:\n", "sequence:\n  - evaluate: {budget_s: 5, batch: 1}\n")
     text = text.replace("then:", "  - evaluate: {budget_s: 5, batch: 1}\nthen:")

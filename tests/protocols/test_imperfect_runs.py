@@ -43,6 +43,7 @@ EVERYTHING = (
 WITH_TIME = ("device.imperfections.slew_per_s=2", "device.imperfections.dead_time_s=0.05")
 
 
+@pytest.mark.usefixtures("shown_at_every_sample")
 @pytest.mark.parametrize(
     ("text", "flaws"),
     [(SMALL, (*EVERYTHING, *WITH_TIME)), (SMALL, (*EVERYTHING, "homeostasis={}", "settling={}")), (HOPFIELD, EVERYTHING)],

@@ -102,6 +102,7 @@ def test_mistakes_are_found_in_the_file(tmp_path: Path, options: str, said: str)
     assert problem.line == 9
 
 
+@pytest.mark.usefixtures("shown_at_every_sample")
 def test_the_round_is_shown_and_a_skip_leaves_its_stage_alone(tmp_path: Path) -> None:
     seen: list[Progress] = []
     requests = Requests()

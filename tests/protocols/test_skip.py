@@ -15,6 +15,8 @@ from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
 
+pytestmark = pytest.mark.usefixtures("shown_at_every_sample")
+
 
 def _run(folder: Path, sequence: str, skip_at: dict[str, int], *, stop_in: str = "nowhere") -> tuple[Requests, list[str], Path]:
     """Run, and ask to skip each stage of `skip_at` once so much of it is done."""
@@ -75,7 +77,7 @@ def test_a_resumed_run_does_not_begin_it_again(tmp_path: Path) -> None:
     )
     run = load_run(folder)
     assert result.state is RunState.FINISHED, result.reason
-    assert before < len(run.steps["step"]) < 3000
+    assert before <= len(run.steps["step"]) < 3000
     assert run.stages["path"].tolist() == ["0", "1", "1", "2"]
 
 
