@@ -21,17 +21,25 @@ class Lent:
         operator: `Session` or `SessionClient`.
         target: theta that is to be held, shape (parameters,); None: the device keeps it, or wherever theta is now.
         presented: whether an input was ever presented.
+        inputs: what was presented last, shape (samples, inputs); None before the first.
+        u: control knobs as they were set by hand, shape (controls,); None since a loop moved them.
+        coupling: factor on the couplings the device was built with.
         before: the run before.
     """
 
     operator: Any
     target: NDArray[Any] | None = None
     presented: bool = False
+    inputs: NDArray[Any] | None = None
+    u: NDArray[Any] | None = None
+    coupling: float = 1.0
     before: RunSession | None = None
 
     def give(self, session: RunSession) -> None:
-        """Let a run go on where the others left: target, random streams and, of the same data, the order of their samples."""
+        """Let a run go on where the others left: target, inputs, knobs, random streams and, of the same data, their order."""
         session.target, session.presented = self.target, self.presented
+        adjusted = session.adjusted
+        adjusted.inputs, adjusted.u, adjusted.coupling = self.inputs, self.u, self.coupling
         if self.before is None:
             return
         session._streams = self.before._streams
@@ -41,6 +49,8 @@ class Lent:
     def take(self, session: RunSession) -> None:
         """Remember where a run ended."""
         self.target, self.presented, self.before = session.target, session.presented, session
+        adjusted = session.adjusted
+        self.inputs, self.u, self.coupling = adjusted.inputs, adjusted.u, adjusted.coupling
 
 
 def _same(one: Data | None, other: Data | None) -> bool:

@@ -144,11 +144,12 @@ class Rig:
     def present(self, inputs: Array) -> None:
         """Set the input knobs, shape (samples, inputs), in their unit. Applied when time next passes."""
         self._do("present", self.operator.present, np.asarray(inputs))
-        self._lent.presented = True
+        self._lent.presented, self._lent.inputs = True, np.array(inputs)
 
     def set_controls(self, u: Array) -> None:
         """Set the control knobs, shape (controls,), in their unit; takes them over from a loop. Refused outside the limits."""
         self._do("set_controls", self.operator.set_controls, np.asarray(u))
+        self._lent.u = np.array(u)
 
     def controls(self) -> Array:
         """Get the control knobs as the device reports them, shape (controls,), in their unit."""
@@ -183,7 +184,7 @@ class Rig:
         """
         target = self._lent.target if theta is None else np.asarray(theta, dtype=self.info.dtype)
         report: HoldReport = self._do("hold", self.operator.hold, target)
-        self._lent.target = target
+        self._lent.target, self._lent.u = target, None
         return report
 
     def set_target(self, theta: Array) -> None:
@@ -220,7 +221,9 @@ class Rig:
         found = self._do(name, self.operator.device_call, name, *args)
         if name == "write_parameters":
             inside = "HoldsParameters" in self.abilities and self._values["homeostasis"]["controller"] in (None, "ideal")
-            self._lent.target = None if inside else np.array(args[0], dtype=self.info.dtype)
+            self._lent.target, self._lent.u = None if inside else np.array(args[0], dtype=self.info.dtype), None
+        elif name == "scale_coupling":
+            self._lent.coupling = float(args[0])
         return found
 
     # safety
@@ -253,8 +256,9 @@ class Rig:
     ) -> Run:
         """Run stages on the device as it stands: an ordinary run, with its folder and record, that closes nothing.
 
-        It goes on where the run before left the target of theta, the random streams and the order of the data. Ctrl-C, or the
-        stop button, ends it at the end of the sample; a second one at the next tick; the run is given back all the same.
+        It goes on where the run before left the target of theta, the inputs, the settings of the loops, the random streams and
+        the order of the data. Ctrl-C, or the stop button, ends it at the end of the sample; a second one at the next tick; the
+        run is given back all the same.
 
         Args:
             sequence: stages as in a file: mappings, words, models of options; or a single one.
@@ -284,6 +288,9 @@ class Rig:
                 lent=self._lent,
             )
         finally:
+            if self._lent.before is not None:  # a stage may have changed them, and they stand
+                loops = self._lent.before.adjusted.loops
+                self._values |= {name: settings.model_dump(mode="json") for name, settings in loops.items()}
             self._moved = True
             self.operator.point_interrupt = self._cell.tick
 

@@ -278,10 +278,10 @@ class _Work:
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )
+        self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
         if lent is not None:
             lent.give(self.session)
             self.provenance.set(after=None if lent.before is None else lent.before.folder.name)
-        self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
 
     def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
         """Load the data as another seed would draw them, on the same device."""

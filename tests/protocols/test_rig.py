@@ -18,6 +18,7 @@ from session_helpers import client_of, inputs_of, served, slow, targets_of
 
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import LimitError
+from aeqlab.backends.linear import LinearEnergy, LinearOptions
 from aeqlab.protocols import Experiment, load_experiment, load_run, open_rig
 from aeqlab.protocols.errors import FileErrors, FrozenError, NotAllowedError, RunFailedError
 from aeqlab.protocols.load import Run
@@ -94,6 +95,23 @@ def test_a_run_of_a_rig_is_a_run_like_any_other() -> None:
     assert run.provenance["operator"] == "ada"
     again = load_experiment(run.path / "experiment.yaml").experiment
     assert (again.name, again.data.test_samples, again.sequence[0].kind) == ("look", 2, "evaluate")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("where", ["here", "virtual"])
+def test_what_a_cell_set_stands_in_the_next(where: str) -> None:
+    with rig_of(where) as rig:
+        rig.stage.set(quantities={"x0": 0.3, "homeostasis.gain": 0.5})
+        theta = np.linspace(0.1, 0.3, rig.info.n_parameters)
+        rig.device_call("write_parameters", theta) if "WritableParameters" in rig.abilities else rig.set_target(theta)
+        run = rig.stage.scan(over=[{"quantity": "theta0", "values": [0.1]}], read=["s", "theta"])
+        found = float(run.scans[0].values["s[0]"][0])
+        rig.present(np.array([[-0.4]]))
+        other = float(rig.stage.scan(over=[{"quantity": "theta0", "values": [0.1]}], read=["s"]).scans[0].values["s[0]"][0])
+    again = load_experiment(run.path / "experiment.yaml").experiment
+    assert again.homeostasis.gain == 0.5
+    there, elsewhere = LinearEnergy(LinearOptions(frequencies=3)).features(np.array([[0.3], [-0.4]])) @ theta
+    assert found == pytest.approx(there, abs=2e-3)
+    assert other == pytest.approx(elsewhere, abs=2e-3)
 
 
 @pytest.mark.parametrize("kind", stage_kinds().values(), ids=lambda kind: kind.name)
