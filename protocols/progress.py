@@ -22,7 +22,8 @@ class Progress:
         rounds: of each `repeat` under way, the outermost first: the present round from 1, and of how many at most.
         question: what the run waits for an answer to, with what may be answered; empty where it asks nothing.
         epoch: pass through the training set, from 0.
-        cost, cost_name: mean of the last costs shown, and which cost it is: cost_free, or cost_1 under the first nudge.
+        cost, cost_name: mean of the last costs shown, and which cost it is: cost_free, cost_1 under the first nudge, or
+            cost_probe where a baseline moved theta to probe.
         held_rate: share of homeostatic phases in which theta was held, None before the first.
         rate_per_s: steps (samples, or so many of the unit) per second, over the last seconds.
         remaining_s: estimate for this stage, None where it is not known.

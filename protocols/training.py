@@ -295,7 +295,8 @@ class Training:
         sums = self.sums
         if report.cost_free is None:
             if self.free_every == 0:
-                self.session.status.cost("cost_1", report.cost_1)
+                probed = report.beta_1 == report.beta_2 == 0.0  # by a baseline, with theta moved on purpose
+                self.session.status.cost("cost_probe" if probed else "cost_1", report.cost_1)
             return None
         self.session.status.cost("cost_free", report.cost_free)
         sums["cost"] += report.cost_free

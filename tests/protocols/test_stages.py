@@ -263,3 +263,14 @@ def test_a_device_that_is_not_held_raises_an_alarm_once(tmp_path: Path) -> None:
     _, run = _run(tmp_path, "train: {beta: 0.2, samples: 5, on_unsettled: {retries: 0}}", text)
     assert run.alarms["name"].tolist() == ["not held"]
     assert np.isnan(run.alarms["cleared_at"]).all()
+
+
+@pytest.mark.parametrize(("options", "name"), [("method: spsa, learning_rate: 0.01", "cost_probe"), ("beta: 0.2", "cost_1")])
+@pytest.mark.usefixtures("shown_at_every_sample")
+def test_a_cost_that_is_no_loss_is_shown_by_its_name(tmp_path: Path, options: str, name: str) -> None:
+    seen: set[str] = set()
+    text = SMALL.replace("method: centered, beta: 0.2", f"{options}, free_phase: false, samples: 5").replace(
+        "  - evaluate: {}\n", ""
+    )
+    run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", on_progress=lambda now: seen.add(now.cost_name))
+    assert seen - {""} == {name}
