@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from aeqlab.backends.errors import BackendError, DeviceConfigError, UserCodeError
 
@@ -32,6 +34,21 @@ def is_user_code(spec: str) -> bool:
         return False
     place = match["place"]
     return place.endswith(".py") or all(part.isidentifier() for part in place.split("."))
+
+
+def _naming(what: str) -> AfterValidator:
+    """Make the check of a setting that names code of the user's; it runs none of it."""
+
+    def named(value: str) -> str:
+        if not is_user_code(value):
+            raise ValueError(f"{value[:60]!r} does not name a {what.lower()}: write file.py:{what} or module:{what}")
+        return value
+
+    return AfterValidator(named)
+
+
+FunctionName = Annotated[str, _naming("function")]  #: a setting that names a function of the user's
+ClassName = Annotated[str, _naming("Class")]  #: a setting that names a class of the user's
 
 
 def load(spec: str, base: Path) -> Any:

@@ -11,12 +11,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.backends.device import Device, DeviceInfo
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
-from aeqlab.backends.user_code import blamed, construct, is_user_code, load, spoken
+from aeqlab.backends.user_code import ClassName, blamed, construct, load, spoken
 
 #: What a user writes and a run calls. Not `_freeze` and `_make_safe`: where these raise, the next safer way is tried.
 _BLAMED = ("_present", "_set_controls", "_controls", "_nudge", "_release", "_advance")
@@ -30,17 +30,10 @@ class CustomSettings(BaseModel):
     imperfections: ClassVar[None] = None  # a device of one's own is as imperfect as its author makes it
 
     kind: Literal["custom"] = Field(default="custom", description="a class of your own, inside the run")
-    code: str = Field(description="file.py:Class or module:Class, derived from aeqlab.backends.device.Device")
+    code: ClassName = Field(description="file.py:Class or module:Class, derived from aeqlab.backends.device.Device")
     options: dict[str, Any] = Field(
         default={}, description="passed to the class by name; seed is passed too if it takes one and none is given"
     )
-
-    @field_validator("code")
-    @classmethod
-    def _names_code(cls, value: str) -> str:
-        if not is_user_code(value):
-            raise ValueError(f"{value[:60]!r} does not name a class: write file.py:Class or module:Class")
-        return value
 
     @property
     def has_user_code(self) -> bool:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.backends.errors import DeviceConfigError
-from aeqlab.backends.user_code import blamed, is_user_code, load, spoken
+from aeqlab.backends.user_code import FunctionName, blamed, load, spoken
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.samples import Data, Samples
@@ -26,20 +26,13 @@ class FunctionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["function"] = Field(default="function", description="arrays that a Python function returns")
-    function: str = Field(
+    function: FunctionName = Field(
         description="file.py:function or module:function. It returns (inputs, targets), both (samples, n), or these and the same "
         "for the test, or a mapping with inputs, targets, test_inputs, test_targets, labels, test_labels."
     )
     options: dict[str, Any] = Field(
         default={}, description="Passed to it by name; seed is passed too if it takes one and none is given."
     )
-
-    @field_validator("function")
-    @classmethod
-    def _names_code(cls, value: str) -> str:
-        if not is_user_code(value):
-            raise ValueError(f"{value[:60]!r} does not name a function: write file.py:function or module:function")
-        return value
 
 
 def load_function(settings: FunctionSettings, base: Path, seed: int) -> Data:

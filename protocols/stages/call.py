@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from aeqlab.backends.user_code import is_user_code
+from aeqlab.backends.user_code import FunctionName
 from aeqlab.protocols.stages.options import StageOptions
 
 if TYPE_CHECKING:
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
 class CallOptions(StageOptions):
     """Run a stage that is a function of the user's own; `- file.py:function: {options}` is the same in short."""
 
-    function: str = Field(description="file.py:function or module:function; it gets the run's session and the options")
+    function: FunctionName = Field(description="file.py:function or module:function; it gets the run's session and the options")
     options: dict[str, Any] = Field(default={}, description="what the function gets as its second argument, plain values")
-
-    @field_validator("function")
-    @classmethod
-    def _names_code(cls, value: str) -> str:
-        if not is_user_code(value):
-            raise ValueError(f"{value[:60]!r} does not name a function: write file.py:function or module:function")
-        return value
 
 
 def run(session: RunSession, options: CallOptions) -> dict[str, Any]:
