@@ -202,7 +202,7 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
         (folder / "failed.txt").unlink(missing_ok=True)
     except OSError as exc:
         raise SessionError(no_room(exc, folder)) from exc
-    before = _session_of(folder)
+    before = _told_of(folder)
     command = [sys.executable, "-P", "-m", "aeqlab.app.launch", "session", "--file", str(asked), "--folder", str(folder)]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **detached())
@@ -213,13 +213,16 @@ def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> 
     return client
 
 
-def _ready(process: subprocess.Popen[bytes], folder: Path, before: FoundSession | None) -> FoundSession:
-    """Wait until a session that was started is there; `before` is one that was there already."""
+def _ready(process: subprocess.Popen[bytes], folder: Path, before: list[FoundSession]) -> FoundSession:
+    """Wait until a session that was started is there; `before` are those of this folder that were told of already.
+
+    A killed session may be among them: for the moment between the lease and the name of the next owner it seems to live.
+    """
     failed = folder / "failed.txt"
     until = time.monotonic() + START_S
     while True:
         found = _session_of(folder)
-        if found is not None and found != before:
+        if found is not None and found not in before:
             return found
         code = process.poll()
         if code is not None:
@@ -358,14 +361,24 @@ def _session_of(folder: Path) -> FoundSession | None:
     return None
 
 
+def _told_of(folder: Path) -> list[FoundSession]:
+    """List what is told of sessions of a folder, whether they live or not."""
+    told = (_told(path) for path in state_folder().glob("*.session"))
+    return [session for session in told if session is not None and Path(session.folder) == folder]
+
+
 def _path(address: str) -> Path:
     return state_folder() / f"{slug(address)}.session"
 
 
 def _read(path: Path) -> FoundSession | None:
+    session = _told(path)
+    held = holder_of(session.address) if session is not None else None
+    return session if session is not None and held is not None and held.pid == session.pid else None  # not that of a killed one
+
+
+def _told(path: Path) -> FoundSession | None:
     try:
-        session = FoundSession(**json.loads(path.read_bytes()))
+        return FoundSession(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    held = holder_of(session.address)
-    return session if held is not None and held.pid == session.pid else None  # not what a killed one left behind

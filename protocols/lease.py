@@ -149,6 +149,8 @@ def acquire(address: str, folder: str, what: str = "session", wait_s: float = 0.
             by = held.sentence() if held else "another process"
             raise NotAllowedError(f"{address} belongs to another: {by}. Attach to that session, or end it first.")
         time.sleep(0.02)
+    with contextlib.suppress(OSError):
+        beside.unlink(missing_ok=True)  # first of all: a holder that was killed would be taken for this one
     holder = Holder(address, os.getpid(), _user(), time.time(), folder, what)
     lease = Lease(holder, file, beside)
     try:
@@ -240,7 +242,6 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 
 def _write_name(beside: Path, holder: Holder) -> None:
-    beside.unlink(missing_ok=True)  # that of a holder that was killed
     new = beside.with_suffix(f".holder-{os.getpid()}")
     try:
         new.write_text(json.dumps(asdict(holder)), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
@@ -18,11 +19,12 @@ import pytest
 
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import DeviceLostError
+from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols import lease as lease_module
 from aeqlab.protocols import lost as lost_module
-from aeqlab.protocols.client import make_lost_safe
+from aeqlab.protocols.client import FoundSession, make_lost_safe, start_session
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.lease import acquire, held_for_safety, holder_of, slug, state_folder
 from aeqlab.protocols.lost import (
@@ -35,6 +37,7 @@ from aeqlab.protocols.lost import (
     seen_to,
     take_as_it_is,
 )
+from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.tidying import tidy
 
 HOLDER = """
@@ -307,3 +310,25 @@ def test_who_takes_a_device_as_it_is_hears_that_it_cannot_be_written_down(tmp_pa
     path.with_suffix(".session").write_text("port and key", encoding="utf-8")
     assert take_as_it_is(lost, "ada").taken
     assert not path.with_suffix(".session").exists()
+
+
+def test_a_killed_session_is_not_taken_for_the_one_that_starts_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "session"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    FoundSession("a bench", "rig", "rig", dead.pid, str(folder), 9, "00").write()
+    lock = state_folder() / f"{slug('a bench')}.lock"
+    left = {"address": "a bench", "pid": dead.pid, "user": "me", "since": 0.0, "folder": str(folder)}
+    lock.with_suffix(".holder").write_text(json.dumps(left), encoding="utf-8")
+    real, file = subprocess.Popen, lock.open("ab")
+
+    def popen(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        assert lease_module._lock(file)  # the lock is the next owner's, the name still that of the dead one
+        return real(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    session = SessionFile(device=SimulatedSettings(energy="linear", options={"frequencies": 3}), seed=1, address="a bench")
+    with file, pytest.raises(SessionError, match="a bench belongs to another"):
+        start_session(session, folder)
