@@ -91,7 +91,8 @@ def accept(experiment: str, overrides: tuple[str, ...]) -> int:
 def run(experiment: str, overrides: tuple[str, ...], runs: Path | None, quiet: bool) -> int:
     """Run an experiment: a file, or a preset by name.
 
-    Presets: linear-regression, linear-slow, compare-methods, xor, digits, mnist-dense, fashion-dense, scan-knob.
+    Presets: linear-regression, linear-slow, compare-methods, xor, digits, mnist-dense, fashion-dense, scan-knob, tour,
+    tour-slow, tour-engine.
     Ctrl-C stops after this sample, a second one aborts.
     """
     from aeqlab.app.running import run_new

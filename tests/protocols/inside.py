@@ -86,7 +86,10 @@ class Watched(Session):
         if not self.left:
             device: Any = self.device
             device = getattr(device, "inner", device)  # behind the limits
-            beta = device.status()["beta"] if isinstance(device, SlowDevice) else device.state()["physics"]["beta"]
+            told = device.status() if isinstance(device, SlowDevice) else device.state()
+            beta = told.get("physics", told.get("staged", told))[
+                "beta"
+            ]  # of the simulated device, of the engine, of the slow one
             self.left = {"controls": device.controls(), "beta": beta, "state": self.status().state}
         super().close()
 

@@ -203,6 +203,9 @@ def test_presets_load_but_for_data_that_are_not_there(data_folder: Path, monkeyp
         "mnist-dense",
         "fashion-dense",
         "scan-knob",
+        "tour",
+        "tour-slow",
+        "tour-engine",
     }
     for name in preset_names():
         loaded = load_experiment(name)

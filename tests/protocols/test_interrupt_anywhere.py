@@ -1,12 +1,14 @@
 """Interrupting any stage at any moment leaves the knobs within their limits, the nudge off and the record closed with the reason.
 
 A moment is a call to the device's session, a tick of one of its loops, or a wait of the run. Every stage of the registry is
-tried, on the simulated device and on the slow one, with every way of interrupting; a stage without a line in `STAGES` fails.
+tried, on the simulated device (theta held by a loop, and inside), the slow one and the engine, with every way of interrupting; a
+stage without a line in `STAGES` fails.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -31,7 +33,7 @@ STAGES = {
     "infer": "infer: {samples: 4, batch: 1}",
     "hold": "hold: {seconds: 1.5}",
     "restore": "restore: {theta: random}",
-    "scan": "scan: {over: [{quantity: u1, values: [0, 0.1]}, {quantity: x0, values: [-0.5, 0.5]}], read: [s, u], sample: 0}",
+    "scan": "scan: {over: [{quantity: u1, values: [0, 0.1]}, {quantity: x0, values: [0.1, 0.5]}], read: [s, u], sample: 0}",
     "ramp": "ramp: {quantity: u0, to: 0.3, seconds: 0.5, read: [s]}",
     "set": "set: {u0: 0.3, beta: 0.2, sample: 0, read: [s]}",
     "step-response": "step-response: {quantity: u1, size: 0.1, repeats: 1, seconds: 0.4}",
@@ -57,14 +59,16 @@ def once(session, sample):
 """
 DEVICES = {
     "simulated": "{kind: simulated, energy: linear, epsilon: 0.1, options: {frequencies: 2}}",
+    "inside": "{kind: simulated, energy: linear, epsilon: 0.1, options: {frequencies: 2}}",
     "slow": "{kind: slow, energy: linear, epsilon: 0.1, options: {frequencies: 2}}",
+    "engine": "{kind: hopfield, widths: [2, 6, 1], stop: residual, dtype: float64}",
 }
 TEXT = """
 name: interrupted
 seed: 7
 device: DEVICE
-data: {kind: legendre, degree: 3, samples: 12, test_samples: 6}
-homeostasis: {controller: integral, accept: {ticks: 6}}
+data: DATA
+homeostasis: HOLD
 settling: {accept: {ticks: 6}}
 limits: {controls: [-2, 2], beta: [-0.5, 0.5]}
 sequence:
@@ -113,7 +117,10 @@ WAYS = ("abort", "freeze, then stop", "safe", "stop", "skip", "Ctrl-C")
 
 def loaded(folder: Path, kind: str, device: str) -> Any:
     (folder / "mine.py").write_text(CODE, encoding="utf-8")
-    return experiment(folder, TEXT.replace("DEVICE", DEVICES[device]).replace("STAGE", STAGES[kind]))
+    hold = "{controller: integral, accept: {ticks: 6}}" if device in ("simulated", "slow") else "{controller: ideal}"
+    data = "{kind: xor, repeats: 3}" if device == "engine" else "{kind: legendre, degree: 3, samples: 12, test_samples: 6}"
+    words = {"DEVICE": DEVICES[device], "DATA": data, "HOLD": hold, "STAGE": STAGES[kind]}
+    return experiment(folder, re.sub("DEVICE|DATA|HOLD|STAGE", lambda word: words[word[0]], TEXT))
 
 
 def run(folder: Path, kind: str, device: str, at: int, way: str) -> tuple[Any, Watched]:
