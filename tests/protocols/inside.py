@@ -87,9 +87,7 @@ class Watched(Session):
             device: Any = self.device
             device = getattr(device, "inner", device)  # behind the limits
             told = device.status() if isinstance(device, SlowDevice) else device.state()
-            beta = told.get("physics", told.get("staged", told))[
-                "beta"
-            ]  # of the simulated device, of the engine, of the slow one
+            beta = told.get("physics", told.get("staged", told))["beta"]  # simulated, engine, slow
             self.left = {"controls": device.controls(), "beta": beta, "state": self.status().state}
         super().close()
 

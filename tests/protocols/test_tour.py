@@ -1,4 +1,4 @@
-"""Every stage there is, from presets and from a notebook, on the simulated device, the slow one behind its session and the engine."""
+"""Every stage there is, from presets and from a notebook, on the simulated device, the slow one and the engine."""
 
 from __future__ import annotations
 
