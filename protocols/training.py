@@ -123,7 +123,7 @@ class Training:
         return samples, self.batches.first
 
     def _shuffled(self, samples: Samples) -> Samples:
-        """Give every sample the target of another, by a permutation of the training set that is drawn anew in each epoch."""
+        """Permute the targets of the training set, anew in each epoch; a few samples keep their own."""
         if self._permuted[0] != self.batches.epoch:
             rng = stream(self.session.seed, SHUFFLED.format(self.batches.epoch))
             self._permuted = self.batches.epoch, rng.permutation(len(self.session.data.train))

@@ -56,8 +56,8 @@ class TrainOptions(StageOptions):
     )
     control: Literal["shuffled-targets", "frozen-theta"] | None = Field(
         default=None,
-        description="an experiment's control, not training: every sample gets the target of another one, drawn anew in each "
-        "epoch; or steps are done and theta stays",
+        description="an experiment's control, not training: the targets are permuted among the samples, anew in each epoch; or "
+        "steps are done and theta stays",
     )
     epochs: int | None = Field(default=None, gt=0, description="passes through the training set (1 if samples is not given)")
     samples: int | None = Field(default=None, gt=0, description="number of training samples, instead of epochs")
