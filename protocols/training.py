@@ -220,15 +220,16 @@ class Training:
         if self.aeqprop:
             factor = 1.0 if "AdjustableCoupling" in session.abilities else self._factor
             pair = self.pair if factor == 1.0 else (self.pair[0] * factor, self.pair[1] * factor)
-            free = self.done % self.free_every == 0 if self.free_every else False
-            return train_step(session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=free)
+            return train_step(
+                session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=self._free_due
+            )
         return self._baseline(samples, self.rate * self._factor)
 
     def _baseline(self, samples: Samples, rate: float | Array) -> StepReport:
         """Do one step of a baseline."""
         session, options = self.session, self.options
         inputs, targets, theta, beta = samples.inputs, samples.targets, session.target, options.beta or 0.0
-        free = self.free_every == 1
+        free = self._free_due
         match options.method:
             case "spsa":
                 return spsa_step(
@@ -332,6 +333,11 @@ class Training:
             session.checkpoint()  # this phase is never done again
 
     # beside the steps
+    @property
+    def _free_due(self) -> bool:
+        """Tell whether the present step has a free phase, whatever its method."""
+        return self.free_every > 0 and self.done % self.free_every == 0
+
     def _free_every(self) -> int:
         """Get how often a free phase is run: every so many steps, 0 for never."""
         wish = self.options.free_phase

@@ -68,7 +68,9 @@ class TrainOptions(StageOptions):
     )
     sham_every: int = Field(default=0, ge=0, description="a sham step (both nudges equal) after so many samples, 0: never")
     free_phase: bool | Every | None = Field(
-        default=None, description="read the cost without a nudge: true, false, {every: N}; default true in virtual time"
+        default=None,
+        description="read the cost without a nudge in a phase of its own, for methods without a phase at beta = 0: true, false, "
+        "{every: N}; default true in virtual time, {every: 10} on the wall clock",
     )
     on_unsettled: OnUnsettled = Field(default=OnUnsettled(), description="what to do when theta could not be held")
     epsilon_decay: float = Field(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inside import SLOW, in_this_process
 from numpy.typing import NDArray
 from run_helpers import SMALL, experiment, run_sequence
 
@@ -274,6 +275,40 @@ def test_rates_by_block_are_those_of_each_block(tmp_path: Path) -> None:
     ended = run_experiment(experiment(tmp_path, with_wrong), runs=tmp_path / "runs")
     assert ended.state is RunState.FAILED
     assert "2 rates for 4 blocks of parameters (w1, b1, w2, b2)" in ended.reason
+
+
+# the free phase
+STEPS = {
+    "centered": "method: centered, beta: 0.2",
+    "spsa": "method: spsa, learning_rate: 0.005, perturbation: 0.01",
+    "finite-difference": "method: finite-difference, learning_rate: 0.02, perturbation: 0.01",
+    "eqprop": "method: eqprop, variant: centered, beta: 0.2, learning_rate: 0.02",
+    "sgd": "method: sgd, learning_rate: 0.02",
+}
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_the_cost_without_a_nudge_is_read_as_often_as_the_file_says(tmp_path: Path, method: str) -> None:
+    """`sgd` holds theta at beta = 0 in every step anyway, and so reads it in every one."""
+    wishes = {"": [1, 1, 1, 1, 1], ", free_phase: {every: 3}": [1, 0, 0, 1, 0], ", free_phase: false": [0, 0, 0, 0, 0]}
+    stages = [f"train: {{{STEPS[method]}{wish}, samples: 5}}" for wish in wishes]
+    result, run = run_sequence(tmp_path, "\n".join(stages))
+    assert result.state is RunState.FINISHED, result.reason
+    wanted = [1] * 15 if method == "sgd" else [read for each in wishes.values() for read in each]
+    assert np.isfinite(run.steps["cost_free"]).astype(int).tolist() == wanted
+    assert np.isfinite(run.steps["cost_1"]).all()
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_on_the_wall_clock_it_is_read_in_every_tenth_step_and_a_repetition_finds_it(tmp_path: Path, method: str) -> None:
+    text = SLOW.replace("{frequencies: 2}}", "{frequencies: 2}, knows_energy: true, clock: wall, speed: 100}")
+    text = text.replace("ticks: 12", "ticks: 3")
+    stages = f"repeat: {{until: cost < 0, times: 2, sequence: [train: {{{STEPS[method]}, samples: 12}}]}}"
+    with in_this_process():
+        result, run = run_sequence(tmp_path, stages, text)
+    assert result.state is RunState.FINISHED, result.reason
+    wanted = [1] * 24 if method == "sgd" else [1, *[0] * 9, 1, 0] * 2
+    assert np.isfinite(run.steps["cost_free"]).astype(int).tolist() == wanted
 
 
 # controls
