@@ -88,10 +88,12 @@ class TrainOptions(StageOptions):
 
     def names_found(self) -> frozenset[str] | None:
         """Get the names of the numbers it finds; a device may add some at the end of an epoch, which then are not known here."""
-        counted = {"steps", "skipped", "cost_rose", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
+        counted = {"steps", "skipped", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
         sham = {"sham_steps", "sham_moved_mean", "moved_mean"}
-        read = {"cost", "running_cost_free", "running_error_rate"} | {f"test_{key}" for key in ("cost_free", "error_rate")}
-        return frozenset(counted | sham | read)
+        rose = {"cost_rose"} if self.method in AEQPROP_METHODS else set()
+        read = {"cost", "running_cost_free", "running_error_rate"}
+        evaluated = {f"{of}_{what}" for of in ("test", "train") for what in ("cost_free", "error_rate")}
+        return frozenset(counted | sham | rose | read | (evaluated if self.evaluate_every is not None else set()))
 
     @model_validator(mode="after")
     def _fits(self) -> TrainOptions:

@@ -44,6 +44,18 @@ def test_names_of_what_was_found(tmp_path: Path, until: str) -> None:
     assert condition(until).holds({condition(until).name: found["value"]})
 
 
+@pytest.mark.parametrize("of", ["test", "train"])
+def test_what_training_evaluates_on_the_way_is_found(tmp_path: Path, of: str) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i / 30},{i / 60}\n" for i in range(30)), encoding="utf-8")
+    table = "{kind: table, path: t.csv, inputs: [a], targets: [y], test_fraction: 0}"
+    text = SMALL if of == "test" else SMALL.replace("{kind: legendre, degree: 4, samples: 60, test_samples: 12}", table)
+    train = TRAIN.replace("samples: 20", "samples: 20, evaluate_every: {samples: 10}")
+    result, _ = run_sequence(tmp_path, f"repeat: {{until: {of}_cost_free < 1e9, times: 2, sequence: [{train}]}}", text)
+    assert result.summary["stages"]["0"]["reached"]
+    with pytest.raises(FileErrors, match=f"no stage within finds '{of}_cost_free'"):
+        run_sequence(tmp_path, f"repeat: {{until: {of}_cost_free < 1e9, times: 2, sequence: [{TRAIN}]}}", text)
+
+
 def test_what_never_comes_true_ends_at_the_bound_and_is_said(tmp_path: Path) -> None:
     result, _ = run_sequence(tmp_path, f"repeat: {{until: cost < -1, times: 3, sequence: [{TRAIN}]}}")
     assert result.state is RunState.FINISHED
