@@ -177,8 +177,8 @@ def _training(run: Run) -> Iterator[str]:
     yield "training"
     yield from _aligned(
         {
-            "cost": _course(steps, "cost_free"),
-            "cost under beta_1": "" if _known(steps["cost_free"]).size else _course(steps, "cost_1"),
+            "cost": _course(steps["cost_free"]),
+            **_other_costs(steps),
             "homeostasis ended": _verdicts(steps, "hold_verdict"),
             "nudged phase ended": _verdicts(steps, "settle_verdict"),
             "hold error at the clamp": _spread(steps["hold_error"], "tolerances"),
@@ -243,9 +243,18 @@ def _known(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(values[np.isfinite(values)])
 
 
-def _course(steps: Rows, name: str) -> str:
+def _other_costs(steps: Rows) -> dict[str, str]:
+    """Say how the first cost of the steps went where none was read without a nudge: under a nudge, or of a probe without one."""
+    if _known(steps["cost_free"]).size:
+        return {}
+    probed = (steps["beta_1"] == 0) & (steps["beta_2"] == 0)
+    costs = {"cost_1": steps["cost_1"][~probed], "cost_probe": steps["cost_1"][probed]}
+    return {cost_in_words(name): _course(values) for name, values in costs.items()}
+
+
+def _course(values: NDArray[Any]) -> str:
     """Say how a cost went: mean over the first and the last twentieth of the steps that read it."""
-    costs = _known(steps[name])
+    costs = _known(values)
     part = max(1, len(costs) // 20)
     return f"{costs[:part].mean():.4g} to {costs[-part:].mean():.4g} over {len(costs):,} readings" if len(costs) else ""
 

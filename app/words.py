@@ -9,7 +9,7 @@ COSTS = {
     "cost_free": "cost",
     "cost_1": "cost under beta_1",
     "cost_2": "cost under beta_2",
-    "cost_probe": "cost where theta was probed",
+    "cost_probe": "cost of a probe",
 }
 #: What the names in a summary mean to a person.
 NAMES = {

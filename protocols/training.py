@@ -95,11 +95,18 @@ class Training:
         found.update(self._running() | self.evaluated)
         return {
             **found,
-            **session.tally.summary(),
+            **self._counted(),
             "beta": self.options.beta,
             "method": self.options.method,
             **marks(self.options),
         }
+
+    def _counted(self) -> dict[str, Any]:
+        """Get the counts of the run so far; of a method that has no nudged phase without those of one before that had."""
+        counted = self.session.tally.summary()
+        if not self.aeqprop:
+            counted.pop("cost_rose", None)
+        return counted
 
     # samples
     def _sample_done(self) -> dict[str, Any]:
@@ -259,6 +266,7 @@ class Training:
             session.target = report.theta_target_next
         tally.holds += 1
         tally.held += hold.accepted
+        tally.nudged += settle is not None
         tally.cost_rose += report.cost_rose
         moved = _distance(report.theta_before, report.theta_after)
         if sham:
