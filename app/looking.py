@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
-from aeqlab.app.words import (
-    cost_in_words,
-    count_in_words,
-    duration_in_words,
-    name_in_words,
-    size_in_words,
-    state_in_words,
-    value_in_words,
-)
+from aeqlab.app.running import found_in_words, shortest
+from aeqlab.app.words import name_in_words, size_in_words, state_in_words, value_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
-from aeqlab.protocols.run_folder import find_run
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
 from aeqlab.protocols.verdict import guardian_verdict
+from aeqlab.protocols.words import cost_in_words, count_in_words, duration_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
