@@ -60,6 +60,7 @@ def compare(session: RunSession, options: CompareOptions) -> dict[str, Any]:
             found = session.sequencer.results.get(f"{place}.{turn}.{index}", {})
             if found.get("points"):
                 curves.append(Curve.of(name, METHODS[one.method].follows, one, session.seed + turn, found["points"]))
+    session.sequencer.forget()
     if not curves:
         return {"methods": {}, "skipped": True}
     summary = summarise(curves, options.goal)

@@ -26,6 +26,7 @@ def repeat(session: RunSession, options: RepeatOptions) -> dict[str, Any]:
             for turn in session.turns(bound):
                 status.rounds = (*outer, (turn + 1, bound))
                 session.run_sequence(options.sequence, turn)
+                sequencer.forget(before=turn)
                 rounds = turn + 1
                 if wanted is not None:
                     _must_be_there(session, wanted, found, turn)
