@@ -186,12 +186,14 @@ def _evaluations(run: Run) -> Iterator[str]:
     if not len(evaluations):
         return
     yield "evaluations"
-    head = ("  step", "set", "samples", "cost", "error rate")
+    head = ("  step", "set", "samples", "theta held", "cost", "error rate")
     rows = [head]
     for i in range(max(0, len(evaluations) - LAST_EVALUATIONS), len(evaluations)):
         row = evaluations.row(i)
-        error = "" if math.isnan(row["error_rate"]) else value_in_words("error_rate", float(row["error_rate"]))
-        rows.append((f"  {row['step']:,}", row["dataset"], f"{row['samples']:,}", f"{row['cost_free']:.4g}", error))
+        rates = (float(row[name]) for name in ("held_rate", "error_rate"))
+        held, error = ("" if math.isnan(rate) else value_in_words("held_rate", rate) for rate in rates)
+        cost = value_in_words("cost_free", float(row["cost_free"]))
+        rows.append((f"  {row['step']:,}", row["dataset"], f"{row['samples']:,}", held, cost, error))
     yield from columns(rows)
 
 

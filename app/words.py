@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from aeqlab.protocols.words import COSTS, duration_in_words
@@ -21,6 +22,7 @@ NAMES = {
     "train_rms_error": "RMS error while training",
     "test_rms_error": "RMS error on the test set",
     "held_rate": "holds accepted",
+    "samples_held": "samples with theta held",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",
@@ -44,7 +46,7 @@ def name_in_words(name: str) -> str:
 
 def value_in_words(name: str, value: Any) -> str:
     """Say a value of a summary: rates in percent, counts whole, numbers with four digits."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "not known"
     if name == "seconds":
         return duration_in_words(float(value))

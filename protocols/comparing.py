@@ -20,6 +20,7 @@ from aeqlab.protocols.comparison import Curve, summarise, write_csv
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.evaluation import evaluate
 from aeqlab.protocols.methods import METHODS
+from aeqlab.protocols.prediction import HELD_ENOUGH
 from aeqlab.protocols.restoring import find_theta
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Data
@@ -172,9 +173,11 @@ class _Span(Training):
         session.status.count(self.done, self.total if self.total < 2**62 else None)
         keys = ("cost_free", "error_rate")
         measured = {key: float(found[key]) for key in keys if key in found}
-        self.points.append({"samples": done, "reads": self.reads, "seconds": self.seconds, **measured})
-        if not math.isfinite(measured["cost_free"]):
+        if found.get("samples_held", 1) and not math.isfinite(measured["cost_free"]):
             raise DivergedError(f"the cost after {done} samples is {measured['cost_free']}")
+        if found.get("held_rate", 1.0) < HELD_ENOUGH:
+            measured = dict.fromkeys(measured, math.nan)
+        self.points.append({"samples": done, "reads": self.reads, "seconds": self.seconds, **measured})
         self.next_look = done + max(1, min(self.compared.evaluate_every, done // 10))
 
 

@@ -32,7 +32,7 @@ class Curve:
         name, method, follows: its name in the file, the method, and what that follows.
         seed: of data, order and start.
         along: samples, readouts and device time that the training took until each point, by the names in `AXES`.
-        measured: cost_free, and error_rate where there are labels.
+        measured: cost_free, and error_rate where there are labels; nan before the first point at which they are known.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Curve:
 
     @classmethod
     def of(cls, name: str, follows: str, options: TrainOptions, seed: int, points: Sequence[dict[str, float]]) -> Curve:
-        """Make one of the points that a span recorded."""
+        """Make one of the points that a span recorded; where theta was not held (nan), what was measured before counts on."""
         columns = {key: np.array([point[key] for point in points]) for key in points[0]}
         along = {key: columns.pop(key) for key in AXES}
-        return cls(name, options.method, follows, seed, along, columns)
+        return cls(name, options.method, follows, seed, along, {key: _carried_on(values) for key, values in columns.items()})
 
     def at(self, axis: str, x: Array | float, what: str = "cost_free") -> Array:
         """Get what was measured last at or before x along an axis."""
@@ -60,9 +60,15 @@ class Curve:
         return float(self.along[axis][below[0]]) if len(below) else math.inf
 
 
+def _carried_on(values: Array) -> Array:
+    """Put the value before in the place of each nan."""
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))
+    return np.asarray(values[last])
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, lowest and highest over the seeds; infinite where a target was not reached."""
+    """Median, lowest and highest over the seeds; infinite where a target was not reached, nan where nothing is known."""
 
     median: float
     lowest: float
@@ -70,15 +76,14 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Take the spread of one value per seed; of an even number the median is the mean of the two in the middle."""
-        ordered = sorted(values)
-        middle = (ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2])
-        return cls(math.inf if math.inf in middle else sum(middle) / 2, ordered[0], ordered[-1])
+        """Take the spread of one value per seed, nan last; of an even number the median is the mean of the two in the middle."""
+        ordered = sorted(values, key=lambda value: (math.isnan(value), value))
+        middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
+        return cls(middle / 2, ordered[0], ordered[-1])
 
-    def __str__(self) -> str:
-        if math.isinf(self.lowest):
-            return "never"
-        low, middle, high = (("never" if math.isinf(v) else f"{v:.4g}") for v in (self.lowest, self.median, self.highest))
+    def in_words(self, infinite: str) -> str:
+        """Say it, with a word for what is infinite."""
+        low, middle, high = (_in_words(value, infinite) for value in (self.lowest, self.median, self.highest))
         return middle if low == middle == high else f"{middle} ({low} to {high})"
 
 
@@ -98,10 +103,10 @@ class Row:
     def in_words(self, target: str | None) -> str:
         """Say it in a sentence."""
         mark = "" if self.follows.startswith("the gradient") else f" ({self.follows})"
-        said = f"cost {self.cost_at['seconds']} at equal time{mark}"
+        said = f"cost {self.cost_at['seconds'].in_words('infinite')} at equal time{mark}"
         if target is None:
             return said
-        samples, seconds = self.to_target["samples"], self.to_target["seconds"]
+        samples, seconds = (self.to_target[axis].in_words("never") for axis in ("samples", "seconds"))
         if not self.reached:
             return f"{said}; {target} not reached in {self.budget['samples']:.4g} samples, {self.budget['seconds']:.4g} s"
         return f"{said}; {target} after {samples} samples, {seconds} s ({self.reached} of {self.seeds} seeds)"
@@ -114,6 +119,10 @@ class Summary:
     equal: dict[str, float]
     goal: tuple[str, float] | None
     rows: tuple[Row, ...]
+
+
+def _in_words(value: float, infinite: str) -> str:
+    return infinite if math.isinf(value) else "not known" if math.isnan(value) else f"{value:.4g}"
 
 
 def summarise(curves: Sequence[Curve], goal: tuple[str, float] | None) -> Summary:
