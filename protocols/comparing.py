@@ -60,7 +60,8 @@ def compare(session: RunSession, options: CompareOptions) -> dict[str, Any]:
         for index, (name, one) in enumerate(bench.trainings.items()):
             found = session.sequencer.results.get(f"{place}.{turn}.{index}", {})
             if found.get("points"):
-                curves.append(Curve.of(name, METHODS[one.method].follows, one, session.seed + turn, found["points"]))
+                follows, seed, diverged = METHODS[one.method].follows, session.seed + turn, "diverged" in found
+                curves.append(Curve.of(name, follows, one, seed, found["points"], diverged=diverged))
     session.sequencer.forget()
     if not curves:
         return {"methods": {}, "skipped": True}
@@ -138,7 +139,7 @@ class _Span(Training):
         session = self.session
         self._begin_epoch(self.first_epoch)
         session.status.count(0, self.total if self.total < 2**62 else None)
-        diverged = ""
+        diverged, begun, target = "", session.device_state(), session.target
         try:
             self._look()
             while not self._spent():
@@ -153,7 +154,10 @@ class _Span(Training):
                     self._look()
         except DivergedError as exc:
             session.release()
+            session.restore_device(begun)  # a state that ran away may not come back to the next start
+            session.target = target
             diverged = str(exc)
+            self.points = self.points or [{"samples": 0, "reads": 0, "seconds": 0.0, "cost_free": math.inf}]
             session.say("warning", "diverged", f"compare: {self.options.method}, seed {session.seed}: {diverged}")
         found = {"points": self.points, "method": self.options.method, **session.tally.summary(), **marks(self.options)}
         return found | ({"diverged": diverged} if diverged else {})

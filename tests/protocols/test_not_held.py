@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from run_helpers import SMALL, run_sequence
 
 from aeqlab.app.looking import show_run
-from aeqlab.protocols.comparison import Curve
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import RunResult
 from aeqlab.protocols.reports import HoldReport
 from aeqlab.protocols.run_state import RunState
 from aeqlab.protocols.session import Session
-from aeqlab.protocols.stages.train_options import TrainOptions
 
 FAR = 1e3  #: what is read where theta is not held
 
@@ -102,25 +100,20 @@ def test_a_best_is_of_an_evaluation_with_theta_held_and_the_others_are_told_once
     assert len(told) == 2
 
 
-def test_a_comparison_goes_on_from_the_last_point_with_theta_held(tmp_path: Path) -> None:
+def test_a_comparison_takes_no_cost_with_theta_not_held(tmp_path: Path) -> None:
     text = SMALL.replace("ticks: 12", "ticks: 6")
     stage = (
-        "compare: {seeds: 1, start: {theta: random}, samples: 4, target: cost < 1e-9, evaluate: {batch: 1, samples: 5}, "
-        "methods: {aeqprop: {method: centered, beta: 0.2}}}"
+        "compare: {{seeds: 1, start: {{theta: random}}, samples: {}, target: cost < 1e3, evaluate: {{batch: 1, samples: 5}}, "
+        "methods: {{aeqprop: {{method: centered, beta: 0.2}}}}}}"
     )
-    result, run = run_slipping(tmp_path, lambda x, number: 8 < number < 12, stage, text)  # in the second evaluation
-    points = json.loads(run.stages["result"][1])["points"]
-    known = np.isfinite([point["cost_free"] for point in points]).tolist()
-    assert known == [True, False, True, True, True]
-    assert "not known" not in result.summary["methods"]["aeqprop"]
-
-
-def test_what_is_not_known_of_a_curve_is_what_was_known_before() -> None:
-    nan = float("nan")
-    points = [{"samples": n, "reads": n, "seconds": n, "cost_free": c} for n, c in enumerate([nan, 2.0, nan, nan, 1.0])]
-    curve = Curve.of("a", "the gradient", TrainOptions(beta=1), 1, points)
-    np.testing.assert_array_equal(curve.measured["cost_free"], [nan, 2.0, 2.0, 2.0, 1.0])
-    assert curve.reached(("cost_free", 1.5), "samples") == 4
+    for samples, cost_known in ((4, True), (1, False)):
+        folder = tmp_path / str(samples)
+        result, run = run_slipping(folder, lambda x, number: 8 < number < 12, stage.format(samples), text)  # in the second one
+        points = json.loads(run.stages["result"][1])["points"]
+        known = [True, False, True, True, True]
+        assert np.isfinite([point["cost_free"] for point in points]).tolist() == known[: samples + 1]
+        assert result.summary["methods"]["aeqprop"].startswith("cost not known") is not cost_known
+        assert (result.folder / "comparison.png").exists()
 
 
 def test_a_record_of_before_that_must_have_a_cost_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
