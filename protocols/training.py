@@ -13,7 +13,7 @@ from aeqlab.backends.device import Clock, DeviceInfo
 from aeqlab.backends.errors import BackendError, DivergedError
 from aeqlab.backends.streams import stream
 from aeqlab.protocols.aeqprop import StepReport, train_step
-from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spsa_step
+from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spall_gains, spsa_step
 from aeqlab.protocols.contrast import coupled_step, eqprop_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
 from aeqlab.protocols.evaluation import evaluate
@@ -239,8 +239,11 @@ class Training:
         free = self._free_due
         match options.method:
             case "spsa":
+                c = options.perturbation
+                if options.decay == "spall":
+                    rate, c = spall_gains(self.done, rate, c, options.stability)
                 return spsa_step(
-                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
+                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=c,
                     rng=session.streams(PERTURBATIONS), free_phase=free,
                 )  # fmt: skip
             case "finite-difference":

@@ -84,6 +84,12 @@ class TrainOptions(StageOptions):
         default=None, description="step size of a baseline, needed by these: one for all, or one per block of parameters"
     )
     perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
+    decay: Literal["spall"] | None = Field(
+        default=None,
+        description="spsa: in step k of this stage, from 0, the step size is learning_rate / (stability + k + 1)^0.602 and the "
+        "distance of the probes perturbation / (k + 1)^0.101 (Spall 1998); default: both are constant",
+    )
+    stability: float = Field(default=0.0, ge=0, description="decay: its A; Spall advises a tenth of the steps, or less")
     evaluate_every: EvaluateEvery | None = Field(default=None, description="evaluate while training: {epochs: N} or {samples: N}")
 
     def names_found(self) -> frozenset[str] | None:
@@ -118,6 +124,10 @@ class TrainOptions(StageOptions):
             raise ValueError(f"coupled clamps the outputs at (1 - beta) s_0 + beta y, so beta goes up to 1; it is {self.beta:g}")
         if self.variant is not None and self.method != "eqprop":
             raise ValueError(f"variant is for eqprop; {self.method} has none")
+        if self.decay is not None and self.method != "spsa":
+            raise ValueError(f"decay is for spsa; {self.method} has none")
+        if self.stability and self.decay is None:
+            raise ValueError("stability is that of decay: spall")
         if self.through is not None and self.method != "autodiff":
             raise ValueError(f"through is for autodiff; {self.method} has none")
         return self
