@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.words import duration_in_words, size_in_words
+from aeqlab.app.words import size_in_words
 from aeqlab.protocols.check import CheckReport, Envelope, check
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
 from aeqlab.protocols.reaction import Reaction
+from aeqlab.protocols.words import duration_in_words
 
 
 def check_experiment(source: str, overrides: Sequence[str]) -> int:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.running import DEFAULT_RUNS
 from aeqlab.backends.device import SafetyLine, SafetyReport
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession, SessionClient, attach, find_sessions, lost_sessions, make_lost_safe
@@ -23,7 +22,7 @@ from aeqlab.protocols.errors import NotAllowedError, ProtocolError, RecordError,
 from aeqlab.protocols.left_standing import LeftStanding, all_left_standing, stands_no_more
 from aeqlab.protocols.load import load_run
 from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
-from aeqlab.protocols.run_folder import find_run, is_alive
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run, is_alive
 from aeqlab.protocols.status import SessionState
 
 #: Commands that a session without a run understands too.

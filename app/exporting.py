@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.running import DEFAULT_RUNS, shortest
+from aeqlab.app.running import shortest
 from aeqlab.app.words import size_in_words
 from aeqlab.protocols.bundle import bundle_runs
 from aeqlab.protocols.export import export_run
 from aeqlab.protocols.load import load_run
-from aeqlab.protocols.run_folder import find_run
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
 
 
 def export_one(word: str, runs: Path | None, format: str, to: Path | None, tables: Sequence[str], *, force: bool) -> int:

@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
-from aeqlab.app.running import DEFAULT_RUNS, found_in_words, shortest
-from aeqlab.app.words import (
-    cost_in_words,
-    count_in_words,
-    duration_in_words,
-    name_in_words,
-    size_in_words,
-    state_in_words,
-    value_in_words,
-)
+from aeqlab.app.running import found_in_words, shortest
+from aeqlab.app.words import name_in_words, size_in_words, state_in_words, value_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
-from aeqlab.protocols.run_folder import find_run
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
 from aeqlab.protocols.verdict import guardian_verdict
+from aeqlab.protocols.words import cost_in_words, count_in_words, duration_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,8 +170,8 @@ def _training(run: Run) -> Iterator[str]:
     yield "training"
     yield from _aligned(
         {
-            "cost": _course(steps, "cost_free"),
-            "cost under beta_1": "" if _known(steps["cost_free"]).size else _course(steps, "cost_1"),
+            "cost": _course(steps["cost_free"]),
+            **_other_costs(steps),
             "homeostasis ended": _verdicts(steps, "hold_verdict"),
             "nudged phase ended": _verdicts(steps, "settle_verdict"),
             "hold error at the clamp": _spread(steps["hold_error"], "tolerances"),
@@ -193,12 +186,14 @@ def _evaluations(run: Run) -> Iterator[str]:
     if not len(evaluations):
         return
     yield "evaluations"
-    head = ("  step", "set", "samples", "cost", "error rate")
+    head = ("  step", "set", "samples", "theta held", "cost", "error rate")
     rows = [head]
     for i in range(max(0, len(evaluations) - LAST_EVALUATIONS), len(evaluations)):
         row = evaluations.row(i)
-        error = "" if math.isnan(row["error_rate"]) else value_in_words("error_rate", float(row["error_rate"]))
-        rows.append((f"  {row['step']:,}", row["dataset"], f"{row['samples']:,}", f"{row['cost_free']:.4g}", error))
+        rates = (float(row[name]) for name in ("held_rate", "error_rate"))
+        held, error = ("" if math.isnan(rate) else value_in_words("held_rate", rate) for rate in rates)
+        cost = value_in_words("cost_free", float(row["cost_free"]))
+        rows.append((f"  {row['step']:,}", row["dataset"], f"{row['samples']:,}", held, cost, error))
     yield from columns(rows)
 
 
@@ -243,9 +238,18 @@ def _known(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(values[np.isfinite(values)])
 
 
-def _course(steps: Rows, name: str) -> str:
+def _other_costs(steps: Rows) -> dict[str, str]:
+    """Say how the first cost of the steps went where none was read without a nudge: under a nudge, or of a probe without one."""
+    if _known(steps["cost_free"]).size:
+        return {}
+    probed = (steps["beta_1"] == 0) & (steps["beta_2"] == 0)
+    costs = {"cost_1": steps["cost_1"][~probed], "cost_probe": steps["cost_1"][probed]}
+    return {cost_in_words(name): _course(values) for name, values in costs.items()}
+
+
+def _course(values: NDArray[Any]) -> str:
     """Say how a cost went: mean over the first and the last twentieth of the steps that read it."""
-    costs = _known(steps[name])
+    costs = _known(values)
     part = max(1, len(costs) // 20)
     return f"{costs[:part].mean():.4g} to {costs[-part:].mean():.4g} over {len(costs):,} readings" if len(costs) else ""
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.words import name_in_words, state_in_words, value_in_words
+from aeqlab.protocols.run_folder import DEFAULT_RUNS
 
 if TYPE_CHECKING:
     from aeqlab.app.answering import TerminalAnswers
     from aeqlab.app.progress import ProgressLine
     from aeqlab.protocols.experiment import LoadedExperiment
     from aeqlab.protocols.progress import OnProgress, Progress, RunResult
-
-DEFAULT_RUNS = Path("runs")
 
 
 def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: bool) -> int:
@@ -34,10 +33,9 @@ def run_new(source: str, overrides: Sequence[str], runs: Path | None, *, quiet: 
         say(f"warning: {warning}")
     say_sessions(loaded)
     requests = Requests()
-    with ProgressLine(quiet=quiet) as show, TerminalAnswers(requests) as answers:
-        result = run_experiment(
-            loaded, runs=runs_folder(runs, loaded), requests=requests, on_progress=_both(show, answers), last=True
-        )
+    where = runs_folder(runs, loaded)
+    with ProgressLine(quiet=quiet, runs=where) as show, TerminalAnswers(requests) as answers:
+        result = run_experiment(loaded, runs=where, requests=requests, on_progress=_both(show, answers), last=True)
     return conclude(result, quiet=quiet, told=told)
 
 
@@ -83,7 +81,7 @@ def run_again(word: str, runs: Path | None, *, quiet: bool) -> int:
     with suppress(FileErrors):  # what is wrong with it is said by the resume
         say_sessions(load_experiment(folder / "experiment.yaml"))
     requests = Requests()
-    with ProgressLine(quiet=quiet) as show, TerminalAnswers(requests) as answers:
+    with ProgressLine(quiet=quiet, runs=folder.parent) as show, TerminalAnswers(requests) as answers:
         result = resume_run(folder, requests=requests, on_progress=_both(show, answers), last=True)
     return conclude(result, quiet=quiet)
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aeqlab.app.exits import ExitCode
-from aeqlab.app.running import DEFAULT_RUNS
 from aeqlab.protocols.control import person, send
 from aeqlab.protocols.errors import NotAllowedError, RecordError, UnknownRunError
 from aeqlab.protocols.notes import add_note
-from aeqlab.protocols.run_folder import find_run, is_alive
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run, is_alive
 
 
 def tell_run(command: str, words: Sequence[str], runs: Path | None) -> int:

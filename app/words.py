@@ -1,16 +1,12 @@
-"""Numbers and names of a run in words, the same in the progress line, the summary and the table of runs."""
+"""Names and values of a run in words, the same in the summary and the table of runs; see also `protocols/words.py`."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-#: Which cost a number is; a cost read under a nudge is never called anything that could be taken for the free one.
-COSTS = {
-    "cost_free": "cost",
-    "cost_1": "cost under beta_1",
-    "cost_2": "cost under beta_2",
-    "cost_probe": "cost where theta was probed",
-}
+from aeqlab.protocols.words import COSTS, duration_in_words
+
 #: What the names in a summary mean to a person.
 NAMES = {
     **COSTS,
@@ -26,6 +22,7 @@ NAMES = {
     "train_rms_error": "RMS error while training",
     "test_rms_error": "RMS error on the test set",
     "held_rate": "holds accepted",
+    "samples_held": "samples with theta held",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",
@@ -42,11 +39,6 @@ NAMES = {
 _RATES = ("_rate", "_rate_unclamped")
 
 
-def cost_in_words(name: str) -> str:
-    """Say which cost it is."""
-    return COSTS.get(name, name.replace("_", " "))
-
-
 def name_in_words(name: str) -> str:
     """Say what a value of a summary is."""
     return NAMES.get(name, name.replace("_", " "))
@@ -54,7 +46,7 @@ def name_in_words(name: str) -> str:
 
 def value_in_words(name: str, value: Any) -> str:
     """Say a value of a summary: rates in percent, counts whole, numbers with four digits."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "not known"
     if name == "seconds":
         return duration_in_words(float(value))
@@ -79,28 +71,6 @@ def state_in_words(state: str, reason: str) -> str:
     if not reason:
         return state
     return f"{state}{reason[len(state) :]}" if reason.lower().startswith((f"{state} ", f"{state}:")) else f"{state}: {reason}"
-
-
-def count_in_words(done: float, total: float | None, unit: str = "") -> str:
-    """Say how much is done, of how much: 12/1,000, or 3.5/60 s."""
-    said = "/".join(f"{n:,}" if isinstance(n, int) else f"{n:,.4g}" for n in (done, total) if n is not None)
-    return f"{said} {unit}".rstrip()
-
-
-def duration_in_words(seconds: float) -> str:
-    """Say how long something takes: 0.4 s, 12 s, 3 min 20 s, 5 h 07 min, 2 d 3 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h"
 
 
 def size_in_words(size: float) -> str:

@@ -55,7 +55,8 @@ def spsa_step(
         free_phase: read the cost at theta itself as well.
     Raises:
         CapabilityError: theta cannot be told to be elsewhere on this device.
-    Source: Spall 1992.
+    Source: Spall 1992, "Multivariate stochastic approximation using a simultaneous perturbation gradient approximation", IEEE
+        Trans. Autom. Control 37(3), 332-341. There the gains decay: see `spall_gains`.
     """
     with probing(operator, inputs, targets, theta) as probe:
         here = probe.here
@@ -65,6 +66,18 @@ def spsa_step(
         behind = probe(here - perturbation * sign)
         gradient = (ahead - behind) / (2.0 * perturbation) * sign
         return probe.report(here - learning_rate * gradient, free)
+
+
+def spall_gains(k: int, learning_rate: float | Array, perturbation: float, stability: float = 0.0) -> tuple[float | Array, float]:
+    """Get step size and perturbation of step k of SPSA, a / (A + k + 1)^0.602 and c / (k + 1)^0.101.
+
+    Args:
+        k: number of the step, from 0.
+        learning_rate, perturbation, stability: a, c and A, which Spall advises to be a tenth of the steps or less.
+    Source: Spall 1998, "Implementation of the simultaneous perturbation algorithm for stochastic optimization", IEEE Trans.
+        Aerosp. Electron. Syst. 34(3), 817-823.
+    """
+    return learning_rate / (stability + k + 1) ** 0.602, perturbation / (k + 1) ** 0.101
 
 
 def finite_difference_step(

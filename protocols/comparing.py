@@ -20,6 +20,7 @@ from aeqlab.protocols.comparison import Curve, summarise, write_csv
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.evaluation import evaluate
 from aeqlab.protocols.methods import METHODS
+from aeqlab.protocols.prediction import HELD_ENOUGH
 from aeqlab.protocols.restoring import find_theta
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Data
@@ -59,7 +60,9 @@ def compare(session: RunSession, options: CompareOptions) -> dict[str, Any]:
         for index, (name, one) in enumerate(bench.trainings.items()):
             found = session.sequencer.results.get(f"{place}.{turn}.{index}", {})
             if found.get("points"):
-                curves.append(Curve.of(name, METHODS[one.method].follows, one, session.seed + turn, found["points"]))
+                follows, seed, diverged = METHODS[one.method].follows, session.seed + turn, "diverged" in found
+                curves.append(Curve.of(name, follows, one, seed, found["points"], diverged=diverged))
+    session.sequencer.forget()
     if not curves:
         return {"methods": {}, "skipped": True}
     summary = summarise(curves, options.goal)
@@ -136,7 +139,7 @@ class _Span(Training):
         session = self.session
         self._begin_epoch(self.first_epoch)
         session.status.count(0, self.total if self.total < 2**62 else None)
-        diverged = ""
+        diverged, begun, target = "", session.device_state(), session.target
         try:
             self._look()
             while not self._spent():
@@ -151,7 +154,10 @@ class _Span(Training):
                     self._look()
         except DivergedError as exc:
             session.release()
+            session.restore_device(begun)  # a state that ran away may not come back to the next start
+            session.target = target
             diverged = str(exc)
+            self.points = self.points or [{"samples": 0, "reads": 0, "seconds": 0.0, "cost_free": math.inf}]
             session.say("warning", "diverged", f"compare: {self.options.method}, seed {session.seed}: {diverged}")
         found = {"points": self.points, "method": self.options.method, **session.tally.summary(), **marks(self.options)}
         return found | ({"diverged": diverged} if diverged else {})
@@ -171,9 +177,11 @@ class _Span(Training):
         session.status.count(self.done, self.total if self.total < 2**62 else None)
         keys = ("cost_free", "error_rate")
         measured = {key: float(found[key]) for key in keys if key in found}
-        self.points.append({"samples": done, "reads": self.reads, "seconds": self.seconds, **measured})
-        if not math.isfinite(measured["cost_free"]):
+        if found.get("samples_held", 1) and not math.isfinite(measured["cost_free"]):
             raise DivergedError(f"the cost after {done} samples is {measured['cost_free']}")
+        if found.get("held_rate", 1.0) < HELD_ENOUGH:
+            measured = dict.fromkeys(measured, math.nan)
+        self.points.append({"samples": done, "reads": self.reads, "seconds": self.seconds, **measured})
         self.next_look = done + max(1, min(self.compared.evaluate_every, done // 10))
 
 

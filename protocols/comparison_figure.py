@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.protocols.comparison import Curve
+from aeqlab.protocols.comparison import Curve, reach
 from aeqlab.protocols.methods import NOT_THE_GRADIENT
 from aeqlab.protocols.stages.compare import CompareOptions
 
@@ -38,21 +38,21 @@ def draw(path: Path, curves: Sequence[Curve], options: CompareOptions, *, cost_u
     panels = figure.subplots(1, len(PANELS), sharey=True)
     names = list(dict.fromkeys(curve.name for curve in curves))
     for axis, panel in zip(PANELS, panels, strict=True):
+        drawn = False
         for number, name in enumerate(names):
             mine = [curve for curve in curves if curve.name == name]
             x = grid(mine, axis)
-            if not len(x):
-                continue
             costs = np.array([curve.at(axis, x) for curve in mine])
+            drawn = drawn or bool(np.isfinite(costs).any())
             colour = COLOURS[number % len(COLOURS)]
-            label = f"{name} ({NOT_THE_GRADIENT})" if mine[0].follows == NOT_THE_GRADIENT else name
-            panel.plot(
-                x, np.median(costs, axis=0), DASHES[number // len(COLOURS) % len(DASHES)], color=colour, lw=1.8, label=label
-            )
+            dashes = DASHES[number // len(COLOURS) % len(DASHES)]
+            panel.plot(x, np.median(costs, axis=0), dashes, color=colour, lw=1.8, label=_label(name, mine))
             panel.fill_between(x, costs.min(axis=0), costs.max(axis=0), color=colour, alpha=0.15, lw=0)
         if options.goal is not None and options.goal[0] == "cost_free":
             panel.axhline(options.goal[1], color="#555555", lw=1.0, ls=":")
-        panel.set(xscale="log", yscale="log", xlabel=PANELS[axis])
+        panel.set(xlabel=PANELS[axis])
+        if drawn:  # nothing has no logarithm
+            panel.set(xscale="log", yscale="log")
         panel.grid(visible=True, which="major", color="#dddddd", lw=0.6)
     panels[0].set_ylabel("cost without a nudge" + (f" ({cost_unit})" if cost_unit and cost_unit != "(1)²" else ""))
     seeds = len({curve.seed for curve in curves})
@@ -64,8 +64,15 @@ def draw(path: Path, curves: Sequence[Curve], options: CompareOptions, *, cost_u
     beside.replace(path)
 
 
+def _label(name: str, curves: Sequence[Curve]) -> str:
+    """Name a method, with what keeps its curve from being taken for one like the others."""
+    diverged = sum(curve.diverged for curve in curves)
+    marks = [NOT_THE_GRADIENT] if curves[0].follows == NOT_THE_GRADIENT else []
+    marks += [f"ran away in {diverged} of {len(curves)} seeds"] if diverged else []
+    return f"{name} ({', '.join(marks)})" if marks else name
+
+
 def grid(curves: Sequence[Curve], axis: str) -> Array:
-    """Make the places along an axis at which curves are drawn: where one of them was evaluated, as far as all of them go."""
+    """Make the places along an axis at which curves are drawn: where one was evaluated, as far as all go that did not diverge."""
     every = np.unique(np.concatenate([curve.along[axis] for curve in curves]))
-    last = min(float(curve.along[axis][-1]) for curve in curves)
-    return every[(every > 0) & (every <= last)]
+    return every[(every > 0) & (every <= reach(curves, axis))]

@@ -25,6 +25,7 @@ from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.infer import InferOptions
+from aeqlab.protocols.stages.options import Every
 from aeqlab.protocols.stages.ramp import RampOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.scan import ScanOptions
@@ -142,25 +143,41 @@ def _training(options: TrainOptions, experiment: Experiment, dimensions: Dimensi
         steps = (options.epochs or 1) * per_epoch
     else:
         return None
-    if options.method in AEQPROP_METHODS:
-        on_wall = getattr(experiment.device, "clock", "virtual") == "wall"
-        free = 0.0 if options.method == "optimistic" else 1.0
-        free *= {True: 1.0, False: 0.0, None: 0.1 if on_wall else 1.0}.get(options.free_phase, 0.5)  # type: ignore[arg-type]
-        work = Work(steps, steps * (1 + free), steps)
-    elif options.method in ("sgd", "autodiff"):
-        work = Work(steps, steps)
-    elif options.method == "coupled":
-        work = Work(steps, steps * 2)
-    elif options.method == "finite-difference":
-        work = Work(steps, steps * 2 * dimensions.parameters)
-    else:
-        work = Work(steps, steps * 3)
+    holds = _holds(options, dimensions, _free_share(options, experiment))
+    work = Work(steps, steps * holds, steps if options.method in AEQPROP_METHODS else 0.0)
     every = options.evaluate_every
     if every is not None:
         between = every.samples / batch if every.samples else (every.epochs or 1) * (per_epoch or math.inf)
         one = _evaluation(EvaluateOptions(), experiment, dimensions, widths)
         work = work if one is None else work + one * (steps // between)
     return work
+
+
+def _free_share(options: TrainOptions, experiment: Experiment) -> float:
+    """Get in which share of the steps the cost is read in a phase of its own, by the methods that have none at beta = 0."""
+    wish = options.free_phase
+    if isinstance(wish, Every):
+        return 1.0 / wish.every
+    if wish is None:
+        return 0.1 if getattr(experiment.device, "clock", "virtual") == "wall" else 1.0
+    return float(wish)
+
+
+def _holds(options: TrainOptions, dimensions: Dimensions, free: float) -> float:
+    """Get how many holds a step takes, with a free phase in so many of the steps."""
+    match options.method:
+        case "optimistic" | "sgd" | "autodiff":
+            return 1.0
+        case "coupled":
+            return 2.0
+        case "eqprop":
+            return 2.0 + (free if options.variant == "centered" else 0.0)
+        case "spsa":
+            return 2.0 + free
+        case "finite-difference":
+            return 2.0 * dimensions.parameters + free
+        case _:
+            return 1.0 + free
 
 
 def _points(

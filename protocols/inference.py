@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,8 @@ def infer(session: RunSession, options: InferOptions) -> dict[str, Any]:
     wanted = _wanted(session, options)
     predict = Prediction(session, options.parameters, "infer")
     batch, fill = predict.batch(options.batch, len(wanted.rows))
-    state = session.resumed_state() or {"done": 0, "cost": 0.0, "wrong": 0, "holds": 0, "held": 0, "theta": None}
+    state = session.resumed_state() or {"done": 0, "cost": 0.0, "wrong": 0, "holds": 0, "held": 0, "theta": None, "counted": 0}
+    state.setdefault("counted", state["done"])  # a checkpoint of a program that counted all of them
     predict.holds, predict.held = state["holds"], state["held"]
     total = len(wanted.rows)
     with predict.theta_kept(state["theta"]) as theta:
@@ -64,21 +66,28 @@ def infer(session: RunSession, options: InferOptions) -> dict[str, Any]:
             filled = np.concatenate([index, np.full(batch - n, index[-1])]) if fill and n < batch else index
             predicted = predict(wanted.inputs[filled])
             _write(session, wanted, index, predicted)
-            outputs = predicted.outputs[:n]
-            if wanted.targets is not None:
-                state["cost"] += n * cost(session.info, outputs, wanted.targets[index])
-            if wanted.labels is not None:
-                state["wrong"] += int(np.count_nonzero(outputs.argmax(axis=1) != wanted.labels[index]))
+            if predicted.held:
+                _count(session, state, wanted, index, predicted.outputs[:n])
             state["done"] += n
             session.progress(state["done"], total)
     found: dict[str, Any] = {"dataset": wanted.name, "samples": total}
     if predict.held_rate is not None:
-        found["held_rate"] = predict.held_rate
+        found |= {"held_rate": predict.held_rate, "samples_held": state["counted"]}
+    of = state["counted"] or math.nan
     if wanted.targets is not None:
-        found["cost_free"] = state["cost"] / total
+        found["cost_free"] = state["cost"] / of
     if wanted.labels is not None:
-        found["error_rate"] = state["wrong"] / total
+        found["error_rate"] = state["wrong"] / of
     return found
+
+
+def _count(session: RunSession, state: dict[str, Any], wanted: _Wanted, index: Array, outputs: Array) -> None:
+    """Add a presentation in which theta was held to what is found."""
+    state["counted"] += len(index)
+    if wanted.targets is not None:
+        state["cost"] += len(index) * cost(session.info, outputs, wanted.targets[index])
+    if wanted.labels is not None:
+        state["wrong"] += int(np.count_nonzero(outputs.argmax(axis=1) != wanted.labels[index]))
 
 
 def _write(session: RunSession, wanted: _Wanted, index: Array, predicted: Predicted) -> None:

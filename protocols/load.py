@@ -249,7 +249,7 @@ class Run:
         """
         found = checkpoint.find_best(self.path / "checkpoints")
         if found is None:
-            raise CheckpointError(f"{self.path.name}: there is no best theta; the run was not evaluated.")
+            raise CheckpointError(f"{self.path.name}: there is no best theta; the run was not evaluated with theta held.")
         return checkpoint.read(found)
 
     def theta_at(self, step: int) -> Array:

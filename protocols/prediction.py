@@ -23,6 +23,7 @@ from aeqlab.protocols.samples import Samples
 Array = NDArray[Any]
 Mode = Literal["homeostasis", "frozen", "locked"]
 BATCH = 500  #: samples at once on a device that takes any number
+HELD_ENOUGH = 0.9  #: share of presentations in which theta must be held for a cost to be compared with others
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,13 @@ class Predicted:
         outputs: shape (samples, outputs).
         t: time of the device at the reading, in s; None where the equations were solved instead.
         verdict: how the presentation ended; None likewise.
+        held: theta was held, or nothing had to be.
     """
 
     outputs: Array
     t: float | None = None
     verdict: Verdict | None = None
+    held: bool = True
 
 
 class Prediction:
@@ -93,6 +96,11 @@ class Prediction:
         return self.held / self.holds if self.holds else None
 
     @property
+    def held_enough(self) -> bool:
+        """Tell whether theta was held often enough for what was found to be compared."""
+        return self.held_rate is None or self.held_rate >= HELD_ENOUGH
+
+    @property
     def floats_inside(self) -> bool:
         """Tell whether theta floats inside the device meanwhile, where no hold brings it back."""
         return self.mode == "frozen" and self.session.holds_inside
@@ -140,7 +148,7 @@ class Prediction:
         report = session.hold(session.target)
         self.holds += 1
         self.held += report.accepted
-        return Predicted(report.readout.outputs, report.readout.t, report.verdict)
+        return Predicted(report.readout.outputs, report.readout.t, report.verdict, report.accepted)
 
 
 def samples_of(session: RunSession, on: str | None, stage: str) -> tuple[Samples, str]:

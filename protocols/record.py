@@ -64,7 +64,7 @@ class StepRow(NamedTuple):
 
 
 class EvaluationRow(NamedTuple):
-    """One evaluation as the record keeps it; meanings in `record_schema`."""
+    """One evaluation as the record keeps it; meanings in `record_schema`. What is nan there is empty."""
 
     step: int
     stage: int
@@ -254,8 +254,8 @@ class Record:
         self._theta = theta
 
     def evaluation(self, row: EvaluationRow) -> None:
-        """Commit one evaluation."""
-        self._insert("evaluations", row)
+        """Commit one evaluation. One without a cost is left out of a record that was begun when each had to have one."""
+        self._execute(schema.insert("evaluations").replace("INSERT", "INSERT OR IGNORE", 1), (self.attempt, *row))
 
     def prediction(self, row: PredictionRow) -> None:
         """Commit one prediction."""

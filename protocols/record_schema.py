@@ -185,9 +185,11 @@ TABLES: tuple[Table, ...] = (
             Column("samples", "INTEGER NOT NULL", "samples presented"),
             Column("parameters", "TEXT NOT NULL", "homeostasis, frozen or locked: what theta did meanwhile"),
             Column("start", "TEXT NOT NULL", "state the relaxation began from: zeros, or last"),
-            Column("cost_free", "REAL NOT NULL", "mean C without nudge", "cost"),
-            Column("error_rate", "REAL", "share of wrong predictions; empty without labels"),
-            Column("held_rate", "REAL", "share of presentations in which theta was held"),
+            Column(
+                "cost_free", "REAL", "mean C without nudge of the presentations with theta held; empty if there are none", "cost"
+            ),
+            Column("error_rate", "REAL", "share of wrong predictions in the same; empty without labels, too"),
+            Column("held_rate", "REAL", "share of presentations in which theta was held; empty where nothing had to be"),
             Column("seconds", "REAL NOT NULL", "how long it took", "s"),
             Column("t", "REAL", "time of the device at its end; empty if no time passed yet", "s of the device"),
             _READS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 from aeqlab.protocols.errors import FileErrors, Problem
@@ -26,6 +27,7 @@ def repeat(session: RunSession, options: RepeatOptions) -> dict[str, Any]:
             for turn in session.turns(bound):
                 status.rounds = (*outer, (turn + 1, bound))
                 session.run_sequence(options.sequence, turn)
+                sequencer.forget(before=turn)
                 rounds = turn + 1
                 if wanted is not None:
                     _must_be_there(session, wanted, found, turn)
@@ -37,7 +39,7 @@ def repeat(session: RunSession, options: RepeatOptions) -> dict[str, Any]:
         return {"times": rounds}
     reached, value = wanted.holds(found), found.get(wanted.name)
     if not reached:
-        at_the_end = "it was never found" if value is None else f"it is {value:.6g}"
+        at_the_end = "it was never found" if value is None else "it is not known" if isnan(value) else f"it is {value:.6g}"
         session.say("warning", "repeat", f"{wanted} did not come true in {rounds:,} rounds; {at_the_end} at the end.")
     return {"times": rounds, "reached": reached, "value": value}
 

@@ -38,7 +38,7 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
     if word == "best":
         path = checkpoint.find_best(session.folder / "checkpoints")
         if path is None:
-            raise CheckpointError("restore: there is no best theta yet. Put an `evaluate` before it.")
+            raise CheckpointError("restore: there is no best theta yet. Put an `evaluate` before it, in which theta is held.")
         tree = checkpoint.read(path)
         by = f"{tree['name']} {tree['value']:.4g} of {tree['samples']} samples"
         return np.asarray(tree["theta"]), f"best: step {tree['step']}, {by}"

@@ -20,6 +20,7 @@ from aeqlab.protocols.errors import RecordError, UnknownRunError
 from aeqlab.protocols.local_disk import Disk, check_runs_folder
 from aeqlab.protocols.run_lock import RunLock, is_held
 
+DEFAULT_RUNS = Path("runs")  #: folder of the run folders where none is named
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that are taken for one another
 _RESERVE_BYTES = 1024 * 1024
 

@@ -469,7 +469,7 @@ class RunSession:
             "sequence": self.sequencer.state(),
             "target": self.target,
             "theta": self.theta() if self.holds_inside else None,  # for reading; the device's state decides
-            "device": self._device_state(),
+            "device": self.device_state(),
             "presented": self.presented,
             "adjusted": self.adjusted.state(),
             "streams": {name: stream_state(generator) for name, generator in self._streams.items()},
@@ -497,8 +497,7 @@ class RunSession:
             batch, _, order = key.partition(" ")
             self.batches(int(batch), shuffle=order == "shuffled").restore(state)
         self.adjusted.restore(tree.get("adjusted"))
-        if tree["device"] is not None and self.restores_device():
-            self.operator.restore(tree["device"])  # type: ignore[attr-defined]
+        if self.restore_device(tree["device"]):
             self.presented = bool(tree["presented"])
         self.sequencer.restore(tree["sequence"])
 
@@ -506,5 +505,13 @@ class RunSession:
         """A real device cannot be put back; homeostasis brings it to the target again."""
         return "Checkpointable" in self.abilities and self.info.clock is Clock.VIRTUAL
 
-    def _device_state(self) -> Any:
+    def device_state(self) -> Any:
+        """Get everything that decides the device's future; None where it cannot be put back."""
         return self.operator.state() if self.restores_device() else None  # type: ignore[attr-defined]
+
+    def restore_device(self, state: Any) -> bool:
+        """Put the device back to what `device_state` gave; whether that can be done."""
+        able = state is not None and self.restores_device()
+        if able:
+            self.operator.restore(state)  # type: ignore[attr-defined]
+        return able

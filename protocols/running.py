@@ -14,13 +14,12 @@ from aeqlab.protocols.errors import RunFailedError
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, load_values
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.progress_line import ProgressLine
+from aeqlab.protocols.run_folder import DEFAULT_RUNS
 from aeqlab.protocols.run_state import Requests, RunState
 
 if TYPE_CHECKING:
     from aeqlab.protocols.lending import Lent
     from aeqlab.protocols.progress import RunResult
-
-DEFAULT_RUNS = "runs"
 
 
 def run(
@@ -78,7 +77,7 @@ def resume(
     from aeqlab.protocols.run_folder import find_run
 
     folder = word.path if isinstance(word, Run) else find_run(str(word), Path(runs))
-    with ProgressLine(quiet=quiet) as line:
+    with ProgressLine(quiet=quiet, runs=folder.parent) as line:
         return _loaded(resume_run(folder, on_progress=line, requests=requests), line)
 
 
@@ -89,7 +88,7 @@ def run_loaded(
     from aeqlab.protocols.run import run_experiment
 
     told = [str(warning) for warning in loaded.warnings]
-    with ProgressLine(quiet=quiet) as line:
+    with ProgressLine(quiet=quiet, runs=runs) as line:
         for warning in told:
             line.say(f"warning: {warning}")
         result = run_experiment(loaded, runs=runs, on_progress=line, requests=requests, lent=lent)
@@ -101,7 +100,7 @@ def runs_folder(chosen: str | Path | None, loaded: LoadedExperiment) -> Path:
     if chosen is not None:
         return Path(chosen).expanduser()
     named = loaded.experiment.runs
-    return Path(DEFAULT_RUNS) if named is None else loaded.base / named
+    return DEFAULT_RUNS if named is None else loaded.base / named
 
 
 def _loaded(result: RunResult, line: ProgressLine, told: list[str] | None = None) -> Run:

@@ -21,8 +21,6 @@ def json_schema() -> dict[str, Any]:
     kinds = stage_kinds()
     bare = [name for name, kind in kinds.items() if _needs_nothing(kind.options)]
     entry = schema["$defs"]["StageEntry"]
-    for name, kind in kinds.items():
-        entry["properties"][name]["description"] = kind.summary
     entry["patternProperties"] = {USER_CODE: {"type": "object", "description": "options of a stage of your own"}}
     for place in (schema, *schema["$defs"].values()):
         sequence = place.get("properties", {}).get("sequence")

@@ -41,7 +41,8 @@ class Sequencer:
     """Runs stages one after the other and knows the place of each: (2, 1, 0) is entry 2, its round 1, entry 0 within.
 
     `coherent` says whether the state at this moment is one to resume from: between two stages, and at the sample boundaries
-    of a stage that keeps what it needs to go on in its middle. `results` is what each stage found, by its path.
+    of a stage that keeps what it needs to go on in its middle. `results` is what each stage found, by its path; of a repetition
+    its last round, and within a comparison what it still needs: the record has the others.
     """
 
     def __init__(self) -> None:
@@ -93,6 +94,18 @@ class Sequencer:
         finally:
             self.found.pop(name, None)
         self._find(found)
+
+    def forget(self, before: int | None = None) -> None:
+        """Let go of what the stages within the present one found, so that checkpoints do not grow with every round.
+
+        Args:
+            before: only of the rounds before this one.
+        """
+        here, depth = [str(index) for index in self.path], len(self.path)
+        for name in list(self.results):
+            place = name.split(".")
+            if place[:depth] == here and len(place) > depth and (before is None or int(place[depth]) < before):
+                del self.results[name]
 
     def reported(self, values: dict[str, Any]) -> None:
         """Hear what the present stage reported."""

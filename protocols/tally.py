@@ -14,6 +14,7 @@ class Tally:
     used: int = 0
     skipped: int = 0
     partial: int = 0
+    nudged: int = 0  # steps with a nudged phase, in which the cost may rise
     cost_rose: int = 0
     holds: int = 0
     held: int = 0
@@ -63,6 +64,7 @@ class Tally:
         if self.steps:
             said["held_rate"] = self.held_rate
             said["skipped"] = self.skipped
+        if self.nudged:
             said["cost_rose"] = self.cost_rose
         if self.judged_held:
             said["false_held_rate"] = self.false_held / self.judged_held

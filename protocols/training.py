@@ -13,7 +13,7 @@ from aeqlab.backends.device import Clock, DeviceInfo
 from aeqlab.backends.errors import BackendError, DivergedError
 from aeqlab.backends.streams import stream
 from aeqlab.protocols.aeqprop import StepReport, train_step
-from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spsa_step
+from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spall_gains, spsa_step
 from aeqlab.protocols.contrast import coupled_step, eqprop_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
 from aeqlab.protocols.evaluation import evaluate
@@ -95,11 +95,18 @@ class Training:
         found.update(self._running() | self.evaluated)
         return {
             **found,
-            **session.tally.summary(),
+            **self._counted(),
             "beta": self.options.beta,
             "method": self.options.method,
             **marks(self.options),
         }
+
+    def _counted(self) -> dict[str, Any]:
+        """Get the counts of the run so far; of a method that has no nudged phase without those of one before that had."""
+        counted = self.session.tally.summary()
+        if not self.aeqprop:
+            counted.pop("cost_rose", None)
+        return counted
 
     # samples
     def _sample_done(self) -> dict[str, Any]:
@@ -123,7 +130,7 @@ class Training:
         return samples, self.batches.first
 
     def _shuffled(self, samples: Samples) -> Samples:
-        """Give every sample the target of another, by a permutation of the training set that is drawn anew in each epoch."""
+        """Permute the targets of the training set, anew in each epoch; a few samples keep their own."""
         if self._permuted[0] != self.batches.epoch:
             rng = stream(self.session.seed, SHUFFLED.format(self.batches.epoch))
             self._permuted = self.batches.epoch, rng.permutation(len(self.session.data.train))
@@ -220,19 +227,23 @@ class Training:
         if self.aeqprop:
             factor = 1.0 if "AdjustableCoupling" in session.abilities else self._factor
             pair = self.pair if factor == 1.0 else (self.pair[0] * factor, self.pair[1] * factor)
-            free = self.done % self.free_every == 0 if self.free_every else False
-            return train_step(session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=free)
+            return train_step(
+                session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=self._free_due
+            )
         return self._baseline(samples, self.rate * self._factor)
 
     def _baseline(self, samples: Samples, rate: float | Array) -> StepReport:
         """Do one step of a baseline."""
         session, options = self.session, self.options
         inputs, targets, theta, beta = samples.inputs, samples.targets, session.target, options.beta or 0.0
-        free = self.free_every == 1
+        free = self._free_due
         match options.method:
             case "spsa":
+                c = options.perturbation
+                if options.decay == "spall":
+                    rate, c = spall_gains(self.done, rate, c, options.stability)
                 return spsa_step(
-                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=options.perturbation,
+                    session, inputs, targets, theta=theta, learning_rate=rate, perturbation=c,
                     rng=session.streams(PERTURBATIONS), free_phase=free,
                 )  # fmt: skip
             case "finite-difference":
@@ -258,6 +269,7 @@ class Training:
             session.target = report.theta_target_next
         tally.holds += 1
         tally.held += hold.accepted
+        tally.nudged += settle is not None
         tally.cost_rose += report.cost_rose
         moved = _distance(report.theta_before, report.theta_after)
         if sham:
@@ -332,6 +344,11 @@ class Training:
             session.checkpoint()  # this phase is never done again
 
     # beside the steps
+    @property
+    def _free_due(self) -> bool:
+        """Tell whether the present step has a free phase, whatever its method."""
+        return self.free_every > 0 and self.done % self.free_every == 0
+
     def _free_every(self) -> int:
         """Get how often a free phase is run: every so many steps, 0 for never."""
         wish = self.options.free_phase

@@ -48,7 +48,7 @@ class InferOptions(StageOptions):
 
     def names_found(self) -> frozenset[str] | None:
         """Get the names of the numbers it finds."""
-        return frozenset({"samples", "held_rate"}) if self.inputs is not None else evaluation_names(self.on)
+        return frozenset({"samples", "held_rate", "samples_held"}) if self.inputs is not None else evaluation_names(self.on)
 
 
 def run(session: RunSession, options: InferOptions) -> dict[str, Any]:

@@ -23,7 +23,5 @@ class Every(StageOptions):
 
 def evaluation_names(on: str | None) -> frozenset[str]:
     """Get the names of the numbers that a look at a set of samples finds, plain and with the name of the set."""
-    found = ("cost_free", "error_rate")
-    return frozenset(
-        {"samples", "held_rate", *found, *(f"{name}_{key}" for name in ((on,) if on else ("test", "train")) for key in found)}
-    )
+    found, sets = ("cost_free", "error_rate"), (on,) if on else ("test", "train")
+    return frozenset({"samples", "held_rate", "samples_held", *found, *(f"{name}_{key}" for name in sets for key in found)})

@@ -1,11 +1,11 @@
-"""The stages there are: word, options, function and one line of what each does."""
+"""The stages there are: word, options and what each does, as `StageEntry` has them, and its function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from aeqlab.protocols.stages import (
     ask,
@@ -24,7 +24,6 @@ from aeqlab.protocols.stages import (
 from aeqlab.protocols.stages import set as set_stage
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import StageOptions
-from aeqlab.protocols.stages.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -42,29 +41,27 @@ class StageKind:
     summary: str
 
 
+_RUN: dict[str, StageFunction] = {
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "infer": infer.run,
+    "hold": hold.run,
+    "restore": restore.run,
+    "scan": scan.run,
+    "ramp": ramp.run,
+    "set": set_stage.run,
+    "step-response": step_response.run,
+    "compare": compare.run,
+    "repeat": repeat.run,
+    "ask": ask.run,
+    "call": call.run,
+}
+
+
 @cache
 def stage_kinds() -> dict[str, StageKind]:
-    """Get all kinds of stages by name, in the order of `StageEntry`."""
-    kinds = (
-        StageKind("train", TrainOptions, train.run, "train with Æqprop or with a baseline"),
-        StageKind("evaluate", evaluate.EvaluateOptions, evaluate.run, "cost and error rate without nudge"),
-        StageKind("infer", infer.InferOptions, infer.run, "predictions, each recorded"),
-        StageKind("hold", hold.HoldOptions, hold.run, "homeostasis for a time"),
-        StageKind("restore", restore.RestoreOptions, restore.run, "bring theta to values from elsewhere"),
-        StageKind("scan", scan.ScanOptions, scan.run, "set quantities to every point of a grid, and read"),
-        StageKind("ramp", ramp.RampOptions, ramp.run, "bring a quantity evenly to a value in a given time, reading along"),
-        StageKind("set", set_stage.SetOptions, set_stage.run, "set quantities once, and read back"),
-        StageKind(
-            "step-response",
-            step_response.StepResponseOptions,
-            step_response.run,
-            "step a quantity up and back, and fit gain, lag and dead time",
-        ),
-        StageKind("compare", compare.CompareOptions, compare.run, "several methods from the same start, over several seeds"),
-        StageKind("repeat", repeat.RepeatOptions, repeat.run, "a sequence within the sequence, several times"),
-        StageKind("ask", ask.AskOptions, ask.run, "a question to a person"),
-        StageKind("call", call.CallOptions, call.run, "a stage that is a function of your own"),
-    )
-    by_name = {kind.name: kind for kind in kinds}
-    assert list(by_name) == list(StageEntry.words())
-    return by_name
+    """Get all kinds of stages by name, in the order of `StageEntry`, which has their options and what each does."""
+    fields = {word: StageEntry.model_fields[name] for word, name in StageEntry.words().items()}
+    return {
+        word: StageKind(word, get_args(field.annotation)[0], _RUN[word], str(field.description)) for word, field in fields.items()
+    }

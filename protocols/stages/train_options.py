@@ -56,8 +56,8 @@ class TrainOptions(StageOptions):
     )
     control: Literal["shuffled-targets", "frozen-theta"] | None = Field(
         default=None,
-        description="an experiment's control, not training: every sample gets the target of another one, drawn anew in each "
-        "epoch; or steps are done and theta stays",
+        description="an experiment's control, not training: the targets are permuted among the samples, anew in each epoch; or "
+        "steps are done and theta stays",
     )
     epochs: int | None = Field(default=None, gt=0, description="passes through the training set (1 if samples is not given)")
     samples: int | None = Field(default=None, gt=0, description="number of training samples, instead of epochs")
@@ -68,7 +68,9 @@ class TrainOptions(StageOptions):
     )
     sham_every: int = Field(default=0, ge=0, description="a sham step (both nudges equal) after so many samples, 0: never")
     free_phase: bool | Every | None = Field(
-        default=None, description="read the cost without a nudge: true, false, {every: N}; default true in virtual time"
+        default=None,
+        description="read the cost without a nudge in a phase of its own, for methods without a phase at beta = 0: true, false, "
+        "{every: N}; default true in virtual time, {every: 10} on the wall clock",
     )
     on_unsettled: OnUnsettled = Field(default=OnUnsettled(), description="what to do when theta could not be held")
     epsilon_decay: float = Field(
@@ -82,14 +84,22 @@ class TrainOptions(StageOptions):
         default=None, description="step size of a baseline, needed by these: one for all, or one per block of parameters"
     )
     perturbation: float = Field(default=1e-3, gt=0, description="how far spsa and finite-difference move theta to probe")
+    decay: Literal["spall"] | None = Field(
+        default=None,
+        description="spsa: in step k of this stage, from 0, the step size is learning_rate / (stability + k + 1)^0.602 and the "
+        "distance of the probes perturbation / (k + 1)^0.101 (Spall 1998); default: both are constant",
+    )
+    stability: float = Field(default=0.0, ge=0, description="decay: its A; Spall advises a tenth of the steps, or less")
     evaluate_every: EvaluateEvery | None = Field(default=None, description="evaluate while training: {epochs: N} or {samples: N}")
 
     def names_found(self) -> frozenset[str] | None:
         """Get the names of the numbers it finds; a device may add some at the end of an epoch, which then are not known here."""
-        counted = {"steps", "skipped", "cost_rose", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
+        counted = {"steps", "skipped", "held_rate", "false_held_rate", "false_rejected_rate", "epoch", "beta"}
         sham = {"sham_steps", "sham_moved_mean", "moved_mean"}
-        read = {"cost", "running_cost_free", "running_error_rate"} | {f"test_{key}" for key in ("cost_free", "error_rate")}
-        return frozenset(counted | sham | read)
+        rose = {"cost_rose"} if self.method in AEQPROP_METHODS else set()
+        read = {"cost", "running_cost_free", "running_error_rate"}
+        evaluated = {f"{of}_{what}" for of in ("test", "train") for what in ("cost_free", "error_rate")}
+        return frozenset(counted | sham | rose | read | (evaluated if self.evaluate_every is not None else set()))
 
     @model_validator(mode="after")
     def _fits(self) -> TrainOptions:
@@ -114,6 +124,10 @@ class TrainOptions(StageOptions):
             raise ValueError(f"coupled clamps the outputs at (1 - beta) s_0 + beta y, so beta goes up to 1; it is {self.beta:g}")
         if self.variant is not None and self.method != "eqprop":
             raise ValueError(f"variant is for eqprop; {self.method} has none")
+        if self.decay is not None and self.method != "spsa":
+            raise ValueError(f"decay is for spsa; {self.method} has none")
+        if self.stability and self.decay is None:
+            raise ValueError("stability is that of decay: spall")
         if self.through is not None and self.method != "autodiff":
             raise ValueError(f"through is for autodiff; {self.method} has none")
         return self

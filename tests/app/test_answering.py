@@ -140,7 +140,7 @@ def test_without_a_terminal_it_is_answered_by_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with terminal("run", file, stdin_too=False) as run:
-        run.read_until("Answer with aeqlab answer TEXT")
+        run.read_until("Answer it in a terminal: aeqlab answer TEXT")
         assert code_of("runs") == 0
         assert "waiting for an answer: Is the lamp on? (continue, stop)" in capsys.readouterr().out
         assert code_of("answer", "of course") == 1

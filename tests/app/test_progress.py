@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from aeqlab.app.progress import ProgressLine, draw, in_words
+from aeqlab.app.progress import ProgressLine, draw
 from aeqlab.protocols.progress import Progress
+from aeqlab.protocols.progress_line import in_words
 from aeqlab.protocols.run_state import RunState
 
 TRAINING = Progress(

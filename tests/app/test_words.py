@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aeqlab.app.words import cost_in_words, duration_in_words, name_in_words, size_in_words, value_in_words
+from aeqlab.app.words import name_in_words, size_in_words, value_in_words
+from aeqlab.protocols.words import cost_in_words, duration_in_words
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def spans(run: Run) -> dict[str, dict[str, Any]]:
     return {rows["path"][i]: json.loads(rows["result"][i] or "{}") for i in range(len(rows)) if rows["path"][i].count(".") == 2}
 
 
+@pytest.fixture
+def labels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Get the names in the legend of the figure."""
+    from matplotlib.figure import Figure
+
+    names: list[str] = []
+    legend = Figure.legend
+    monkeypatch.setattr(
+        Figure, "legend", lambda self, handles, given, **more: names.extend(given) or legend(self, handles, given, **more)
+    )
+    return names
+
+
 def test_a_tiny_comparison_has_spans_files_and_a_table(tmp_path: Path) -> None:
     result, run = compared(tmp_path)
     assert result.state is RunState.FINISHED, result.reason
@@ -172,9 +185,10 @@ def test_a_span_can_be_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [row["seeds"] for row in rows] == ["2", "1"]
 
 
-def test_a_method_that_runs_away_ends_its_span_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", ["1000", "1e150"])
+def test_a_method_that_runs_away_ends_its_span_and_spoils_no_other(tmp_path: Path, rate: str, labels: list[str]) -> None:
     text = TEXT.replace(
-        "probing: {method: spsa, learning_rate: 0.01, perturbation: 0.01}", "wild: {method: sgd, learning_rate: 1e150}"
+        "probing: {method: spsa, learning_rate: 0.01, perturbation: 0.01}", f"wild: {{method: sgd, learning_rate: {rate}}}"
     )
     result, run = compared(tmp_path, text)
     assert result.state is RunState.FINISHED, result.reason
@@ -182,6 +196,28 @@ def test_a_method_that_runs_away_ends_its_span_and_no_other(tmp_path: Path) -> N
     assert "diverged" in found["0.0.1"]
     assert "diverged" not in found["0.1.0"]
     assert len(found["0.1.0"]["points"]) == 21
+    healthy, wild = csv.DictReader((result.folder / "comparison.csv").open(encoding="utf-8"))
+    assert (healthy["equal_samples"], wild["equal_samples"]) == ("20", "20")
+    assert (healthy["diverged"], wild["diverged"]) == ("0", "2")
+    assert float(healthy["cost_at_equal_seconds_highest"]) < 1
+    assert wild["cost_at_equal_samples_lowest"] == wild["cost_at_equal_seconds_median"] == "inf"
+    said = result.summary["methods"]
+    assert said["wild"].startswith("ran away in 2 of 2 seeds; cost infinite at equal time; cost < 0.2 not reached in ")
+    assert "ran away" not in said["aeqprop"]
+    assert labels == ["aeqprop", "wild (ran away in 2 of 2 seeds)"]
+
+
+def test_where_every_method_runs_away_no_cost_is_told(tmp_path: Path) -> None:
+    wild = "{method: sgd, learning_rate: 1e150}"
+    text = TEXT.replace("{method: spsa, learning_rate: 0.01, perturbation: 0.01}", wild).replace(
+        "{method: centered, beta: 0.5}", wild
+    )
+    result, run = compared(tmp_path, text)
+    assert result.state is RunState.FINISHED, result.reason
+    assert np.abs(run.theta).max() < 10  # not where it ran to
+    assert all("2 of 2 seeds; cost infinite at equal time" in said for said in result.summary["methods"].values())
+    assert (result.folder / "comparison.png").stat().st_size > 5_000
+    assert {row["equal_seconds"] for row in csv.DictReader((result.folder / "comparison.csv").open(encoding="utf-8"))} == {""}
 
 
 def test_what_the_run_keeps_is_not_touched_by_other_seeds(tmp_path: Path) -> None:
@@ -193,14 +229,7 @@ def test_what_the_run_keeps_is_not_touched_by_other_seeds(tmp_path: Path) -> Non
     assert run.steps["epoch"][-1] == 0
 
 
-def test_coupled_learning_is_labelled_in_table_and_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.figure import Figure
-
-    labels: list[str] = []
-    legend = Figure.legend
-    monkeypatch.setattr(
-        Figure, "legend", lambda self, handles, names, **more: labels.extend(names) or legend(self, handles, names, **more)
-    )
+def test_coupled_learning_is_labelled_in_table_and_figure(tmp_path: Path, labels: list[str]) -> None:
     text = TEXT.replace("probing: {method: spsa, learning_rate: 0.01, perturbation: 0.01}",
                         "clamped: {method: coupled, beta: 0.5, learning_rate: 0.05}")  # fmt: skip
     result, _ = compared(tmp_path, text)
@@ -241,11 +270,13 @@ def test_a_check_finds_what_is_wrong(tmp_path: Path, before: str, after: str, ke
     assert wanted[0].line is not None
 
 
-def curve(name: str, seed: int, samples: list[float], costs: list[float], seconds: float = 1.0) -> Curve:
+def curve(
+    name: str, seed: int, samples: list[float], costs: list[float], seconds: float = 1.0, *, diverged: bool = False
+) -> Curve:
     points = [
         {"samples": n, "reads": 10 * n, "seconds": seconds * n, "cost_free": c} for n, c in zip(samples, costs, strict=True)
     ]
-    return Curve.of(name, "the gradient", TrainOptions(method="sgd", learning_rate=1), seed, points)
+    return Curve.of(name, "the gradient", TrainOptions(method="sgd", learning_rate=1), seed, points, diverged=diverged)
 
 
 def test_the_table_takes_medians_at_equal_samples_reads_and_time(tmp_path: Path) -> None:
@@ -270,10 +301,31 @@ def test_the_table_takes_medians_at_equal_samples_reads_and_time(tmp_path: Path)
     assert rows[0]["target"] == "cost_free < 0.8"
 
 
+def test_one_seed_that_runs_away_leaves_equal_and_the_others_as_they_are() -> None:
+    curves = [
+        curve("steady", 1, [0, 10, 20], [4.0, 1.0, 0.5]), curve("steady", 2, [0, 10, 20], [4.0, 2.0, 0.7]),
+        curve("wild", 1, [0, 5, 20], [4.0, 0.3, 0.2]), curve("wild", 2, [0, 5], [4.0, 0.4], diverged=True),
+    ]  # fmt: skip
+    summary = summarise(curves, ("cost_free", 0.45))
+    assert summary.equal == {"samples": 20, "reads": 200, "seconds": 20}
+    steady, wild = summary.rows
+    assert (steady.diverged, wild.diverged) == (0, 1)
+    assert wild.cost_at["samples"] == Spread(math.inf, 0.2, math.inf)
+    assert wild.to_target["samples"] == Spread(5, 5, 5)  # before it ran away
+    said = wild.in_words("cost < 0.45")
+    assert said.startswith("ran away in 1 of 2 seeds; cost infinite (0.2 to infinite) at equal time; cost < 0.45 after 5 samples")
+    assert list(curves[3].at("samples", np.array([0, 5, 5.1]))) == [4.0, 0.4, math.inf]
+
+
+def test_what_is_not_known_is_no_number_in_a_spread() -> None:
+    assert str(Spread.of([math.nan, 1.0, 2.0])) == str(Spread(2.0, 1.0, math.nan))
+    assert Spread.of([math.nan, 1.0]).in_words("infinite") == "not known (1 to not known)"
+
+
 def test_a_target_that_is_not_reached_is_infinitely_far() -> None:
     assert Spread.of([1.0, math.inf]) == Spread(math.inf, 1.0, math.inf)
-    assert str(Spread.of([math.inf, math.inf])) == "never"
-    assert str(Spread.of([1.0, 2.0, math.inf])) == "2 (1 to never)"
+    assert Spread.of([math.inf, math.inf]).in_words("never") == "never"
+    assert Spread.of([1.0, 2.0, math.inf]).in_words("never") == "2 (1 to never)"
     assert CompareOptions(methods={"a": TrainOptions(beta=1)}, samples=1, target="error<1e-2").goal == ("error_rate", 0.01)
 
 

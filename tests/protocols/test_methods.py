@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inside import SLOW, in_this_process
 from numpy.typing import NDArray
 from run_helpers import SMALL, experiment, run_sequence
 
@@ -16,8 +17,8 @@ from aeqlab.backends.kinds import DeviceSettings
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols import load_run
-from aeqlab.protocols.aeqprop import nudging_pair
-from aeqlab.protocols.baselines import autodiff_step, sgd_step
+from aeqlab.protocols.aeqprop import StepReport, nudging_pair
+from aeqlab.protocols.baselines import autodiff_step, sgd_step, spall_gains, spsa_step
 from aeqlab.protocols.contrast import coupled_step, eqprop_step
 from aeqlab.protocols.data import load_data
 from aeqlab.protocols.errors import CapabilityError, FileErrors
@@ -219,6 +220,8 @@ def test_a_check_refuses_a_method_on_a_device_that_cannot(
         ({"method": "coupled", "beta": 1.5, "learning_rate": 1}, "beta goes up to 1"),
         ({"method": "sgd", "learning_rate": 1, "variant": "centered"}, "variant is for eqprop"),
         ({"method": "sgd", "learning_rate": 1, "through": "implicit"}, "through is for autodiff"),
+        ({"method": "sgd", "learning_rate": 1, "decay": "spall"}, "decay is for spsa"),
+        ({"method": "spsa", "learning_rate": 1, "stability": 10}, "stability is that of decay"),
         ({"method": "centered", "beta": 0.1, "control": "sham"}, "shuffled-targets"),
         ({"method": "sgd", "learning_rate": [1.0, -1.0]}, "greater than 0"),
     ],
@@ -274,6 +277,59 @@ def test_rates_by_block_are_those_of_each_block(tmp_path: Path) -> None:
     ended = run_experiment(experiment(tmp_path, with_wrong), runs=tmp_path / "runs")
     assert ended.state is RunState.FAILED
     assert "2 rates for 4 blocks of parameters (w1, b1, w2, b2)" in ended.reason
+
+
+def test_the_gains_of_spsa_are_constant_or_decay_as_spall_advises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """a_k = a / (A + k + 1)^0.602, c_k = c / (k + 1)^0.101, k from 0; Spall 1998."""
+    assert spall_gains(0, 0.2, 0.05) == (0.2, 0.05)
+    assert spall_gains(99, 0.2, 0.05, 100.0) == pytest.approx((0.2 / 24.27840, 0.05 / 1.592209), rel=1e-6)
+    gains: list[tuple[float, float]] = []
+
+    def noted(*args: Any, learning_rate: float, perturbation: float, **more: Any) -> StepReport:
+        gains.append((learning_rate, perturbation))
+        return spsa_step(*args, learning_rate=learning_rate, perturbation=perturbation, **more)
+
+    monkeypatch.setattr("aeqlab.protocols.training.spsa_step", noted)
+    plain = "train: {method: spsa, learning_rate: 0.02, perturbation: 0.01, samples: 3}"
+    decaying = plain.replace("samples: 3", "samples: 4, decay: spall, stability: 2")
+    result, _ = run_sequence(tmp_path, f"{plain}\n{decaying}\n{decaying}")
+    assert result.state is RunState.FINISHED, result.reason
+    wanted = [(0.02 / (2 + k + 1) ** 0.602, 0.01 / (k + 1) ** 0.101) for k in range(4)]
+    np.testing.assert_allclose(gains, [(0.02, 0.01)] * 3 + wanted * 2)
+
+
+# the free phase
+STEPS = {
+    "centered": "method: centered, beta: 0.2",
+    "spsa": "method: spsa, learning_rate: 0.005, perturbation: 0.01",
+    "finite-difference": "method: finite-difference, learning_rate: 0.02, perturbation: 0.01",
+    "eqprop": "method: eqprop, variant: centered, beta: 0.2, learning_rate: 0.02",
+    "sgd": "method: sgd, learning_rate: 0.02",
+}
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_the_cost_without_a_nudge_is_read_as_often_as_the_file_says(tmp_path: Path, method: str) -> None:
+    """`sgd` holds theta at beta = 0 in every step anyway, and so reads it in every one."""
+    wishes = {"": [1, 1, 1, 1, 1], ", free_phase: {every: 3}": [1, 0, 0, 1, 0], ", free_phase: false": [0, 0, 0, 0, 0]}
+    stages = [f"train: {{{STEPS[method]}{wish}, samples: 5}}" for wish in wishes]
+    result, run = run_sequence(tmp_path, "\n".join(stages))
+    assert result.state is RunState.FINISHED, result.reason
+    wanted = [1] * 15 if method == "sgd" else [read for each in wishes.values() for read in each]
+    assert np.isfinite(run.steps["cost_free"]).astype(int).tolist() == wanted
+    assert np.isfinite(run.steps["cost_1"]).all()
+
+
+@pytest.mark.parametrize("method", STEPS)
+def test_on_the_wall_clock_it_is_read_in_every_tenth_step_and_a_repetition_finds_it(tmp_path: Path, method: str) -> None:
+    text = SLOW.replace("{frequencies: 2}}", "{frequencies: 2}, knows_energy: true, clock: wall, speed: 100}")
+    text = text.replace("ticks: 12", "ticks: 3")
+    stages = f"repeat: {{until: cost < 0, times: 2, sequence: [train: {{{STEPS[method]}, samples: 12}}]}}"
+    with in_this_process():
+        result, run = run_sequence(tmp_path, stages, text)
+    assert result.state is RunState.FINISHED, result.reason
+    wanted = [1] * 24 if method == "sgd" else [1, *[0] * 9, 1, 0] * 2
+    assert np.isfinite(run.steps["cost_free"]).astype(int).tolist() == wanted
 
 
 # controls

@@ -9,17 +9,19 @@ import pytest
 from inside import Watched, in_this_process, watched
 from run_helpers import SMALL, experiment, run_sequence, same_runs
 
-from aeqlab.protocols import load_run
+from aeqlab.backends.wire import pack
+from aeqlab.protocols import checkpoint, load_run
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.progress import Progress
 from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.sequence import Sequencer
 from aeqlab.protocols.stages.condition import condition
 
 TRAIN = "train: {method: centered, beta: 0.2, samples: 20}"
 COUNTS = """
 def count(session, options):
-    n = len([one for one in session.sequencer.results.values() if one["stage"] == "call"])
+    n = session.counted = getattr(session, "counted", -1) + 1
     if n >= options.get("from", 0):
         session.report(level=10.0 / (n + 1))
     return {"n": n, "word": "x", "flag": True, "nothing": None}
@@ -44,6 +46,18 @@ def test_names_of_what_was_found(tmp_path: Path, until: str) -> None:
     assert condition(until).holds({condition(until).name: found["value"]})
 
 
+@pytest.mark.parametrize("of", ["test", "train"])
+def test_what_training_evaluates_on_the_way_is_found(tmp_path: Path, of: str) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i / 30},{i / 60}\n" for i in range(30)), encoding="utf-8")
+    table = "{kind: table, path: t.csv, inputs: [a], targets: [y], test_fraction: 0}"
+    text = SMALL if of == "test" else SMALL.replace("{kind: legendre, degree: 4, samples: 60, test_samples: 12}", table)
+    train = TRAIN.replace("samples: 20", "samples: 20, evaluate_every: {samples: 10}")
+    result, _ = run_sequence(tmp_path, f"repeat: {{until: {of}_cost_free < 1e9, times: 2, sequence: [{train}]}}", text)
+    assert result.summary["stages"]["0"]["reached"]
+    with pytest.raises(FileErrors, match=f"no stage within finds '{of}_cost_free'"):
+        run_sequence(tmp_path, f"repeat: {{until: {of}_cost_free < 1e9, times: 2, sequence: [{TRAIN}]}}", text)
+
+
 def test_what_never_comes_true_ends_at_the_bound_and_is_said(tmp_path: Path) -> None:
     result, _ = run_sequence(tmp_path, f"repeat: {{until: cost < -1, times: 3, sequence: [{TRAIN}]}}")
     assert result.state is RunState.FINISHED
@@ -66,7 +80,8 @@ def test_nested_ones_count_for_themselves_and_tell_the_outer_one(tmp_path: Path)
     assert result.state is RunState.FINISHED, result.reason
     stages = result.summary["stages"]
     assert (stages["0"]["times"], stages["0"]["value"]) == (4, 5.0)
-    assert [stages[f"0.{turn}.0"]["times"] for turn in range(4)] == [3, 1, 1, 1]
+    found = dict(zip(run.stages["path"], run.stages["result"], strict=True))
+    assert [json.loads(found[f"0.{turn}.0"])["times"] for turn in range(4)] == [3, 1, 1, 1]
     assert run.stages["path"].tolist()[:4] == ["0", "0.0.0", "0.0.0.0.0", "0.0.0.1.0"]
 
 
@@ -142,3 +157,37 @@ def test_a_resumed_one_ends_where_a_whole_one_does(tmp_path: Path) -> None:
         parts = resume_run(parts.folder)
         same_runs(load_run(whole.folder), load_run(parts.folder))
         assert json.dumps(parts.summary["stages"]) == json.dumps(whole.summary["stages"])
+
+
+def test_checkpoints_and_summary_do_not_grow_with_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    save = checkpoint.save
+    monkeypatch.setattr(
+        checkpoint, "save", lambda folder, tree, step: sizes.append(len(pack(tree["sequence"]))) or save(folder, tree, step)
+    )
+    inner = "repeat: {times: 2, sequence: [evaluate: {samples: 1}]}"
+    result, run = run_sequence(tmp_path, f"repeat: {{times: 40, sequence: [{inner}, evaluate: {{samples: 1}}]}}")
+    assert result.state is RunState.FINISHED, result.reason
+    assert len(run.stages) == 1 + 40 * 4
+    assert set(result.summary["stages"]) == {"0", "0.39.0", "0.39.0.1.0", "0.39.1"}
+    assert max(sizes[len(sizes) // 2 :]) < 1.1 * max(sizes[: len(sizes) // 4])
+
+
+@pytest.mark.usefixtures("shown_at_every_sample")
+def test_a_checkpoint_with_every_round_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the program before this one wrote it."""
+    text = SMALL.replace("train: {method: centered, beta: 0.2}", f"repeat: {{times: 8, sequence: [{TRAIN}, evaluate]}}")
+    whole = run_experiment(experiment(tmp_path, text), runs=tmp_path / "whole")
+    requests = Requests()
+    monkeypatch.setattr(Sequencer, "forget", lambda self, before=None: None)
+    parts = run_experiment(
+        experiment(tmp_path, text), runs=tmp_path / "parts", requests=requests,
+        on_progress=lambda now: requests.ask_stop("a test") if now.path.startswith("0.5") else None,
+    )  # fmt: skip
+    assert parts.state is RunState.STOPPED
+    assert "0.0.0" in parts.summary["stages"]
+    monkeypatch.undo()
+    parts = resume_run(parts.folder)
+    same_runs(load_run(whole.folder), load_run(parts.folder))
+    assert parts.summary["stages"] == whole.summary["stages"]
+    assert set(whole.summary["stages"]) == {"0", "0.7.0", "0.7.1", "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -189,7 +190,7 @@ def test_the_name_run_can_be_called_whatever_was_imported_before(first: str, tmp
 def test_progress_is_told_on_stderr_and_not_if_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     run("linear-regression", "data.samples=4")
     told = capsys.readouterr()
-    assert any(line.startswith(("train  ", "evaluate  ")) for line in told.err.splitlines())
+    assert any(line.startswith(("running: train  ", "running: evaluate  ")) for line in told.err.splitlines())
     assert "finished: Did everything" in told.err
     assert not told.out
     run("linear-regression", "data.samples=4", quiet=True)
@@ -213,4 +214,31 @@ def test_the_line_is_redrawn_and_wiped_where_it_can_be(
     assert written == (
         f"\r{in_words(first)}\r{in_words(second):{len(in_words(first))}}\r{' ' * len(in_words(second))}\ra sentence\n"
     )
-    assert in_words(first) == "train  5/1,000  cost_free 0.25"
+    assert in_words(first) == "running: train  5/1,000  cost 0.25"
+
+
+def test_a_question_is_shown_once_with_how_to_answer_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asking = Experiment(
+        name="asking", device={"kind": "simulated", "energy": "linear"},
+        sequence=[{"ask": {"text": "Is the lamp on?", "timeout_s": 0.5, "then": "continue"}}],
+    )  # fmt: skip
+    assert run(asking).state == "finished"
+    told = capsys.readouterr().err
+    assert told.count("waiting for an answer: Is the lamp on? (continue, stop)\n") == 1
+    assert "\nAnswer it in a terminal: aeqlab answer TEXT\n" in told
+    run(asking, runs=tmp_path / "mine")
+    assert f'aeqlab answer TEXT --runs "{tmp_path / "mine"}"\n' in capsys.readouterr().err
+
+
+def test_nothing_is_drawn_over_a_question_and_afterwards_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    asked = Progress(RunState.RUNNING, "", stage="ask", path="0", done=1, question="Well? (a text)")
+    after = Progress(RunState.RUNNING, "", stage="ask", path="0", done=2)
+    with ProgressLine(clock=itertools.count().__next__) as line:
+        for _ in range(3):
+            line(asked)
+        assert capsys.readouterr().err == "waiting for an answer: Well? (a text)\nAnswer it in a terminal: aeqlab answer TEXT\n"
+        line(after)
+        assert capsys.readouterr().err == f"\r{in_words(after)}"
