@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.hold_settings import HomeostasisSettings
@@ -171,9 +173,13 @@ def _step_response(options: StepResponseOptions, around: Around) -> Iterator[Fin
             key, f"{one.name} is a {one.kind}; what can be stepped is a control knob, an input knob or a target of theta."
         )
         return
-    if abs(options.size) > (one.high - one.low) * (1 + 1e-12):
+    narrowest = int(np.argmin(one.highs - one.lows))
+    low, high = float(one.lows[narrowest]), float(one.highs[narrowest])
+    if abs(options.size) > (high - low) * (1 + 1e-12):
         unit = "" if one.unit == "1" else f" {one.unit}"
-        message = f"a step of {options.size:g}{unit} is longer than {one.low:g} to {one.high:g}{unit}, the limits of {one.name}."
+        message = (
+            f"a step of {options.size:g}{unit} is longer than {low:g} to {high:g}{unit}, the limits of {one.place(narrowest)}."
+        )
         yield Finding(("size",), f"{message} Choose a smaller one.")
     held = one.kind is Kind.THETA
     if held and around.inside:

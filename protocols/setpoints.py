@@ -40,7 +40,6 @@ class Rest:
     ticks: int
     duration_s: float
     states: Array | None = None  # of the equilibrium by the equations, where theta is locked
-    end: float = math.nan  # value of a ramp at the end of this
 
 
 class Setpoints:
@@ -95,8 +94,8 @@ class Setpoints:
         return self.session.controls() if asked is None else asked.copy()
 
     # what is asked for
-    def put(self, what: Settable, value: float) -> None:
-        """Ask for a value; nothing moves before `apply`."""
+    def put(self, what: Settable, value: float | Array) -> None:
+        """Ask for a value, one for all places or as `stands_at` gives them; nothing moves before `apply`."""
         match what.kind:
             case Kind.CONTROL:
                 assert self.u is not None
@@ -107,35 +106,37 @@ class Setpoints:
                 assert self.theta is not None
                 self.theta[what.where] = value
             case Kind.BETA:
-                self.beta = value
+                self.beta = float(value)
             case Kind.COUPLING:
-                self.coupling = value
+                self.coupling = float(value)
             case Kind.SETTING:
-                self.settings[what.name.strip()] = value
+                self.settings[what.name] = float(value)
 
-    def stands_at(self, what: Settable) -> float:
-        """Get where a quantity stands now, as it was asked for; the mean of several places.
+    def stands_at(self, what: Settable) -> Array:
+        """Get where every place of a quantity stands now, as it was asked for.
 
+        Returns:
+            Shape (places,); of input knobs (samples, places); of what has no places ().
         Raises:
             CapabilityError: it is no one number, such as a tolerance that is `auto`.
         """
         match what.kind:
             case Kind.CONTROL:
                 assert self.u is not None
-                return float(self.u[what.where].mean())
+                return np.array(self.u[what.where], dtype=np.float64)
             case Kind.INPUT:
-                return float(self.inputs[:, what.where].mean())
+                return np.array(self.inputs[:, what.where], dtype=np.float64)
             case Kind.THETA:
                 assert self.theta is not None
-                return float(self.theta[what.where].mean())
+                return np.array(self.theta[what.where], dtype=np.float64)
             case Kind.BETA:
-                return self.beta
+                return np.array(self.beta)
             case Kind.COUPLING:
-                return self.coupling
+                return np.array(self.coupling)
             case Kind.SETTING:
-                stands = self.settings.get(what.name.strip(), self.begun["settings"].get(what.name))
+                stands = self.settings.get(what.name, self.begun["settings"].get(what.name))
                 if isinstance(stands, (int, float)):
-                    return float(stands)
+                    return np.array(float(stands))
                 raise CapabilityError(f"{what.name} is {stands!r}, so there is no number to begin from. Say `from`.")
 
     # the device
@@ -325,7 +326,7 @@ class Setpoints:
         if self.mode == "locked":
             return True
         for name, value in begun["settings"].items():
-            loop, _, key = name.strip().partition(".")
+            loop, _, key = name.partition(".")
             loops = session.adjusted.loops
             session.adjusted.put_back({**loops, loop: loops[loop].model_copy(update={key: value})})
         self.settings, self.beta, self.coupling = {}, 0.0, float(begun["coupling"])
@@ -357,6 +358,12 @@ class Setpoints:
                 self.back()
                 return
         self.left()
+
+
+def one_number(values: Array) -> float:
+    """Say several places as one number, as the record has it: theirs where they agree, else their mean."""
+    flat = np.ravel(values)
+    return float(flat[0] if (flat == flat[0]).all() else flat.mean())
 
 
 def described(session: RunSession) -> Described:

@@ -1,7 +1,7 @@
 """Step responses: a quantity goes up by a step and back, tick by tick read along, and what it did is fitted.
 
 What the stage `step-response` does. A control knob or an input knob is stepped under standing knobs, theta floating; a target of
-theta under homeostasis, whose answer it is then.
+theta under homeostasis, whose answer it is then. Several places step each from its own value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aeqlab.protocols.record import PointRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.scanning import point_row, record_scan
 from aeqlab.protocols.setpoint_modes import Mode
-from aeqlab.protocols.setpoints import Rest, Setpoints, described
+from aeqlab.protocols.setpoints import Rest, Setpoints, described, one_number
 from aeqlab.protocols.stages.scan import MOST_POINTS, Axis
 from aeqlab.protocols.stages.step_response import StepResponseOptions
 from aeqlab.protocols.step_fit import StepFit, fit_step
@@ -56,12 +56,10 @@ class StepResponse:
         mode: Mode = "homeostasis" if self.held else "frozen"
         setpoints = session.between_samples(lambda: Setpoints(session, mode, options.sample, [self.one]))
         base = setpoints.stands_at(self.one)
-        for value in (base, base + options.size):
-            if why := self.one.refusal(value):
-                raise CapabilityError(f"step-response: {why}")
-        scan = record_scan(
-            session, [Axis(quantity=options.quantity, values=[base, base + options.size])], [self.one], self.reads, ()
-        )
+        if why := self.one.refusal(base + options.size):
+            raise CapabilityError(f"step-response: {why}")
+        ends = [one_number(base), one_number(base + options.size)]
+        scan = record_scan(session, [Axis(quantity=self.one.name, values=ends)], [self.one], self.reads, ())
         edges = 2 * options.repeats
         session.status.count(0, edges)
         done = 0
@@ -110,7 +108,7 @@ class StepResponse:
             )
         return max(seconds, FEWEST * tick)
 
-    def _rest(self, setpoints: Setpoints, value: float) -> list[Reading]:
+    def _rest(self, setpoints: Setpoints, value: Array) -> list[Reading]:
         """Let it come to rest before an edge, and read there; time of the device and what is read."""
         setpoints.put(self.one, value)
         setpoints.apply()
@@ -123,14 +121,14 @@ class StepResponse:
         return made
 
     def _edge(
-        self, setpoints: Setpoints, scan: int, value: float, up: bool, before: list[Reading]
+        self, setpoints: Setpoints, scan: int, value: Array, up: bool, before: list[Reading]
     ) -> tuple[list[PointRow], list[Reading]]:
         """Step, follow, and fit; rows of the ticks, and the last readings, which are those before the next edge."""
         began = before[-1][0]
         setpoints.put(self.one, value)
         setpoints.apply()
         course = self._held_course(setpoints) if self.held else self._course(setpoints, began)
-        asked, way = np.array([value]), int(np.sign(self.options.size)) * (1 if up else -1)
+        asked, way = np.array([one_number(value)]), int(np.sign(self.options.size)) * (1 if up else -1)
         nothing = np.full(len(self.reads), np.nan)
         rows = [
             point_row(self.session, scan, self.points + k, asked, readback, read, nothing, 1, rest, way)

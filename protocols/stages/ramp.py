@@ -22,7 +22,9 @@ class RampOptions(StageOptions):
     to: float = Field(description="value at the end, reached exactly")
     start: float | None = Field(default=None, alias="from", description="value to begin at, gone to at once; else where it is")
     seconds: float | None = Field(default=None, gt=0, le=1e6, description="how long it takes, in seconds of the device's clock")
-    rate_per_s: float | None = Field(default=None, gt=0, description="how fast it goes instead, in its unit per second")
+    rate_per_s: float | None = Field(
+        default=None, gt=0, description="how fast it goes instead, in its unit per second; of several the longest way"
+    )
     every_s: float | None = Field(default=None, gt=0, description="time between two readings (left out: a hundred of them)")
     read: list[str] = Field(default=["s"], min_length=1, max_length=1000, description=READ)
     parameters: Parameters | None = Field(default=None, description=PARAMETERS)

@@ -16,6 +16,7 @@ from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.record import PointRow, Record, StepRow
 from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 
 DEVICES = pytest.mark.parametrize("text", [SIMULATED, INSIDE, SLOW], ids=["simulated", "inside", "slow"])
@@ -154,6 +155,13 @@ def test_a_ramp_faster_than_the_slew_is_refused(tmp_path: Path, line: str) -> No
         experiment(tmp_path, _with(SLOW, line))
 
 
+def test_every_place_of_a_ramp_has_its_own_way_and_slew(tmp_path: Path) -> None:
+    line = 'set: {u1: -1.5, u3: 1.5}\nramp: {quantity: "u[1-3]", to: 0, seconds: 0.1}'  # their mean stands there already
+    result, _ = run_sequence(tmp_path, line, SLOW)
+    assert result.state is RunState.FAILED
+    assert "u[1] of u[1-3] would go 15 V/s, and it slews at 10 V/s. Give it 0.15 s or more" in result.reason
+
+
 def test_a_ramp_from_where_it_stands_is_refused_when_that_is_known(tmp_path: Path) -> None:
     result, run = run_sequence(tmp_path, "set: {u3: -1.5}\nramp: {quantity: u3, to: 1.5, seconds: 0.2}", SLOW)
     assert result.state is RunState.FAILED
@@ -176,6 +184,62 @@ def test_a_knob_goes_evenly_and_ends_exactly(tmp_path: Path, text: str) -> None:
     assert _found(run)["took_s"] == pytest.approx(2.0, rel=0.2)
     assert ramp.readbacks["u3"][-1] == pytest.approx(0.5, abs=1e-3)
     assert _found(run, 1)["read"]["theta[3]"] == pytest.approx(0.5, abs=1e-3)  # it stays
+
+
+SPREAD = (-1.068, 1.865, -1.368, -0.641, 0.356)
+
+
+def _spread(row: str) -> str:
+    return "set: {" + ", ".join(f"{row}{k}: {value}" for k, value in enumerate(SPREAD)) + "}"
+
+
+@DEVICES
+def test_several_knobs_go_each_from_where_it_stands(tmp_path: Path, text: str) -> None:
+    run = _ok(tmp_path, f"{_spread('u')}\nramp: {{quantity: u, to: 0.2, seconds: 5, every_s: 0.01, read: [u]}}", text)
+    ramp = run.scans[1]
+    u = np.array([ramp.values[f"u[{k}]"] for k in range(5)]).T
+    np.testing.assert_allclose(u[0], SPREAD, atol=0.1)
+    np.testing.assert_allclose(u[-1], 0.2, atol=1e-4)
+    assert np.abs(np.diff(u, axis=0)).max() < 0.1  # none of them jumps
+    left = (u - 0.2) / (np.array(SPREAD) - 0.2)  # the share of its way that each has before it
+    assert np.ptp(left, axis=1).max() < 1e-3
+    assert ramp.setpoints["u"][-1] == 0.2
+    np.testing.assert_allclose(ramp.setpoints["u"], u.mean(axis=1), atol=1e-4)
+    assert set(ramp.points["direction"]) == {0}
+
+
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+def test_several_targets_go_each_from_where_it_stands(tmp_path: Path, text: str) -> None:
+    small = _spread("theta").replace("-1.068", "-0.1").replace("1.865", "0.3").replace("-1.368", "-0.2")
+    run = _ok(tmp_path, f"{small}\nramp: {{quantity: theta, to: 0.1, seconds: 8, read: [theta]}}", text)
+    first = [run.scans[1].values[f"theta[{k}]"][0] for k in range(5)]
+    np.testing.assert_allclose(first, [-0.1, 0.3, -0.2, -0.641, 0.356], atol=0.35)
+    assert np.ptp(first) > 0.5
+    np.testing.assert_allclose(run.theta, 0.1, atol=1e-12)
+
+
+def test_inputs_go_each_from_its_own_and_sample_by_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    presented, plain = [], RunSession.present
+
+    def present(self: RunSession, inputs: Any) -> None:
+        presented.append(inputs)
+        plain(self, inputs)
+
+    monkeypatch.setattr(RunSession, "present", present)
+    with_data(tmp_path)
+    _ok(tmp_path, "ramp: {quantity: x, to: 0.5, seconds: 100, sample: 3, parameters: frozen}", ENGINE)
+    x = np.random.default_rng(5).uniform(0, 1, (20, 4))[3]
+    np.testing.assert_array_equal(presented[0], [x])
+    np.testing.assert_allclose(presented[1], [x + (0.5 - x) / 100], rtol=0, atol=5e-3)
+    np.testing.assert_array_equal(presented[-1], [[0.5] * 4])
+
+
+@DEVICES
+def test_from_a_value_that_is_given_all_of_them_begin(tmp_path: Path, text: str) -> None:
+    run = _ok(tmp_path, f"{_spread('u')}\nramp: {{quantity: u, from: 0.1, to: 0.2, seconds: 1, read: [u]}}", text)
+    for k in range(5):
+        assert run.scans[1].values[f"u[{k}]"].min() >= 0.1 - 1e-4
+    assert set(run.scans[1].points["direction"]) == {1}
 
 
 @DEVICES
@@ -211,11 +275,13 @@ def test_a_ramp_to_where_it_stands_is_over_at_once(tmp_path: Path) -> None:
     assert len(run.scans[0].points) == 1
 
 
+@pytest.mark.parametrize("quantity", ["u3", "u"])
 @pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
-def test_a_ramp_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    written = _with(
-        text, "ramp: {quantity: u3, to: 0.5, seconds: 2, every_s: 0.1, read: [theta3, t]}", "set: {x0: 0, read: [theta3]}"
-    )
+def test_a_ramp_stopped_and_resumed_is_the_same_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, quantity: str
+) -> None:
+    ramp = f"ramp: {{quantity: {quantity}, to: 0.5, seconds: 2, every_s: 0.1, read: [theta, t]}}"
+    written = _with(text, _spread("u"), ramp, "set: {x0: 0, read: [theta3]}")
     runs, plain = [], Record.point
     for stopped in (False, True):
         folder = tmp_path / str(stopped)
@@ -238,6 +304,6 @@ def test_a_ramp_stopped_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, monk
         assert result.state is RunState.FINISHED, result.reason
         runs.append(load_run(result.folder))
     whole, resumed = runs
-    for column in ("theta[3]", "t"):
-        np.testing.assert_array_equal(resumed.scans[0].values[column], whole.scans[0].values[column], err_msg=column)
+    for column in ("theta[0]", "theta[3]", "t"):
+        np.testing.assert_array_equal(resumed.scans[1].values[column], whole.scans[1].values[column], err_msg=column)
     assert _found(resumed, -1)["read"] == _found(whole, -1)["read"]
