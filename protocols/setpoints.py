@@ -325,10 +325,7 @@ class Setpoints:
         session.release()
         if self.mode == "locked":
             return True
-        for name, value in begun["settings"].items():
-            loop, _, key = name.partition(".")
-            loops = session.adjusted.loops
-            session.adjusted.put_back({**loops, loop: loops[loop].model_copy(update={key: value})})
+        self._settings_back()
         self.settings, self.beta, self.coupling = {}, 0.0, float(begun["coupling"])
         self.inputs = rest_inputs(session) if begun["inputs"] is None else np.array(begun["inputs"])
         self.u = None if begun["u"] is None else np.array(begun["u"])
@@ -341,14 +338,36 @@ class Setpoints:
         return rest.settled
 
     def left(self) -> None:
-        """Take the nudge off where a stage is left in its middle; the target of theta is again what it was, and nothing moves."""
+        """Take the nudge off where a stage is left in its middle; what moves nothing is again what it was.
+
+        That is the target of theta, the settings of the loops and the coupling; knobs and inputs stay where they are.
+        """
         session = self.session
-        with suppress(ProtocolError, BackendError):
-            session.release()
+        for put in (session.release, self._target_back, self._settings_back, self._coupling_back):
+            with suppress(ProtocolError, BackendError):
+                put()
+        coupling = session.adjusted.coupling
+        if coupling != self.begun["coupling"]:  # a device that is frozen has it as it is
+            with suppress(ProtocolError):
+                session.say("warning", "coupling", f"The coupling stays at {coupling:g} times that of the device.")
+
+    def _target_back(self) -> None:
+        session = self.session
         if not self.inside and self.begun["theta"] is not None:
             session.target = np.array(self.begun["theta"], dtype=self.info.dtype)
-            with suppress(ProtocolError, BackendError):
-                session.operator.set_target(session.target)  # type: ignore[attr-defined]
+            session.operator.set_target(session.target)  # type: ignore[attr-defined]
+
+    def _settings_back(self) -> None:
+        loops = self.session.adjusted.loops
+        for name, value in self.begun["settings"].items():
+            loop, _, key = name.partition(".")
+            loops = {**loops, loop: loops[loop].model_copy(update={key: value})}
+        self.session.adjusted.put_back(loops)
+
+    def _coupling_back(self) -> None:
+        adjusted, coupling = self.session.adjusted, float(self.begun["coupling"])
+        if adjusted.coupling != coupling:
+            adjusted.scale_coupling(coupling)
 
     def leave(self, why: BaseException, *, back: bool) -> None:
         """Leave a stage that ends early: back where it began if that was asked for at a boundary, else with the nudge off."""
