@@ -135,6 +135,12 @@ def settable(name: str, device: Described) -> Settable:
     return _of_row(word, places(word, info, ("u", "x", "theta"), _others(device)), info)
 
 
+def fractional(values: float | Array) -> Array:
+    """Tell which values are no whole numbers, as far as it is not the rounding of how they came about; same shape."""
+    values = np.asarray(values)
+    return np.asarray(np.abs(values - np.rint(values)) > 1e-9 * np.maximum(1.0, np.abs(values)))
+
+
 @cache
 def settings() -> tuple[str, ...]:
     """Get the names of the settings of the loops that are numbers, such as `homeostasis.gain`."""
@@ -194,7 +200,7 @@ def _annotation(name: str) -> Any:
 
 def _whole(name: str, value: float) -> float | int:
     """Make a whole number of one that is, where the setting counts something."""
-    return int(value) if _annotation(name) is int and value == int(value) else value
+    return round(value) if _annotation(name) is int and not fractional(value) else value
 
 
 def _setting_refusal(name: str, value: float) -> str:

@@ -15,7 +15,7 @@ from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.outline import Described
-from aeqlab.protocols.quantities import Kind, Settable, settable
+from aeqlab.protocols.quantities import Kind, Settable, fractional, settable
 from aeqlab.protocols.readings import needs, readables
 from aeqlab.protocols.setpoint_modes import Mode, mode_of
 from aeqlab.protocols.stages.options import StageOptions
@@ -88,7 +88,8 @@ def _scan(options: ScanOptions, around: Around) -> Iterator[Finding]:
             yield problem
             continue
         values = axis_values(axis)
-        refusal = next((why for value in (values.min(), values.max()) if (why := one.refusal(float(value)))), "")
+        doubtful = [values.min(), values.max(), *(values[fractional(values)][:1] if one.whole else ())]
+        refusal = next((why for value in doubtful if (why := one.refusal(float(value)))), "")
         if refusal:
             yield Finding(("over", i, "values") if axis.values is not None else key, refusal)
         twice = next((other.name for other in moved if _overlap(one, other)), None)
@@ -146,6 +147,8 @@ def _ramp(options: RampOptions, around: Around) -> Iterator[Finding]:
         assert problem is not None
         yield problem
         return
+    if one.whole:
+        yield Finding(("quantity",), f"{one.name} is a whole number, which does not go evenly. Set it, or scan over it.")
     for key, value in (("to", options.to), ("from", options.start)):
         if value is not None and (refusal := one.refusal(value)):
             yield Finding((key,), refusal)
@@ -211,7 +214,7 @@ def _overlap(one: Settable, other: Settable) -> bool:
     if one.kind is not other.kind:
         return False
     if one.kind is Kind.SETTING:
-        return one.name.strip() == other.name.strip()
+        return one.name == other.name
     if one.index is None or other.index is None:
         return True
     return bool(set(one.index.tolist()) & set(other.index.tolist()))

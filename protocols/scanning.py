@@ -121,7 +121,8 @@ def record_scan(
 ) -> int:
     """Record what is set and read, before the first point; returns the row of `scans`. An empty shape is the order of time."""
     told = [
-        {**axis.model_dump(mode="json"), "kind": str(one.kind), "unit": one.unit} for axis, one in zip(axes, moved, strict=True)
+        {**axis.model_dump(mode="json"), "quantity": one.name, "kind": str(one.kind), "unit": one.unit}
+        for axis, one in zip(axes, moved, strict=True)
     ]
     names = [{"name": one.name, "unit": one.unit} for one in reads]
     return session.record.scan(session.steps, session.stage, told, shape, names)

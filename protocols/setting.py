@@ -54,7 +54,7 @@ def set_once(session: RunSession, options: SetOptions) -> dict[str, Any]:
         setpoints.leave(exc, back=False)
         raise
     session.release()
-    found: dict[str, Any] = {"asked": dict(options.quantities)}
+    found: dict[str, Any] = {"asked": {one.name: value for one, value in zip(moved, options.quantities.values(), strict=True)}}
     if row is None:
         return {**found, "waited": False}
     session.record.point(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field, model_serializer, model_validator
 
 from aeqlab.protocols.stages.options import StageOptions
-from aeqlab.protocols.stages.scan import MOST_POINTS, PARAMETERS, QUANTITY, READ, SAMPLE, Parameters
+from aeqlab.protocols.stages.scan import MOST_POINTS, PARAMETERS, QUANTITY, READ, SAMPLE, Parameters, too_far
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
@@ -36,6 +36,8 @@ class RampOptions(StageOptions):
             raise ValueError("give either seconds or rate_per_s, one of the two")
         if self.parameters == "locked":
             raise ValueError("locked has no time that could pass; scan over the quantity instead")
+        if why := too_far(self.start, self.to):
+            raise ValueError(why)
         if self.seconds is not None and self.every_s is not None and self.seconds / self.every_s > MOST_POINTS:
             raise ValueError(f"a reading every {self.every_s:g} s makes more than {MOST_POINTS:,} of them; read less often")
         return self

@@ -32,6 +32,13 @@ QUANTITY = (
 )
 
 
+def too_far(start: float | None, to: float | None) -> str:
+    """Say that the way between two values is no number any more; empty where it is one, or an end is not given."""
+    if start is None or to is None or math.isfinite(to - start):
+        return ""
+    return f"from {start:g} to {to:g} is farther than any number a computer has; choose ends nearer to one another"
+
+
 class Axis(StageOptions):
     """One axis of a scan: a quantity and its values, as a list or from, to, points."""
 
@@ -60,6 +67,8 @@ class Axis(StageOptions):
             raise ValueError(
                 f"equal factors do not lead from {self.start:g} to {self.to:g}; log needs two numbers of one sign, neither 0"
             )
+        elif self.spacing == "linear" and (why := too_far(self.start, self.to)):
+            raise ValueError(why)
         return self
 
     @model_serializer

@@ -183,6 +183,14 @@ def test_a_setting_is_scanned_and_comes_back(tmp_path: Path) -> None:
     assert run.stages["outcome"].tolist() == ["finished", "finished"]
 
 
+def test_a_setting_that_is_a_whole_number_is_scanned_by_equal_factors(tmp_path: Path) -> None:
+    over = "[{quantity: ' homeostasis.reads ', from: 4, to: 64, points: 5, spacing: log}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, read: [' held ']}}")
+    np.testing.assert_allclose(run.scans[0].axes[0].values, [4, 8, 16, 32, 64])
+    assert run.scans[0].axes[0].name == "homeostasis.reads"
+    assert run.scans[0].values["held"].tolist() == [1] * 5
+
+
 def test_what_does_not_come_to_rest_is_said(tmp_path: Path) -> None:
     text = SIMULATED.replace("{controller: integral}", "{tolerance: 1.0e-300, max_ticks: 12, controller: integral}")
     result, run = _ok(tmp_path, "scan: {over: [{quantity: theta1, values: [0.1, 0.2]}], read: [held, hold_error]}", text)
@@ -340,6 +348,11 @@ def _asking(patch: pytest.MonkeyPatch, after: int, ask: Callable[[], object]) ->
         ("over: [{quantity: u3, values: [1]}], read: [s, s0]", "read", "s[0] is read twice"),
         ("over: [{quantity: u3, values: [1]}], sample: 60", "sample", "there are 60 training samples"),
         ("over: [{quantity: homeostasis.gain, values: [0]}]", "over.0.values", "greater than 0"),
+        ("over: [{quantity: homeostasis.reads, from: 4, to: 9, points: 3}]", "over.0.quantity", "reads: 6.5: it must be"),
+        ("over: [{quantity: 'homeostasis.reads ', values: [4, 4.1, 9]}]", "over.0.values", "reads: 4.1: it must be"),
+        ("over: [{quantity: u3, from: -1.0e+308, to: 1.0e+308, points: 3}]", "over.0.from", "farther than any number"),
+        ("over: [{quantity: ' homeostasis.gain', values: [1]}, {quantity: 'homeostasis.gain ', values: [1]}]", "over.1.quantity",
+         "move the same setting"),
         ("over: [{quantity: u3, from: 0, to: 1, points: 3, up_and_down: true}], order: random", "", "an order of its own"),
         ("over: [{quantity: u3, values: [1], spacing: linaer}]", "over.0.spacing", "linear"),
     ],

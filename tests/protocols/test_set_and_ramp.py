@@ -62,6 +62,14 @@ def test_what_is_set_is_reached_reported_and_stays(tmp_path: Path, text: str) ->
     assert np.isnan(scan.readbacks["x0"]).all()
 
 
+def test_blanks_around_a_name_mean_nothing(tmp_path: Path) -> None:
+    lines = 'set: {" homeostasis.gain": 0.5, "x0 ": 0.2, read: [" u3 "]}\nramp: {quantity: "settling.window ", to: 4, seconds: 1}'
+    run = _ok(tmp_path, lines, SIMULATED)
+    assert _found(run)["asked"] == {"homeostasis.gain": 0.5, "x0": 0.2}
+    assert set(run.scans[0].setpoints) == {"homeostasis.gain", "x0"}
+    assert run.scans[1].setpoints["settling.window"][-1] == 4.0
+
+
 @DEVICES
 def test_theta_is_brought_elsewhere_and_held_there(tmp_path: Path, text: str) -> None:
     run = _ok(tmp_path, "set: {theta2: 0.4, read: [theta, held]}\nhold: {seconds: 1}", text)
@@ -138,7 +146,9 @@ def test_a_far_jump_is_a_warning_of_the_check(tmp_path: Path) -> None:
      ("ramp: {quantity: u3, from: -3, to: 0, seconds: 1}", "-3 is outside"),
      ("ramp: {quantity: u3, to: 0, seconds: 1, parameters: locked}", "no time that could pass"),
      ("ramp: {quantity: theta3, to: 0, seconds: 1, parameters: frozen}", "nothing holds it"),
-     ("ramp: {quantity: u3, to: 0, seconds: 1000, every_s: 1.0e-6}", "read less often")],
+     ("ramp: {quantity: u3, to: 0, seconds: 1000, every_s: 1.0e-6}", "read less often"),
+     ("ramp: {quantity: homeostasis.reads, to: 9, seconds: 1}", "a whole number, which does not go evenly"),
+     ("ramp: {quantity: u3, from: -1.0e+308, to: 1.0e+308, seconds: 1}", "farther than any number")],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_start(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(FileErrors) as caught:
@@ -268,6 +278,14 @@ def test_the_engine_is_ramped_too(tmp_path: Path) -> None:
     )
     assert run.scans[0].values["w1[2,1]"][-1] == 0.4
     assert run.scans[1].setpoints["u3"][-1] == 0.2
+
+
+def test_a_setting_that_is_no_number_is_ramped_from_one(tmp_path: Path) -> None:
+    line = "ramp: {quantity: homeostasis.tolerance, to: 0.01, seconds: 1%s}"
+    result, _ = run_sequence(tmp_path, line % "", SIMULATED)
+    assert "homeostasis.tolerance is 'auto', so there is no number to begin from. Say `from`" in result.reason
+    run = _ok(tmp_path, line % ", from: 0.001", SIMULATED)
+    assert run.scans[0].setpoints["homeostasis.tolerance"][-1] == 0.01
 
 
 def test_a_ramp_to_where_it_stands_is_over_at_once(tmp_path: Path) -> None:
