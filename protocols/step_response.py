@@ -30,6 +30,7 @@ Reading = tuple[float, Array]  # time of the device, what was read
 BEFORE = 4  #: readings before an edge that say where it begins
 LAGS = 10.0  #: followed where nobody says how long
 FEWEST = 8  #: ticks of a course
+PARTS = 100  #: of a course, on a device without ticks of its own
 REACHED = 0.95  #: share of the change that must have come
 
 
@@ -100,13 +101,13 @@ class StepResponse:
             lag = float(np.max(response.lag_s)) + float(np.max(response.dead_time_s))
             seconds = LAGS * lag + self.ramp_s
             tick = tick or lag / 4
-        ticks = seconds / tick if tick else 100.0
+        ticks = max(FEWEST, seconds / tick if tick else PARTS)
         if 2 * options.repeats * ticks > MOST_POINTS:
             raise CapabilityError(
                 f"step-response: {2 * options.repeats} courses of {seconds:g} s are more than {MOST_POINTS:,} ticks. Follow them "
                 "for a shorter time, or repeat less often."
             )
-        return max(seconds, FEWEST * tick)
+        return seconds
 
     def _rest(self, setpoints: Setpoints, value: Array) -> list[Reading]:
         """Let it come to rest before an edge, and read there; time of the device and what is read."""
@@ -153,8 +154,8 @@ class StepResponse:
         """Read tick by tick, loops standing still: rest, readback, what is read, and whether it is fresh."""
         made = []
         passed = 0.0
-        while passed < self.seconds - 1e-9:
-            rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / 100)
+        while passed < self.seconds * (1 - 1e-9) or len(made) < FEWEST:
+            rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / PARTS)
             readout = rest.readout
             passed = readout.t - began
             read, _, _ = setpoints.read(self.reads, rest)

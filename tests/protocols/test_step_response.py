@@ -123,6 +123,15 @@ def test_a_course_that_is_too_short_is_said(tmp_path: Path) -> None:
     assert any("still on its way" in warning for warning in result.warnings)
 
 
+@pytest.mark.parametrize("text", [SIMULATED, INSIDE, SLOW, ENGINE], ids=["simulated", "inside", "slow", "engine"])
+def test_a_course_has_eight_ticks_at_least(tmp_path: Path, text: str) -> None:
+    with_data(tmp_path)
+    line = "step-response: {quantity: u3, size: 0.1, repeats: 2, seconds: 1.0e-9, sample: 2}"
+    run = _ok(tmp_path, line, text)
+    assert len(run.scans[0].points) == 4 * 8
+    assert _found(run)["fits"]["theta[3]"]["gain"] > 0.1
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [(SIMULATED, "quantity: u3, size: 0", "leads nowhere"), (SIMULATED, "quantity: u3, size: 5", "longer than -2 to 2"),
