@@ -97,7 +97,20 @@ def _scan(options: ScanOptions, around: Around) -> Iterator[Finding]:
             yield Finding(key, f"{one.name} and {twice} move the same {one.kind}. Keep one of them.")
         moved.append(one)
     yield from _together(moved, options.parameters, options.sample, around, back=True)
-    yield from _reads(options.read, mode_of(options.parameters, [one.kind for one in moved]), options.sample, around)
+    mode = mode_of(options.parameters, [one.kind for one in moved])
+    yield from _meanwhile(options, mode)
+    yield from _reads(options.read, mode, options.sample, around)
+
+
+def _meanwhile(options: ScanOptions, mode: Mode) -> Iterator[Finding]:
+    """Check how a scan waits and averages against what theta does meanwhile."""
+    if mode == "homeostasis" and not options.settle:
+        message = "homeostasis holds theta as long as a point settles, and without that nothing holds it."
+        yield Finding(("settle",), f"{message} Leave settle out, or say parameters: frozen.")
+    if mode == "locked" and options.wait_s:
+        yield Finding(("wait_s",), "locked asks the equations alone, in which no time passes. Leave it out.")
+    if mode == "locked" and options.average > 1:
+        yield Finding(("average",), "locked asks the equations alone, which say the same every time. Leave it out.")
 
 
 def _set(options: SetOptions, around: Around) -> Iterator[Finding]:
@@ -120,7 +133,8 @@ def _set(options: SetOptions, around: Around) -> Iterator[Finding]:
             yield Finding(key, f"{one.name} and {twice} set the same {one.kind}. Keep one of them.")
         moved.append(one)
     yield from _together(moved, None, options.sample, around, back=False)
-    yield from _reads(options.read, mode_of(None, [one.kind for one in moved]), options.sample, around)
+    mode = mode_of(None, [one.kind for one in moved])
+    yield from _reads(options.read, mode, options.sample, around, held=options.wait and mode == "homeostasis")
 
 
 def _far(one: Settable, value: float) -> str:
@@ -264,7 +278,8 @@ def _together(
         yield Finding(("sample",), message)
 
 
-def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around) -> Iterator[Finding]:
+def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around, held: bool | None = None) -> Iterator[Finding]:
+    held = mode == "homeostasis" if held is None else held
     for i, name in enumerate(names):
         try:
             found = readables([name], around.device)
@@ -273,7 +288,7 @@ def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around)
             continue
         if mode == "locked" and any(one.what in ("u", "held", "hold_error") for one in found):
             yield Finding(("read", i), f"{name} has no part in the equations. Leave it out, or parameters: locked.")
-        lacking = next((why for one in found if (why := needs(one, sample=sample is not None, held=mode == "homeostasis"))), "")
+        lacking = next((why for one in found if (why := needs(one, sample=sample is not None, held=held))), "")
         if lacking:
             yield Finding(("read", i), lacking)
     try:

@@ -90,9 +90,7 @@ class Scanning:
         for one, value in zip(self.moved, asked, strict=True):
             setpoints.put(one, float(value))
         setpoints.apply()
-        if options.wait_s:
-            session.advance(options.wait_s)
-        rest = setpoints.settle(options.settle)
+        rest = setpoints.settle(options.settle, options.wait_s)
         means, spread, readings = setpoints.read(self.reads, rest, options.average)
         way = 0 if options.order == "random" else int(self.ways[where[-1]])
         if options.order == "snake" and self.done // self.shape[-1] % 2:

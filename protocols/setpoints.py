@@ -21,7 +21,7 @@ from aeqlab.protocols.errors import CapabilityError, Interrupted, ProtocolError
 from aeqlab.protocols.outline import Described
 from aeqlab.protocols.quantities import Kind, Settable
 from aeqlab.protocols.readings import Moment, Readable, values, wants
-from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.setpoint_modes import Mode
 
@@ -180,14 +180,21 @@ class Setpoints:
         session.target = np.array(theta, dtype=self.info.dtype)
         session.operator.set_target(session.target)  # type: ignore[attr-defined]
 
-    def settle(self, wait: bool = True) -> Rest:
+    def settle(self, wait: bool = True, wait_s: float = 0.0) -> Rest:
         """Let the device come to rest where it was told to be.
 
         Args:
             wait: by the verdict of settling or of homeostasis; without it one tick passes, and the knobs arrive.
+            wait_s: time of the device that passes before that, in which homeostasis goes on holding theta.
         """
         if self.mode == "locked":
             return self._by_equations()
+        before = self._pass(wait_s)
+        rest = self._settle(wait)
+        rest.ticks, rest.duration_s = rest.ticks + before[0], rest.duration_s + before[1]
+        return rest
+
+    def _settle(self, wait: bool) -> Rest:
         soon = self._way_s <= (self.info.tick_s or 0.0)  # settling waits longer than that anyway: look afterwards
         ticks, passed, arrived = (0, 0.0, True) if soon else self._arrive()
         rest = self._phase(wait)
@@ -199,6 +206,24 @@ class Setpoints:
         if not arrived:
             rest.verdict, rest.settled = "not reached", False
         return rest
+
+    @property
+    def _loops(self) -> bool:
+        """Whether a loop holds theta, which it does as long as a hold takes; a device that holds it inside goes on."""
+        return self.mode == "homeostasis" and not self.inside
+
+    def _pass(self, seconds: float) -> tuple[int, float]:
+        """Let time pass at a point, theta being held meanwhile where that was asked for; ticks and seconds of the device."""
+        ticks, passed = 0, 0.0
+        while passed < seconds:
+            if self.mode == "homeostasis" and (self._loops or not ticks):
+                rest = self._phase(wait=True)  # after one, a device that holds theta inside goes on holding it
+            else:
+                rest = self.tick(seconds - passed)
+            if rest.duration_s <= 0.0 and ticks:  # its time stands still
+                break
+            ticks, passed = ticks + rest.ticks, passed + rest.duration_s
+        return ticks, passed
 
     def _phase(self, wait: bool) -> Rest:
         session = self.session
@@ -257,16 +282,15 @@ class Setpoints:
         """Read at a point: means and standard deviations, shape (reads,), and how many readings they are of.
 
         One reading is that with which the phase ended, which is a window's mean where there is noise. More of them are taken
-        tick by tick after it; a frame that is not fresh is no reading.
+        tick by tick after it, or where a loop holds theta each at the end of another hold, so that `held` and `hold_error` are
+        those of the readings. A frame that is not fresh is no reading.
         """
         if average == 1 or self.mode == "locked":
             return self._values(reads, rest, rest.readout), np.full(len(reads), np.nan), 1
         rows: list[Array] = []
         for _ in range(LATER * average):
-            readout = self.tick().readout
-            rest.ticks, rest.duration_s, rest.readout = rest.ticks + 1, rest.duration_s + readout.dt, readout
-            if not readout.flags & (Flag.STALE | Flag.LOST):
-                rows.append(self._values(reads, rest, readout))
+            if self._another(rest):
+                rows.append(self._values(reads, rest, rest.readout))
             if len(rows) == average:
                 break
         if not rows:
@@ -274,6 +298,17 @@ class Setpoints:
         table = np.array(rows)
         spread = table.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(reads), np.nan)
         return table.mean(axis=0), spread, len(rows)
+
+    def _another(self, rest: Rest) -> bool:
+        """Go on to another reading; whether it is fresh. A point is settled if every one of its readings was."""
+        new = self._phase(wait=True) if self._loops else self.tick()
+        rest.readout, rest.ticks, rest.duration_s = new.readout, rest.ticks + new.ticks, rest.duration_s + new.duration_s
+        if new.report is None:
+            return not new.readout.flags & (Flag.STALE | Flag.LOST)
+        rest.report = new.report
+        if rest.settled:
+            rest.verdict, rest.settled = new.verdict, new.settled
+        return new.report.verdict is not Verdict.STALE
 
     def _values(self, reads: Sequence[Readable], rest: Rest, readout: Readout) -> Array:
         session = self.session

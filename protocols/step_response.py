@@ -152,7 +152,7 @@ class StepResponse:
 
     def _course(self, setpoints: Setpoints, began: float) -> list[tuple[Rest, Array, Array, bool]]:
         """Read tick by tick, loops standing still: rest, readback, what is read, and whether it is fresh."""
-        made = []
+        made: list[tuple[Rest, Array, Array, bool]] = []
         passed = 0.0
         while passed < self.seconds * (1 - 1e-9) or len(made) < FEWEST:
             rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / PARTS)

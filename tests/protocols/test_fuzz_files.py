@@ -170,7 +170,7 @@ def stages_by_name(draw: st.DrawFn) -> bytes:
         return draw(VALUES)
 
     stages = (
-        f"scan: {{over: [{{quantity: {name()}, from: {value()}, to: {value()}, points: 3}}], read: [{name()}], settle: false}}",
+        f"scan: {{over: [{{quantity: {name()}, from: {value()}, to: {value()}, points: 3}}], read: [{name()}]}}",
         f"scan: {{over: [{{quantity: {name()}, values: [{value()}, {value()}]}}], sample: 0, wait_s: 1}}",
         f"ramp: {{quantity: {name()}, from: {value()}, to: {value()}, seconds: 1}}",
         f"set: {{{name()}: {value()}, {name()}: {value()}, read: [{name()}]}}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from run_helpers import experiment, run_sequence
 from scan_helpers import ENGINE, INSIDE, SIMULATED, SLOW, behind_its_session, slow_device_here, with_data
 
 from aeqlab.protocols import load_run
+from aeqlab.protocols.check import check
 from aeqlab.protocols.control import obey
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.grid import visits
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import Progress, RunResult
 from aeqlab.protocols.record import PointRow, Record
+from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 
 
@@ -210,6 +214,98 @@ def test_without_waiting_one_tick_passes(tmp_path: Path) -> None:
     np.testing.assert_allclose(scan.values["theta[2]"], [0, 0.001], atol=3e-4)  # a second is many lags
 
 
+def _holds_and_ticks(patch: pytest.MonkeyPatch) -> tuple[list[HoldReport], list[float | None]]:
+    """Note the holds that a run makes, and the times it lets pass while no loop goes on."""
+    holds: list[HoldReport] = []
+    ticks: list[float | None] = []
+    hold, advance = RunSession.hold, RunSession.advance
+
+    def held(self: RunSession, theta: Any = None) -> HoldReport:
+        holds.append(hold(self, theta))
+        return holds[-1]
+
+    def advanced(self: RunSession, seconds: float | None = None) -> Any:
+        ticks.append(seconds)
+        return advance(self, seconds)
+
+    patch.setattr(RunSession, "hold", held)
+    patch.setattr(RunSession, "advance", advanced)
+    return holds, ticks
+
+
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+@pytest.mark.parametrize("accept", ["settled", "{ticks: 7}"])
+def test_readings_under_homeostasis_are_ends_of_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, accept: str
+) -> None:
+    text = text.replace("{controller: integral}", f"{{controller: integral, accept: {accept}, tolerance: 0.01}}")
+    over = "[{quantity: beta, values: [0, 0.2]}]"
+    holds, ticks = _holds_and_ticks(monkeypatch)
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, sample: 1, read: [theta0, s, held, hold_error], average: 5}}", text)
+    scan, worst = run.scans[0], [report.worst[1] for report in holds]
+    assert len(ticks) <= 1  # to find out where theta is
+    assert len(holds) == 2 * 6 + 1  # the last one brings everything back
+    for k, readings in enumerate((slice(1, 6), slice(7, 12))):
+        assert scan.values["hold_error"][k] == pytest.approx(np.mean(worst[readings]))
+        assert scan.deviations["hold_error"][k] == pytest.approx(np.std(worst[readings], ddof=1))
+        assert scan.values["theta[0]"][k] == pytest.approx(np.mean([r.readout.parameters[0] for r in holds[readings]]))
+    assert scan.values["held"].tolist() == [1.0, 1.0]
+    assert scan.points["readings"].tolist() == [5, 5]
+    assert scan.points["ticks"].tolist() == [sum(r.ticks for r in holds[:6]), sum(r.ticks for r in holds[6:12])]
+
+
+def test_a_reading_that_is_not_held_makes_the_point_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, number = RunSession.hold, 0
+
+    def held(self: RunSession, theta: Any = None) -> HoldReport:
+        nonlocal number
+        number += 1
+        report = hold(self, theta)
+        return replace(report, accepted=False, verdict=Verdict.TIMEOUT) if number == 3 else report
+
+    monkeypatch.setattr(RunSession, "hold", held)
+    result, run = _ok(tmp_path, "scan: {over: [{quantity: x0, values: [0, 0.2]}], read: [held, settled], average: 4}")
+    assert run.scans[0].values["held"].tolist() == run.scans[0].values["settled"].tolist() == [0.75, 1.0]
+    assert run.scans[0].points["verdict"].tolist() == ["timeout", "settled"]
+    assert run.scans[0].points["settled"].tolist() == [0, 1]
+    assert any("1 of 2 points did not come to rest (" in warning for warning in result.warnings)
+
+
+def test_the_check_counts_a_hold_for_every_reading(tmp_path: Path) -> None:
+    seconds = []
+    for quantity in ("theta0", "u0"):
+        line = f"scan: {{over: [{{quantity: {quantity}, from: 0, to: 0.1, points: 10}}], average: 20}}"
+        text = SLOW.replace("kind: slow", "kind: slow, clock: wall").replace("evaluate: {samples: 1}", line)
+        estimate = check(experiment(tmp_path, text)).estimate
+        assert estimate is not None
+        assert estimate.seconds is not None
+        seconds.append(estimate.seconds[0])
+    assert seconds[0] > 8 * seconds[1]
+
+
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+def test_while_it_waits_theta_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    holds, ticks = _holds_and_ticks(monkeypatch)
+    over = "[{quantity: beta, values: [0, 0.2]}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, sample: 1, read: [theta0, duration_s], wait_s: 20}}", text)
+    assert len(ticks) <= 1
+    assert len(holds) > 5
+    assert (run.scans[0].values["duration_s"] >= 20).all()
+    np.testing.assert_allclose(run.scans[0].values["theta[0]"], 0.0, atol=1e-3)
+
+
+def test_a_device_that_holds_theta_inside_does_so_while_it_waits(tmp_path: Path) -> None:
+    lines = [
+        "set: {theta: 0.3, read: [theta]}",
+        "scan: {over: [{quantity: u3, values: [0.5]}]}",  # theta floats in it, and is written back
+        "scan: {over: [{quantity: beta, values: [0.2, -0.2]}], sample: 1, read: [theta, held], wait_s: 20, average: 3}",
+    ]
+    _, run = _ok(tmp_path, "\n".join(lines), INSIDE)
+    for k in range(5):
+        np.testing.assert_array_equal(run.scans[2].values[f"theta[{k}]"], 0.3)
+    assert run.scans[2].values["held"].tolist() == [1.0, 1.0]
+
+
 # afterwards ---------------------------------------------------------------------------------------------------------
 
 
@@ -355,6 +451,10 @@ def _asking(patch: pytest.MonkeyPatch, after: int, ask: Callable[[], object]) ->
          "move the same setting"),
         ("over: [{quantity: u3, from: 0, to: 1, points: 3, up_and_down: true}], order: random", "", "an order of its own"),
         ("over: [{quantity: u3, values: [1], spacing: linaer}]", "over.0.spacing", "linear"),
+        ("over: [{quantity: beta, values: [0.1]}], sample: 1, settle: false", "settle", "nothing holds it"),
+        ("over: [{quantity: theta3, values: [1]}], settle: false", "settle", "Leave settle out, or say parameters: frozen"),
+        ("over: [{quantity: z, values: [1]}], parameters: locked, wait_s: 1", "wait_s", "in which no time passes"),
+        ("over: [{quantity: z, values: [1]}], parameters: locked, average: 2", "average", "the same every time"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_start(tmp_path: Path, options: str, key: str, said: str) -> None:

@@ -141,6 +141,7 @@ def test_a_far_jump_is_a_warning_of_the_check(tmp_path: Path) -> None:
      ("set: {v3: 0.5}", "no quantity 'v3'"), ("set: {u3: 0.5, theta1: 0.1}", "Move one of the two"),
      ("set: {u3: 0.1, u: 0.2}", "set the same control knob"), ("set: {beta: 0.1}", "Say which: sample: 0"),
      ("set: {u3: 0.1, read: [held]}", "theta is not held by it here"), ("set: {u3: 0.1, sample: 99}", "60 training samples"),
+     ("set: {theta1: 0.1, wait: false, read: [held]}", "theta is not held by it here"),
      ("ramp: {quantity: u3, to: 0.5}", "give either seconds or rate_per_s"),
      ("ramp: {quantity: u3, to: 5, seconds: 1}", "5 is outside"),
      ("ramp: {quantity: u3, from: -3, to: 0, seconds: 1}", "-3 is outside"),
