@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 from run_helpers import experiment, run_sequence
 from scan_helpers import ENGINE, INSIDE, SIMULATED, SLOW, behind_its_session, slow_device_here, with_data
 
@@ -414,6 +415,55 @@ def _asking(patch: pytest.MonkeyPatch, after: int, ask: Callable[[], object]) ->
             ask()
 
     patch.setattr(Record, "point", point)
+
+
+# as xarray ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_as_xarray(tmp_path: Path) -> None:
+    over = "[{quantity: theta1, values: [0.1, 0.3]}, {quantity: z, from: -1, to: 1, points: 5}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, read: [s, 'theta1', held, t], order: snake, average: 2}}", SLOW)
+    (scan,) = run.scans
+    dataset = scan.to_xarray()
+    assert dataset["s[0]"].dims == ("theta1", "z")
+    assert dataset["z"].attrs == {"long_name": "input knob", "units": "V"}
+    assert dataset["s[0]"].attrs["units"] == dataset["s[0]_deviation"].attrs["units"] == "V"
+    assert dataset["s[0]"].sel(theta1=0.3, z=-0.5).item() == scan.values["s[0]"][1, 1]
+    np.testing.assert_array_equal(dataset["theta1_readback"], scan.readbacks["theta1"])
+    np.testing.assert_array_equal(dataset["s[0]_deviation"], scan.deviations["s[0]"])
+    assert dataset["held"].values.tolist() == dataset["settled"].values.tolist() == [[1.0] * 5] * 2
+    assert set(dataset["verdict"].values.flat) == {"settled"}
+    assert (dataset["t"].sel(theta1=0.3).diff("z") < 0).all()  # the snake came back
+    assert dataset.attrs == {"title": "scan", "path": "0"}
+    dataset.to_netcdf(tmp_path / "scan.nc", engine="h5netcdf")
+    with xarray.open_dataset(tmp_path / "scan.nc", engine="h5netcdf") as again:
+        xarray.testing.assert_identical(again.load(), dataset)
+
+
+def test_a_reading_with_the_name_of_an_axis_has_another_in_xarray(tmp_path: Path) -> None:
+    _, run = _ok(tmp_path, "scan: {over: [{quantity: 'theta[1]', values: [0.1, 0.3]}], read: [theta1]}")
+    dataset = run.scans[0].to_xarray()
+    assert dataset["theta[1]"].values.tolist() == [0.1, 0.3]
+    np.testing.assert_array_equal(dataset["theta[1]_read"], run.scans[0].values["theta[1]"])
+
+
+def test_a_ramp_as_xarray(tmp_path: Path) -> None:
+    _, run = _ok(tmp_path, "ramp: {quantity: u3, to: 0.5, seconds: 2, read: [theta3]}", SLOW)
+    dataset = run.scans[0].to_xarray()
+    assert dataset["theta[3]"].dims == ("point",)
+    np.testing.assert_array_equal(dataset["u3"], run.scans[0].setpoints["u3"])
+    np.testing.assert_array_equal(dataset["t"], run.scans[0].points["t"])
+    assert set(dataset.coords) == {"u3", "t"}
+
+
+def test_a_scan_that_was_left_has_holes_in_xarray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = Requests()
+    _asking(monkeypatch, 2, lambda: requests.ask_stop("the test"))
+    text = SIMULATED.replace("evaluate: {samples: 1}", "scan: {over: [{quantity: u3, values: [0, 0.1, 0.2, 0.3]}]}")
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", requests=requests)
+    dataset = load_run(result.folder).scans[0].to_xarray()
+    assert np.isnan(dataset["settled"].values).tolist() == [False, False, True, True]
+    assert dataset["verdict"].values.tolist() == ["settled", "settled", "", ""]
 
 
 # bad input ----------------------------------------------------------------------------------------------------------
