@@ -33,7 +33,7 @@ def set_once(session: RunSession, options: SetOptions) -> dict[str, Any]:
     kinds = [one.kind for one in moved]
     setpoints = session.between_samples(lambda: Setpoints(session, mode_of(None, kinds), options.sample, moved))
     axes = [Axis(quantity=name, values=[value]) for name, value in options.quantities.items()]
-    scan = record_scan(session, axes, moved, reads, [1] * len(axes))
+    scan = record_scan(session, axes, moved, reads, ())  # one point, and no grid of as many dimensions as quantities
     passes = options.wait and any(kind not in (Kind.SETTING, Kind.COUPLING) for kind in kinds)
     session.point()
 

@@ -57,9 +57,16 @@ def test_what_is_set_is_reached_reported_and_stays(tmp_path: Path, text: str) ->
     assert first["read"]["theta[3]"] == pytest.approx(0.5, abs=1e-3)
     assert first["read"]["s[0]"] == pytest.approx(0.5 * np.sin(2 * np.pi * 0.2), abs=2e-3)
     scan = run.scans[0]
-    assert (scan.kind, scan.shape) == ("set", (1, 1))
+    assert (scan.kind, scan.shape) == ("set", (1,))
     assert scan.setpoints["x0"].item() == 0.2
     assert np.isnan(scan.readbacks["x0"]).all()
+
+
+def test_many_quantities_are_one_point(tmp_path: Path) -> None:
+    values = ", ".join(f"u{k}: {k / 100}" for k in range(81))
+    run = _ok(tmp_path, f"set: {{{values}, read: [u]}}", SIMULATED.replace("frequencies: 2", "frequencies: 40"))
+    (scan,) = run.scans
+    assert scan.values["u[80]"].tolist() == scan.setpoints["u80"].tolist() == [0.8]
 
 
 def test_blanks_around_a_name_mean_nothing(tmp_path: Path) -> None:
