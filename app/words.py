@@ -26,6 +26,7 @@ NAMES = {
     "train_rms_error": "RMS error while training",
     "test_rms_error": "RMS error on the test set",
     "held_rate": "holds accepted",
+    "hold_error": "hold error in tolerances",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",
