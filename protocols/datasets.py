@@ -89,7 +89,7 @@ def scan_to_xarray(scan: Scan) -> xarray.Dataset:
     return make(variables, coords=coordinates, attrs={"title": scan.kind, "path": scan.path})
 
 
-def _dataset() -> Any:
+def _dataset() -> type[xarray.Dataset]:
     try:
         import xarray
     except ImportError as exc:

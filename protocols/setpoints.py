@@ -215,7 +215,7 @@ class Setpoints:
     def _pass(self, seconds: float) -> tuple[int, float]:
         """Let time pass at a point, theta being held meanwhile where that was asked for; ticks and seconds of the device."""
         ticks, passed = 0, 0.0
-        while passed < seconds:
+        while passed < seconds - 1e-9:
             if self.mode == "homeostasis" and (self._loops or not ticks):
                 rest = self._phase(wait=True)  # after one, a device that holds theta inside goes on holding it
             else:
