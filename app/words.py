@@ -23,6 +23,7 @@ NAMES = {
     "test_rms_error": "RMS error on the test set",
     "held_rate": "holds accepted",
     "samples_held": "samples with theta held",
+    "hold_error": "hold error in tolerances",
     "skipped": "samples skipped",
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",

@@ -133,8 +133,10 @@ class EngineImperfections(PlantImperfections):
     """Imperfections of the knobs and readings of a Hopfield engine; they act where it clamps."""
 
     elsewhere: ClassVar[dict[str, str]] = {
-        "slew_per_s": "the engine settles in one advance and has no clock to slew by. Try it on kind: simulated",
-        "dead_time_s": "the engine settles in one advance and has no clock to be late by. Try it on kind: simulated",
+        "slew_per_s": "a phase of the engine lasts until all has settled, the knobs too, so a slew would change nothing. "
+        "Try it on kind: simulated with homeostasis: {controller: integral}",
+        "dead_time_s": "a phase of the engine lasts until all has settled, so a late reading would be the same. "
+        "Try it on kind: simulated",
     }
 
     read_noise: float = Field(

@@ -18,6 +18,7 @@ from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
 from aeqlab.protocols.grid import length
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.outline import ABILITIES
 from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.compare import CompareOptions
@@ -191,9 +192,10 @@ def _points(
     match options:
         case ScanOptions():
             points: float = math.prod(length(axis) for axis in options.over)
-            more = options.average if options.average > 1 else 0
-            numbers = points * 2 * (reads + len(options.over))
-            return Work(holds=points + 1, seconds=points * options.wait_s, ticks=points * more, points=points, numbers=numbers)
+            more = points * options.average if options.average > 1 else 0
+            by_hold = more if _held_by_a_loop(options, experiment) else 0
+            seconds, numbers = points * options.wait_s, points * 2 * (reads + len(options.over))
+            return Work(holds=points + 1 + by_hold, seconds=seconds, ticks=more - by_hold, points=points, numbers=numbers)
         case SetOptions():
             return Work(holds=1, points=1, numbers=2 * (reads + len(options.quantities)))
         case RampOptions():
@@ -204,6 +206,14 @@ def _points(
             seconds = 2 * options.repeats * (options.seconds or 10.0 * lag)
             points = seconds / tick
     return Work(holds=1, seconds=seconds, points=points, numbers=points * 2 * (reads + 1))
+
+
+def _held_by_a_loop(options: ScanOptions, experiment: Experiment) -> bool:
+    """Tell whether every reading of a scan is the end of a hold; control knobs are called u by every device of ours."""
+    by_hand = any(axis.quantity.strip().startswith("u") for axis in options.over)
+    holds = "HoldsParameters" in ABILITIES.get(experiment.device.kind, frozenset())
+    inside = holds and experiment.homeostasis.controller in (None, "ideal")
+    return not inside and (options.parameters or ("frozen" if by_hand else "homeostasis")) == "homeostasis"
 
 
 def _comparison(

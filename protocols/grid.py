@@ -33,7 +33,8 @@ def axis_values(axis: AxisLike) -> Array:
     if axis.values is not None:
         way = np.array(axis.values, dtype=np.float64)
     elif axis.spacing == "log":
-        way = np.geomspace(axis.start, axis.to, axis.points)
+        with np.errstate(over="ignore"):  # at the last value alone, which is put right below
+            way = np.geomspace(axis.start, axis.to, axis.points)
     else:
         way = np.linspace(axis.start, axis.to, axis.points)
     if axis.values is None:
@@ -68,5 +69,6 @@ def visits(shape: Sequence[int], order: Order, rng: np.random.Generator | None =
 
 def directions(values: Array) -> Array:
     """Get whether an axis goes up (1) or down (-1) at each of its values, shape (length,); 0 where it stands."""
-    steps = np.sign(np.diff(values))
+    before, after = values[:-1], values[1:]
+    steps = np.where(after > before, 1.0, np.where(after < before, -1.0, 0.0))
     return np.concatenate([steps[:1], steps]) if len(steps) else np.zeros(len(values))

@@ -37,7 +37,7 @@ def arrive(session: RunSession) -> dict[str, Any]:
     """Hold until theta stands at the target, on the first training sample; a long way takes several holds.
 
     Returns:
-        `held`, `holds` and `error_in_tolerances` of the worst parameter at the end.
+        `held`, `holds` and, at the end, `hold_error`: how far the worst parameter is off, in tolerances.
     """
     inputs = session.data.train.inputs[np.arange(session.info.samples or 1) % len(session.data.train)]
     session.between_samples(lambda: session.present(inputs))
@@ -56,4 +56,4 @@ def arrive(session: RunSession) -> dict[str, Any]:
     assert report is not None
     if not report.accepted:
         session.say("warning", "restore", f"After {holds} holds {report.why_not_held}; what follows begins from there.")
-    return {"held": report.accepted, "holds": holds, "error_in_tolerances": report.worst[1]}
+    return {"held": report.accepted, "holds": holds, "hold_error": report.worst[1]}

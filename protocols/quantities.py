@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from aeqlab.backends.checks import EDGE
@@ -23,6 +24,7 @@ from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.outline import Described
 from aeqlab.protocols.quantity_names import Index, Places, places
 
+Array = NDArray[Any]
 LOOPS: dict[str, type[BaseModel]] = {"homeostasis": HomeostasisSettings, "settling": SettlingSettings}
 
 
@@ -38,6 +40,7 @@ class Kind(StrEnum):
 
 
 _OF_ROW = {"u": Kind.CONTROL, "x": Kind.INPUT, "theta": Kind.THETA}
+_ROW_OF = {kind: row for row, kind in _OF_ROW.items()}
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,22 @@ class Settable:
     """One quantity that can be set; several knobs under one name move together.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was asked for, without blanks around it.
         kind: what it is.
         unit: of its values, 1 for pure numbers.
-        low, high: limits of all its places together; the device itself has the last word.
         index: its places in the row, shape (places,); empty where it is no row.
-        slew_per_s: fastest change of the slowest place, in unit per second; inf for none.
+        lows, highs: limits of every place, same shape, (1,) where it is no row; the device itself has the last word.
+        slews: fastest change of every place, same shape, in unit per second; inf for none.
         rest: rest value of the first place; nan where it has none.
     """
 
     name: str
     kind: Kind
     unit: str = "1"
-    low: float = -math.inf
-    high: float = math.inf
     index: Index | None = None
-    slew_per_s: float = math.inf
+    lows: Array = field(default_factory=lambda: np.array([-math.inf]))
+    highs: Array = field(default_factory=lambda: np.array([math.inf]))
+    slews: Array = field(default_factory=lambda: np.array([math.inf]))
     rest: float = math.nan
 
     @property
@@ -68,40 +71,74 @@ class Settable:
         """Get its places in the row."""
         return np.zeros(0, dtype=np.intp) if self.index is None else self.index
 
-    def refusal(self, value: float) -> str:
-        """Say why a value is not possible; empty where it is."""
-        if not math.isfinite(value):
-            return f"{self.name}: {value} is not a finite number."
+    @property
+    def low(self) -> float:
+        """Get the lowest value that all its places can have."""
+        return float(self.lows.max())
+
+    @property
+    def high(self) -> float:
+        """Get the highest value that all its places can have."""
+        return float(self.highs.min())
+
+    @property
+    def slew_per_s(self) -> float:
+        """Get the fastest change of its slowest place, in unit per second; inf for none."""
+        return float(self.slews.min())
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether it is a setting that counts something, so that its values are whole numbers."""
+        return self.kind is Kind.SETTING and _annotation(self.name) is int
+
+    def place(self, k: int) -> str:
+        """Name one of its places, where it has several."""
+        return self.name if len(self.where) < 2 else f"{_ROW_OF[self.kind]}[{self.where[k]}] of {self.name}"
+
+    def refusal(self, value: float | Array) -> str:
+        """Say why a value is not possible, one for all places or one for each, shape (..., places); empty where it is."""
+        values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if not np.isfinite(values).all():
+            return f"{self.name}: {values[~np.isfinite(values)][0]} is not a finite number."
         if self.kind is Kind.SETTING:
-            return _setting_refusal(self.name, value)
+            return _setting_refusal(self.name, float(values[0]))
         if self.kind is Kind.COUPLING:
-            return "" if 0.0 < value <= 1e6 else f"coupling: {value:g} is no factor above 0 and up to 1e6."
-        room = EDGE * max(1.0, abs(value))
-        if self.low - room <= value <= self.high + room:
+            return "" if 0.0 < values[0] <= 1e6 else f"coupling: {values[0]:g} is no factor above 0 and up to 1e6."
+        room = EDGE * np.maximum(1.0, np.abs(values))
+        beyond = ~((self.lows - room <= values) & (values <= self.highs + room))
+        if not beyond.any():
             return ""
+        k = int(np.argwhere(beyond)[0, -1])
+        one, low, high = (self.place(k), self.lows[k], self.highs[k]) if values.size > 1 else (self.name, self.low, self.high)
+        off = np.broadcast_to(values, beyond.shape)[beyond][0]
         unit = "" if self.unit == "1" else f" {self.unit}"
         return (
-            f"{self.name}: {value:g}{unit} is outside {self.low:g} to {self.high:g}{unit}, the limits of this {self.kind}. "
-            "Choose a value within."
+            f"{one}: {off:g}{unit} is outside {low:g} to {high:g}{unit}, the limits of this {self.kind}. Choose a value within."
         )
 
 
 def settable(name: str, device: Described) -> Settable:
-    """Find what a name means that is to be set.
+    """Find what a name means that is to be set; blanks around it mean nothing.
 
     Raises:
         CapabilityError: the device has nothing of that name, or is not able to have it set.
     """
     info, word = device.info, name.strip()
     if word == "beta":
-        return Settable(name, Kind.BETA, low=info.beta[0], high=info.beta[1])
+        return Settable(word, Kind.BETA, lows=np.array([info.beta[0]]), highs=np.array([info.beta[1]]))
     if word == "coupling":
         if "AdjustableCoupling" not in device.abilities:
             raise CapabilityError(f"coupling: {info.name} cannot scale its coupling, so there is no factor to set.")
-        return Settable(name, Kind.COUPLING)
+        return Settable(word, Kind.COUPLING)
     if word in settings():
-        return Settable(name, Kind.SETTING)
-    return _of_row(name, places(name, info, ("u", "x", "theta"), _others(device)), info)
+        return Settable(word, Kind.SETTING)
+    return _of_row(word, places(word, info, ("u", "x", "theta"), _others(device)), info)
+
+
+def fractional(values: float | Array) -> Array:
+    """Tell which values are no whole numbers, as far as it is not the rounding of how they came about; same shape."""
+    values = np.asarray(values)
+    return np.asarray(np.abs(values - np.rint(values)) > 1e-9 * np.maximum(1.0, np.abs(values)))
 
 
 @cache
@@ -122,26 +159,22 @@ def with_setting(loops: dict[str, Any], name: str, value: float) -> dict[str, An
         CapabilityError: the value is not one that this setting can have.
     """
     loop, _, key = name.partition(".")
-    whole = _whole(LOOPS[loop].model_fields[key].annotation, value)
     try:
-        return {**loops, loop: type(loops[loop]).model_validate({**loops[loop].model_dump(), key: whole})}
+        return {**loops, loop: type(loops[loop]).model_validate({**loops[loop].model_dump(), key: _whole(name, value)})}
     except ValidationError as exc:
         raise CapabilityError(f"{name}: {value:g}: {_said(exc)}.") from exc
 
 
 def _of_row(name: str, found: Places, info: DeviceInfo) -> Settable:
     kind, index = _OF_ROW[found.row], found.index
-    if kind is Kind.THETA:
-        blocks = [block for block in info.parameters if _touches(index, block.start, block.start + block.size)]
-        low, high = max(block.low for block in blocks), min(block.high for block in blocks)
-        return Settable(name, kind, blocks[0].unit, low, high, index)
-    knobs = info.controls if kind is Kind.CONTROL else info.inputs
-    low, high = float(np.max(knobs.low[index])), float(np.min(knobs.high[index]))
-    return Settable(name, kind, knobs.unit, low, high, index, float(np.min(knobs.slew_per_s[index])), float(knobs.rest[index[0]]))
-
-
-def _touches(index: Index, start: int, end: int) -> bool:
-    return bool(index[0] < end and index[-1] >= start)
+    if kind is not Kind.THETA:
+        knobs = info.controls if kind is Kind.CONTROL else info.inputs
+        limits = (knobs.low[index], knobs.high[index], knobs.slew_per_s[index])
+        return Settable(name, kind, knobs.unit, index, *limits, rest=float(knobs.rest[index[0]]))
+    blocks = sorted(info.parameters, key=lambda block: block.start)
+    of = np.searchsorted([block.start for block in blocks], index, side="right") - 1
+    low, high = (np.array([getattr(block, end) for block in blocks])[of] for end in ("low", "high"))
+    return Settable(name, kind, blocks[of[0]].unit, index, low, high, np.full(len(index), math.inf))
 
 
 def _others(device: Described) -> Iterator[str]:
@@ -160,15 +193,20 @@ def _is_number_inside(kind: Any) -> bool:
     return bool(get_args(kind)) and get_args(kind)[0] in (int, float)
 
 
-def _whole(annotation: Any, value: float) -> float | int:
+def _annotation(name: str) -> Any:
+    loop, _, key = name.partition(".")
+    return LOOPS[loop].model_fields[key].annotation
+
+
+def _whole(name: str, value: float) -> float | int:
     """Make a whole number of one that is, where the setting counts something."""
-    return int(value) if annotation is int and value == int(value) else value
+    return round(value) if _annotation(name) is int and not fractional(value) else value
 
 
 def _setting_refusal(name: str, value: float) -> str:
     loop, _, key = name.partition(".")
     try:
-        LOOPS[loop].model_validate({key: _whole(LOOPS[loop].model_fields[key].annotation, value)})
+        LOOPS[loop].model_validate({key: _whole(name, value)})
     except ValidationError as exc:
         return f"{name}: {value:g}: {_said(exc)}."
     return ""

@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.outline import Described
-from aeqlab.protocols.quantities import Kind, Settable, settable
+from aeqlab.protocols.quantities import Kind, Settable, fractional, settable
 from aeqlab.protocols.readings import needs, readables
 from aeqlab.protocols.setpoint_modes import Mode, mode_of
 from aeqlab.protocols.stages.options import StageOptions
@@ -86,7 +88,8 @@ def _scan(options: ScanOptions, around: Around) -> Iterator[Finding]:
             yield problem
             continue
         values = axis_values(axis)
-        refusal = next((why for value in (values.min(), values.max()) if (why := one.refusal(float(value)))), "")
+        doubtful = [values.min(), values.max(), *(values[fractional(values)][:1] if one.whole else ())]
+        refusal = next((why for value in doubtful if (why := one.refusal(float(value)))), "")
         if refusal:
             yield Finding(("over", i, "values") if axis.values is not None else key, refusal)
         twice = next((other.name for other in moved if _overlap(one, other)), None)
@@ -94,7 +97,20 @@ def _scan(options: ScanOptions, around: Around) -> Iterator[Finding]:
             yield Finding(key, f"{one.name} and {twice} move the same {one.kind}. Keep one of them.")
         moved.append(one)
     yield from _together(moved, options.parameters, options.sample, around, back=True)
-    yield from _reads(options.read, mode_of(options.parameters, [one.kind for one in moved]), options.sample, around)
+    mode = mode_of(options.parameters, [one.kind for one in moved])
+    yield from _meanwhile(options, mode)
+    yield from _reads(options.read, mode, options.sample, around)
+
+
+def _meanwhile(options: ScanOptions, mode: Mode) -> Iterator[Finding]:
+    """Check how a scan waits and averages against what theta does meanwhile."""
+    if mode == "homeostasis" and not options.settle:
+        message = "homeostasis holds theta as long as a point settles, and without that nothing holds it."
+        yield Finding(("settle",), f"{message} Leave settle out, or say parameters: frozen.")
+    if mode == "locked" and options.wait_s:
+        yield Finding(("wait_s",), "locked asks the equations alone, in which no time passes. Leave it out.")
+    if mode == "locked" and options.average > 1:
+        yield Finding(("average",), "locked asks the equations alone, which say the same every time. Leave it out.")
 
 
 def _set(options: SetOptions, around: Around) -> Iterator[Finding]:
@@ -117,7 +133,8 @@ def _set(options: SetOptions, around: Around) -> Iterator[Finding]:
             yield Finding(key, f"{one.name} and {twice} set the same {one.kind}. Keep one of them.")
         moved.append(one)
     yield from _together(moved, None, options.sample, around, back=False)
-    yield from _reads(options.read, mode_of(None, [one.kind for one in moved]), options.sample, around)
+    mode = mode_of(None, [one.kind for one in moved])
+    yield from _reads(options.read, mode, options.sample, around, held=options.wait and mode == "homeostasis")
 
 
 def _far(one: Settable, value: float) -> str:
@@ -144,6 +161,8 @@ def _ramp(options: RampOptions, around: Around) -> Iterator[Finding]:
         assert problem is not None
         yield problem
         return
+    if one.whole:
+        yield Finding(("quantity",), f"{one.name} is a whole number, which does not go evenly. Set it, or scan over it.")
     for key, value in (("to", options.to), ("from", options.start)):
         if value is not None and (refusal := one.refusal(value)):
             yield Finding((key,), refusal)
@@ -171,9 +190,13 @@ def _step_response(options: StepResponseOptions, around: Around) -> Iterator[Fin
             key, f"{one.name} is a {one.kind}; what can be stepped is a control knob, an input knob or a target of theta."
         )
         return
-    if abs(options.size) > (one.high - one.low) * (1 + 1e-12):
+    narrowest = int(np.argmin(one.highs - one.lows))
+    low, high = float(one.lows[narrowest]), float(one.highs[narrowest])
+    if abs(options.size) > (high - low) * (1 + 1e-12):
         unit = "" if one.unit == "1" else f" {one.unit}"
-        message = f"a step of {options.size:g}{unit} is longer than {one.low:g} to {one.high:g}{unit}, the limits of {one.name}."
+        message = (
+            f"a step of {options.size:g}{unit} is longer than {low:g} to {high:g}{unit}, the limits of {one.place(narrowest)}."
+        )
         yield Finding(("size",), f"{message} Choose a smaller one.")
     held = one.kind is Kind.THETA
     if held and around.inside:
@@ -205,7 +228,7 @@ def _overlap(one: Settable, other: Settable) -> bool:
     if one.kind is not other.kind:
         return False
     if one.kind is Kind.SETTING:
-        return one.name.strip() == other.name.strip()
+        return one.name == other.name
     if one.index is None or other.index is None:
         return True
     return bool(set(one.index.tolist()) & set(other.index.tolist()))
@@ -255,7 +278,8 @@ def _together(
         yield Finding(("sample",), message)
 
 
-def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around) -> Iterator[Finding]:
+def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around, held: bool | None = None) -> Iterator[Finding]:
+    held = mode == "homeostasis" if held is None else held
     for i, name in enumerate(names):
         try:
             found = readables([name], around.device)
@@ -264,7 +288,7 @@ def _reads(names: Sequence[str], mode: Mode, sample: int | None, around: Around)
             continue
         if mode == "locked" and any(one.what in ("u", "held", "hold_error") for one in found):
             yield Finding(("read", i), f"{name} has no part in the equations. Leave it out, or parameters: locked.")
-        lacking = next((why for one in found if (why := needs(one, sample=sample is not None, held=mode == "homeostasis"))), "")
+        lacking = next((why for one in found if (why := needs(one, sample=sample is not None, held=held))), "")
         if lacking:
             yield Finding(("read", i), lacking)
     try:

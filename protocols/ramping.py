@@ -1,6 +1,7 @@
 """Ramping: one quantity is moved evenly while the device's time passes, and read along; what the stage `ramp` does.
 
-Under standing knobs it moves at every tick. Where homeostasis holds theta it moves at every hold, as far as its time has come.
+Several places go each from its own value, so that they arrive together. Under standing knobs it moves at every tick. Where
+homeostasis holds theta it moves at every hold, as far as its time has come.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.quantities import settable
@@ -16,10 +18,11 @@ from aeqlab.protocols.record import PointRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.scanning import point_row, record_scan
 from aeqlab.protocols.setpoint_modes import mode_of
-from aeqlab.protocols.setpoints import Rest, Setpoints, described
+from aeqlab.protocols.setpoints import Rest, Setpoints, described, one_number
 from aeqlab.protocols.stages.ramp import RampOptions
 from aeqlab.protocols.stages.scan import MOST_POINTS, Axis
 
+Array = NDArray[Any]
 READINGS = 100  #: where nobody says how often
 PARTS = 200  #: of the way, on a device without ticks of its own
 LEAST_PART = 1e-4  #: of the whole time passes with every step at least, so that a device whose time stands still comes to an end
@@ -34,7 +37,9 @@ class Ramping:
         self.one = settable(options.quantity, device)
         self.reads = readables(options.read, device)
         self.mode = mode_of(options.parameters, [self.one.kind])
-        self.start = self.seconds = self.every = self.tick = 0.0
+        self.start: Array = np.zeros(0)  #: where every place began, as `Setpoints.stands_at`; shape () for all alike
+        self.value: Array = np.zeros(0)  #: where every place is asked to be by now
+        self.seconds = self.every = self.tick = 0.0
         self.passed = 0.0  #: seconds of the device since it began
         self.points = self.unsettled = 0
         self.next = 0.0
@@ -47,11 +52,11 @@ class Ramping:
         setpoints = session.between_samples(
             lambda: Setpoints(session, self.mode, options.sample, [self.one], None if kept is None else kept["begun"])
         )
-        now = setpoints.stands_at(self.one)
-        self.start = float(kept["start"]) if kept is not None else now if options.start is None else options.start
+        begins = options.start if kept is None else kept["start"]
+        self.start = setpoints.stands_at(self.one) if begins is None else np.array(begins, dtype=np.float64)
         self._pace()
         if kept is None:
-            axis = Axis(quantity=options.quantity, values=[self.start, options.to])
+            axis = Axis(quantity=self.one.name, values=[one_number(self.start), options.to])
             scan = record_scan(session, [axis], [self.one], self.reads, ())
         else:
             scan, self.passed, self.next = int(kept["scan"]), float(kept["passed"]), float(kept["next"])
@@ -84,7 +89,7 @@ class Ramping:
         if self.unsettled:
             session.say("warning", "not settled", f"ramp: {self.unsettled} of {self.points} points were not held.")
         return {
-            "from": self.start,
+            "from": one_number(self.start),
             "to": options.to,
             "took_s": self.passed,
             "points": self.points,
@@ -93,19 +98,17 @@ class Ramping:
         }
 
     def _pace(self) -> None:
-        """Work out how long it takes, and refuse what is faster than the quantity can go."""
+        """Work out how long it takes, and refuse what is faster than a place of the quantity can go."""
         options, one = self.options, self.one
-        distance = abs(options.to - self.start)
-        self.seconds = options.seconds or distance / (options.rate_per_s or 1.0)
-        rate = distance / self.seconds if self.seconds else 0.0
-        if rate > one.slew_per_s * (1 + 1e-9):
+        ways = np.abs(options.to - self.start)
+        self.seconds = options.seconds or float(ways.max()) / (options.rate_per_s or 1.0)
+        needed = ways / one.slews
+        if (needed > self.seconds * (1 + 1e-9)).any():
+            k = int(np.argmax(needed)) % len(one.slews)
             raise CapabilityError(
-                f"ramp: {one.name} would go {rate:g} {one.unit}/s, and it slews at {one.slew_per_s:g} {one.unit}/s. "
-                f"Give it {distance / one.slew_per_s:.4g} s or more."
+                f"ramp: {one.place(k)} would go {needed.max() * one.slews[k] / self.seconds:g} {one.unit}/s, and it slews at "
+                f"{one.slews[k]:g} {one.unit}/s. Give it {needed.max():.4g} s or more."
             )
-        for value in (self.start, options.to):
-            if why := one.refusal(value):
-                raise CapabilityError(f"ramp: {why}")
         self.tick = self.session.info.tick_s or self.seconds / PARTS
         self.every = options.every_s or self.seconds / READINGS
         if self.seconds > MOST_POINTS * self.tick:
@@ -120,35 +123,34 @@ class Ramping:
 
     def _step(self, setpoints: Setpoints, whole: bool) -> Rest:
         """Move by what is due until the end of the next tick, and let it pass."""
-        session = self.session
+        session, to = self.session, self.options.to
         due = (self.passed + self.tick) / self.seconds if self.seconds else 1.0
-        value = self.options.to if due >= 1.0 - 1e-12 else self.start + (self.options.to - self.start) * due
-        setpoints.put(self.one, value)
+        self.value = np.full_like(self.start, to) if due >= 1.0 - 1e-12 else self.start + (to - self.start) * due
+        setpoints.put(self.one, self.value)
         setpoints.apply(None if whole else self.one.kind)
         if self.mode == "homeostasis":
-            rest = setpoints.settle()
-        else:
-            rest = setpoints.tick(self.tick if self.tick and session.info.tick_s is None else None)
-        rest.end = value
-        return rest
+            return setpoints.settle()
+        return setpoints.tick(self.tick if self.tick and session.info.tick_s is None else None)
 
     def _note(self, setpoints: Setpoints, scan: int, rest: Rest) -> None:
         """Count the time that passed, and write a reading down where it is due; the last one always."""
         session = self.session
         self.passed += max(rest.duration_s, LEAST_PART * self.seconds)
-        self.arrived = rest.end == self.options.to
+        self.arrived = bool((self.value == self.options.to).all())
         if self.passed < self.next and not self.arrived:
             return
         self.next = max(self.next + self.every, self.passed)
-        way = int(np.sign(self.options.to - self.start))
-        row: PointRow = session.between_samples(lambda: self._row(setpoints, scan, rest, way))
+        row: PointRow = session.between_samples(lambda: self._row(setpoints, scan, rest))
         session.record.point(row)
         self.points += 1
         self.unsettled += not rest.settled
-        session.status.values[self.one.name] = rest.end
+        session.status.values[self.one.name] = one_number(self.value)
         session.status.done = self.points
 
-    def _row(self, setpoints: Setpoints, scan: int, rest: Rest, way: int) -> PointRow:
+    def _row(self, setpoints: Setpoints, scan: int, rest: Rest) -> PointRow:
+        ways = set(np.ravel(np.sign(self.options.to - self.start)).tolist())
+        way = int(ways.pop()) if len(ways) == 1 else 0
+        asked = np.array([one_number(self.value)])
         means, spread, readings = setpoints.read(self.reads, rest)
         readbacks = setpoints.readbacks([self.one], rest)
-        return point_row(self.session, scan, self.points, np.array([rest.end]), readbacks, means, spread, readings, rest, way)
+        return point_row(self.session, scan, self.points, asked, readbacks, means, spread, readings, rest, way)

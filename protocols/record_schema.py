@@ -266,12 +266,17 @@ TABLES: tuple[Table, ...] = (
             _AT,
             Column("t", "REAL", "time of the device when it was read", "s of the device"),
             Column(
-                "setpoints", "BLOB NOT NULL", "what was asked for, in the order of the axes", "of each axis", "<f8", "(axes,)"
+                "setpoints",
+                "BLOB NOT NULL",
+                "what was asked for, in the order of the axes; of several knobs that differ their mean",
+                "of each axis",
+                "<f8",
+                "(axes,)",
             ),
             Column(
                 "readbacks",
                 "BLOB NOT NULL",
-                "what the device reports of it; nan where it reports nothing",
+                "what the device reports of it, of several knobs the mean; nan where it reports nothing",
                 "of each axis",
                 "<f8",
                 "(axes,)",

@@ -90,9 +90,7 @@ class Scanning:
         for one, value in zip(self.moved, asked, strict=True):
             setpoints.put(one, float(value))
         setpoints.apply()
-        if options.wait_s:
-            session.advance(options.wait_s)
-        rest = setpoints.settle(options.settle)
+        rest = setpoints.settle(options.settle, options.wait_s)
         means, spread, readings = setpoints.read(self.reads, rest, options.average)
         way = 0 if options.order == "random" else int(self.ways[where[-1]])
         if options.order == "snake" and self.done // self.shape[-1] % 2:
@@ -121,7 +119,8 @@ def record_scan(
 ) -> int:
     """Record what is set and read, before the first point; returns the row of `scans`. An empty shape is the order of time."""
     told = [
-        {**axis.model_dump(mode="json"), "kind": str(one.kind), "unit": one.unit} for axis, one in zip(axes, moved, strict=True)
+        {**axis.model_dump(mode="json"), "quantity": one.name, "kind": str(one.kind), "unit": one.unit}
+        for axis, one in zip(axes, moved, strict=True)
     ]
     names = [{"name": one.name, "unit": one.unit} for one in reads]
     return session.record.scan(session.steps, session.stage, told, shape, names)

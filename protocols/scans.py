@@ -2,6 +2,7 @@
 
 scan = load_run("last").scans[0]
 scan.axes[0].name, scan.axes[0].values, scan.values["s[0]"], scan.deviations["s[0]"], scan.units["s[0]"], scan.points["verdict"]
+scan.to_xarray()["s[0]"].sel(u3=0.5, method="nearest")
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.record_arrays import array_of
 from aeqlab.protocols.record_reader import columns_of, opened
 from aeqlab.protocols.stages.scan import Axis
+
+if TYPE_CHECKING:
+    import xarray
 
 Array = NDArray[Any]
 _ROWS = ("t", "at", "point", "readings", "verdict", "settled", "ticks", "direction", "step", "attempt")
@@ -80,6 +84,21 @@ class Scan:
     deviations: dict[str, Array] = field(repr=False)
     units: dict[str, str] = field(repr=False)
     points: PointRows = field(repr=False)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether its points are those of a grid, and do not follow one another in time as those of a ramp do."""
+        return all(len(axis.values) for axis in self.axes)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Get it as an xarray.Dataset: axes as coordinates, readings and deviations as variables, with units; extra `export`.
+
+        Raises:
+            ExportError: xarray is not installed.
+        """
+        from aeqlab.protocols.datasets import scan_to_xarray
+
+        return scan_to_xarray(self)
 
     @property
     def complete(self) -> bool:

@@ -21,7 +21,7 @@ from aeqlab.protocols.errors import CapabilityError, Interrupted, ProtocolError
 from aeqlab.protocols.outline import Described
 from aeqlab.protocols.quantities import Kind, Settable
 from aeqlab.protocols.readings import Moment, Readable, values, wants
-from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.setpoint_modes import Mode
 
@@ -40,7 +40,6 @@ class Rest:
     ticks: int
     duration_s: float
     states: Array | None = None  # of the equilibrium by the equations, where theta is locked
-    end: float = math.nan  # value of a ramp at the end of this
 
 
 class Setpoints:
@@ -95,8 +94,8 @@ class Setpoints:
         return self.session.controls() if asked is None else asked.copy()
 
     # what is asked for
-    def put(self, what: Settable, value: float) -> None:
-        """Ask for a value; nothing moves before `apply`."""
+    def put(self, what: Settable, value: float | Array) -> None:
+        """Ask for a value, one for all places or as `stands_at` gives them; nothing moves before `apply`."""
         match what.kind:
             case Kind.CONTROL:
                 assert self.u is not None
@@ -107,35 +106,37 @@ class Setpoints:
                 assert self.theta is not None
                 self.theta[what.where] = value
             case Kind.BETA:
-                self.beta = value
+                self.beta = float(value)
             case Kind.COUPLING:
-                self.coupling = value
+                self.coupling = float(value)
             case Kind.SETTING:
-                self.settings[what.name.strip()] = value
+                self.settings[what.name] = float(value)
 
-    def stands_at(self, what: Settable) -> float:
-        """Get where a quantity stands now, as it was asked for; the mean of several places.
+    def stands_at(self, what: Settable) -> Array:
+        """Get where every place of a quantity stands now, as it was asked for.
 
+        Returns:
+            Shape (places,); of input knobs (samples, places); of what has no places ().
         Raises:
             CapabilityError: it is no one number, such as a tolerance that is `auto`.
         """
         match what.kind:
             case Kind.CONTROL:
                 assert self.u is not None
-                return float(self.u[what.where].mean())
+                return np.array(self.u[what.where], dtype=np.float64)
             case Kind.INPUT:
-                return float(self.inputs[:, what.where].mean())
+                return np.array(self.inputs[:, what.where], dtype=np.float64)
             case Kind.THETA:
                 assert self.theta is not None
-                return float(self.theta[what.where].mean())
+                return np.array(self.theta[what.where], dtype=np.float64)
             case Kind.BETA:
-                return self.beta
+                return np.array(self.beta)
             case Kind.COUPLING:
-                return self.coupling
+                return np.array(self.coupling)
             case Kind.SETTING:
-                stands = self.settings.get(what.name.strip(), self.begun["settings"].get(what.name))
+                stands = self.settings.get(what.name, self.begun["settings"].get(what.name))
                 if isinstance(stands, (int, float)):
-                    return float(stands)
+                    return np.array(float(stands))
                 raise CapabilityError(f"{what.name} is {stands!r}, so there is no number to begin from. Say `from`.")
 
     # the device
@@ -179,14 +180,21 @@ class Setpoints:
         session.target = np.array(theta, dtype=self.info.dtype)
         session.operator.set_target(session.target)  # type: ignore[attr-defined]
 
-    def settle(self, wait: bool = True) -> Rest:
+    def settle(self, wait: bool = True, wait_s: float = 0.0) -> Rest:
         """Let the device come to rest where it was told to be.
 
         Args:
             wait: by the verdict of settling or of homeostasis; without it one tick passes, and the knobs arrive.
+            wait_s: time of the device that passes before that, in which homeostasis goes on holding theta.
         """
         if self.mode == "locked":
             return self._by_equations()
+        before = self._pass(wait_s)
+        rest = self._settle(wait)
+        rest.ticks, rest.duration_s = rest.ticks + before[0], rest.duration_s + before[1]
+        return rest
+
+    def _settle(self, wait: bool) -> Rest:
         soon = self._way_s <= (self.info.tick_s or 0.0)  # settling waits longer than that anyway: look afterwards
         ticks, passed, arrived = (0, 0.0, True) if soon else self._arrive()
         rest = self._phase(wait)
@@ -198,6 +206,24 @@ class Setpoints:
         if not arrived:
             rest.verdict, rest.settled = "not reached", False
         return rest
+
+    @property
+    def _loops(self) -> bool:
+        """Whether a loop holds theta, which it does as long as a hold takes; a device that holds it inside goes on."""
+        return self.mode == "homeostasis" and not self.inside
+
+    def _pass(self, seconds: float) -> tuple[int, float]:
+        """Let time pass at a point, theta being held meanwhile where that was asked for; ticks and seconds of the device."""
+        ticks, passed = 0, 0.0
+        while passed < seconds - 1e-9:
+            if self.mode == "homeostasis" and (self._loops or not ticks):
+                rest = self._phase(wait=True)  # after one, a device that holds theta inside goes on holding it
+            else:
+                rest = self.tick(seconds - passed)
+            if rest.duration_s <= 0.0 and ticks:  # its time stands still
+                break
+            ticks, passed = ticks + rest.ticks, passed + rest.duration_s
+        return ticks, passed
 
     def _phase(self, wait: bool) -> Rest:
         session = self.session
@@ -256,16 +282,15 @@ class Setpoints:
         """Read at a point: means and standard deviations, shape (reads,), and how many readings they are of.
 
         One reading is that with which the phase ended, which is a window's mean where there is noise. More of them are taken
-        tick by tick after it; a frame that is not fresh is no reading.
+        tick by tick after it, or where a loop holds theta each at the end of another hold, so that `held` and `hold_error` are
+        those of the readings. A frame that is not fresh is no reading.
         """
         if average == 1 or self.mode == "locked":
             return self._values(reads, rest, rest.readout), np.full(len(reads), np.nan), 1
         rows: list[Array] = []
         for _ in range(LATER * average):
-            readout = self.tick().readout
-            rest.ticks, rest.duration_s, rest.readout = rest.ticks + 1, rest.duration_s + readout.dt, readout
-            if not readout.flags & (Flag.STALE | Flag.LOST):
-                rows.append(self._values(reads, rest, readout))
+            if self._another(rest):
+                rows.append(self._values(reads, rest, rest.readout))
             if len(rows) == average:
                 break
         if not rows:
@@ -273,6 +298,17 @@ class Setpoints:
         table = np.array(rows)
         spread = table.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(reads), np.nan)
         return table.mean(axis=0), spread, len(rows)
+
+    def _another(self, rest: Rest) -> bool:
+        """Go on to another reading; whether it is fresh. A point is settled if every one of its readings was."""
+        new = self._phase(wait=True) if self._loops else self.tick()
+        rest.readout, rest.ticks, rest.duration_s = new.readout, rest.ticks + new.ticks, rest.duration_s + new.duration_s
+        if new.report is None:
+            return not new.readout.flags & (Flag.STALE | Flag.LOST)
+        rest.report = new.report
+        if rest.settled:
+            rest.verdict, rest.settled = new.verdict, new.settled
+        return new.report.verdict is not Verdict.STALE
 
     def _values(self, reads: Sequence[Readable], rest: Rest, readout: Readout) -> Array:
         session = self.session
@@ -324,10 +360,7 @@ class Setpoints:
         session.release()
         if self.mode == "locked":
             return True
-        for name, value in begun["settings"].items():
-            loop, _, key = name.strip().partition(".")
-            loops = session.adjusted.loops
-            session.adjusted.put_back({**loops, loop: loops[loop].model_copy(update={key: value})})
+        self._settings_back()
         self.settings, self.beta, self.coupling = {}, 0.0, float(begun["coupling"])
         self.inputs = rest_inputs(session) if begun["inputs"] is None else np.array(begun["inputs"])
         self.u = None if begun["u"] is None else np.array(begun["u"])
@@ -340,14 +373,36 @@ class Setpoints:
         return rest.settled
 
     def left(self) -> None:
-        """Take the nudge off where a stage is left in its middle; the target of theta is again what it was, and nothing moves."""
+        """Take the nudge off where a stage is left in its middle; what moves nothing is again what it was.
+
+        That is the target of theta, the settings of the loops and the coupling; knobs and inputs stay where they are.
+        """
         session = self.session
-        with suppress(ProtocolError, BackendError):
-            session.release()
+        for put in (session.release, self._target_back, self._settings_back, self._coupling_back):
+            with suppress(ProtocolError, BackendError):
+                put()
+        coupling = session.adjusted.coupling
+        if coupling != self.begun["coupling"]:  # a device that is frozen has it as it is
+            with suppress(ProtocolError):
+                session.say("warning", "coupling", f"The coupling stays at {coupling:g} times that of the device.")
+
+    def _target_back(self) -> None:
+        session = self.session
         if not self.inside and self.begun["theta"] is not None:
             session.target = np.array(self.begun["theta"], dtype=self.info.dtype)
-            with suppress(ProtocolError, BackendError):
-                session.operator.set_target(session.target)  # type: ignore[attr-defined]
+            session.operator.set_target(session.target)  # type: ignore[attr-defined]
+
+    def _settings_back(self) -> None:
+        loops = self.session.adjusted.loops
+        for name, value in self.begun["settings"].items():
+            loop, _, key = name.partition(".")
+            loops = {**loops, loop: loops[loop].model_copy(update={key: value})}
+        self.session.adjusted.put_back(loops)
+
+    def _coupling_back(self) -> None:
+        adjusted, coupling = self.session.adjusted, float(self.begun["coupling"])
+        if adjusted.coupling != coupling:
+            adjusted.scale_coupling(coupling)
 
     def leave(self, why: BaseException, *, back: bool) -> None:
         """Leave a stage that ends early: back where it began if that was asked for at a boundary, else with the nudge off."""
@@ -357,6 +412,12 @@ class Setpoints:
                 self.back()
                 return
         self.left()
+
+
+def one_number(values: Array) -> float:
+    """Say several places as one number, as the record has it: theirs where they agree, else their mean."""
+    flat = np.ravel(values)
+    return float(flat[0] if (flat == flat[0]).all() else flat.mean())
 
 
 def described(session: RunSession) -> Described:

@@ -33,7 +33,7 @@ def set_once(session: RunSession, options: SetOptions) -> dict[str, Any]:
     kinds = [one.kind for one in moved]
     setpoints = session.between_samples(lambda: Setpoints(session, mode_of(None, kinds), options.sample, moved))
     axes = [Axis(quantity=name, values=[value]) for name, value in options.quantities.items()]
-    scan = record_scan(session, axes, moved, reads, [1] * len(axes))
+    scan = record_scan(session, axes, moved, reads, ())  # one point, and no grid of as many dimensions as quantities
     passes = options.wait and any(kind not in (Kind.SETTING, Kind.COUPLING) for kind in kinds)
     session.point()
 
@@ -54,7 +54,7 @@ def set_once(session: RunSession, options: SetOptions) -> dict[str, Any]:
         setpoints.leave(exc, back=False)
         raise
     session.release()
-    found: dict[str, Any] = {"asked": dict(options.quantities)}
+    found: dict[str, Any] = {"asked": {one.name: value for one, value in zip(moved, options.quantities.values(), strict=True)}}
     if row is None:
         return {**found, "waited": False}
     session.record.point(row)

@@ -1,7 +1,7 @@
 """Step responses: a quantity goes up by a step and back, tick by tick read along, and what it did is fitted.
 
 What the stage `step-response` does. A control knob or an input knob is stepped under standing knobs, theta floating; a target of
-theta under homeostasis, whose answer it is then.
+theta under homeostasis, whose answer it is then. Several places step each from its own value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aeqlab.protocols.record import PointRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.scanning import point_row, record_scan
 from aeqlab.protocols.setpoint_modes import Mode
-from aeqlab.protocols.setpoints import Rest, Setpoints, described
+from aeqlab.protocols.setpoints import Rest, Setpoints, described, one_number
 from aeqlab.protocols.stages.scan import MOST_POINTS, Axis
 from aeqlab.protocols.stages.step_response import StepResponseOptions
 from aeqlab.protocols.step_fit import StepFit, fit_step
@@ -30,6 +30,7 @@ Reading = tuple[float, Array]  # time of the device, what was read
 BEFORE = 4  #: readings before an edge that say where it begins
 LAGS = 10.0  #: followed where nobody says how long
 FEWEST = 8  #: ticks of a course
+PARTS = 100  #: of a course, on a device without ticks of its own
 REACHED = 0.95  #: share of the change that must have come
 
 
@@ -56,12 +57,10 @@ class StepResponse:
         mode: Mode = "homeostasis" if self.held else "frozen"
         setpoints = session.between_samples(lambda: Setpoints(session, mode, options.sample, [self.one]))
         base = setpoints.stands_at(self.one)
-        for value in (base, base + options.size):
-            if why := self.one.refusal(value):
-                raise CapabilityError(f"step-response: {why}")
-        scan = record_scan(
-            session, [Axis(quantity=options.quantity, values=[base, base + options.size])], [self.one], self.reads, ()
-        )
+        if why := self.one.refusal(base + options.size):
+            raise CapabilityError(f"step-response: {why}")
+        ends = [one_number(base), one_number(base + options.size)]
+        scan = record_scan(session, [Axis(quantity=self.one.name, values=ends)], [self.one], self.reads, ())
         edges = 2 * options.repeats
         session.status.count(0, edges)
         done = 0
@@ -102,15 +101,15 @@ class StepResponse:
             lag = float(np.max(response.lag_s)) + float(np.max(response.dead_time_s))
             seconds = LAGS * lag + self.ramp_s
             tick = tick or lag / 4
-        ticks = seconds / tick if tick else 100.0
+        ticks = max(FEWEST, seconds / tick if tick else PARTS)
         if 2 * options.repeats * ticks > MOST_POINTS:
             raise CapabilityError(
                 f"step-response: {2 * options.repeats} courses of {seconds:g} s are more than {MOST_POINTS:,} ticks. Follow them "
                 "for a shorter time, or repeat less often."
             )
-        return max(seconds, FEWEST * tick)
+        return seconds
 
-    def _rest(self, setpoints: Setpoints, value: float) -> list[Reading]:
+    def _rest(self, setpoints: Setpoints, value: Array) -> list[Reading]:
         """Let it come to rest before an edge, and read there; time of the device and what is read."""
         setpoints.put(self.one, value)
         setpoints.apply()
@@ -123,14 +122,14 @@ class StepResponse:
         return made
 
     def _edge(
-        self, setpoints: Setpoints, scan: int, value: float, up: bool, before: list[Reading]
+        self, setpoints: Setpoints, scan: int, value: Array, up: bool, before: list[Reading]
     ) -> tuple[list[PointRow], list[Reading]]:
         """Step, follow, and fit; rows of the ticks, and the last readings, which are those before the next edge."""
         began = before[-1][0]
         setpoints.put(self.one, value)
         setpoints.apply()
         course = self._held_course(setpoints) if self.held else self._course(setpoints, began)
-        asked, way = np.array([value]), int(np.sign(self.options.size)) * (1 if up else -1)
+        asked, way = np.array([one_number(value)]), int(np.sign(self.options.size)) * (1 if up else -1)
         nothing = np.full(len(self.reads), np.nan)
         rows = [
             point_row(self.session, scan, self.points + k, asked, readback, read, nothing, 1, rest, way)
@@ -153,10 +152,10 @@ class StepResponse:
 
     def _course(self, setpoints: Setpoints, began: float) -> list[tuple[Rest, Array, Array, bool]]:
         """Read tick by tick, loops standing still: rest, readback, what is read, and whether it is fresh."""
-        made = []
+        made: list[tuple[Rest, Array, Array, bool]] = []
         passed = 0.0
-        while passed < self.seconds - 1e-9:
-            rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / 100)
+        while passed < self.seconds * (1 - 1e-9) or len(made) < FEWEST:
+            rest = setpoints.tick(None if self.info.tick_s or self.info.settles_at_once else self.seconds / PARTS)
             readout = rest.readout
             passed = readout.t - began
             read, _, _ = setpoints.read(self.reads, rest)

@@ -23,7 +23,7 @@ class RestoreOptions(StageOptions):
 
     def names_found(self) -> frozenset[str] | None:
         """Get the names of the numbers it finds."""
-        return frozenset({"holds", "error_in_tolerances"})
+        return frozenset({"holds", "hold_error"})
 
 
 def run(session: RunSession, options: RestoreOptions) -> dict[str, Any]:

@@ -32,6 +32,13 @@ QUANTITY = (
 )
 
 
+def too_far(start: float | None, to: float | None) -> str:
+    """Say that the way between two values is no number any more; empty where it is one, or an end is not given."""
+    if start is None or to is None or math.isfinite(to - start):
+        return ""
+    return f"from {start:g} to {to:g} is farther than any number a computer has; choose ends nearer to one another"
+
+
 class Axis(StageOptions):
     """One axis of a scan: a quantity and its values, as a list or from, to, points."""
 
@@ -60,6 +67,8 @@ class Axis(StageOptions):
             raise ValueError(
                 f"equal factors do not lead from {self.start:g} to {self.to:g}; log needs two numbers of one sign, neither 0"
             )
+        elif self.spacing == "linear" and (why := too_far(self.start, self.to)):
+            raise ValueError(why)
         return self
 
     @model_serializer
@@ -75,10 +84,17 @@ class ScanOptions(StageOptions):
 
     over: list[Axis] = Field(min_length=1, max_length=8, description="the axes; the last one moves fastest")
     read: list[str] = Field(default=["s"], min_length=1, max_length=1000, description=READ)
-    average: int = Field(default=1, gt=0, le=100_000, description="readings at every point, of which mean and deviation are kept")
+    average: int = Field(
+        default=1, gt=0, le=100_000,
+        description="readings at every point, of which mean and deviation are kept; where a loop holds theta each is a hold",
+    )  # fmt: skip
     parameters: Parameters | None = Field(default=None, description=PARAMETERS)
-    settle: bool = Field(default=True, description="wait at every point until the device has come to rest, by its verdict")
-    wait_s: float = Field(default=0.0, ge=0, le=1e6, description="let so much time of the device pass at every point before that")
+    settle: bool = Field(
+        default=True, description="wait at every point until the device has come to rest, by its verdict; homeostasis needs it"
+    )
+    wait_s: float = Field(
+        default=0.0, ge=0, le=1e6, description="let so much time of the device pass at every point before that, theta being held"
+    )
     sample: int | None = Field(default=None, ge=0, description=SAMPLE)
     order: Literal["forward", "snake", "random"] = Field(
         default="forward", description="every line from its first value; turning at its end; or in a random order by the seed"

@@ -19,7 +19,7 @@ class StepResponseOptions(StageOptions):
     quantity: str = Field(
         min_length=1, max_length=200, description="what is stepped: u[3], u[0-7] (together), x[0], theta[3], a name of the device"
     )
-    size: float = Field(description="how far from where it stands, in its unit; may be negative")
+    size: float = Field(description="how far from where each stands, in its unit; may be negative")
     repeats: int = Field(default=3, gt=0, le=1000, description="how often up and back")
     seconds: float | None = Field(
         default=None, gt=0, le=1e6,

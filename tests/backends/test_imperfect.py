@@ -357,8 +357,8 @@ def test_a_hold_that_wants_more_than_the_range_says_so() -> None:
     ("model", "flaws", "message"),
     [
         (Imperfections, {"knob_bits": 12}, "infinite range"),
-        (EngineImperfections, {"dead_time_s": 0.1}, "no clock"),
-        (EngineImperfections, {"slew_per_s": 1.0}, "no clock"),
+        (EngineImperfections, {"dead_time_s": 0.1}, "lasts until all has settled"),
+        (EngineImperfections, {"slew_per_s": 1.0}, "lasts until all has settled"),
         (PlantImperfections, {"read_noise": 1e-3}, "noise_V"),
         (PlantImperfections, {"knob_bits": 12}, "dac_bits"),
         (Imperfections, {"failed_knobs": -1}, "greater than or equal"),

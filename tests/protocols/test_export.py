@@ -20,6 +20,7 @@ from aeqlab.protocols import load_run, record_table
 from aeqlab.protocols.errors import ExportError, RecordError
 from aeqlab.protocols.export import TABLES, export_run
 from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.scans import PointRows, Scan
 
 FILES = {"csv": Path("out"), "hdf5": Path("out.h5"), "netcdf": Path("out.nc")}
 
@@ -248,7 +249,9 @@ def test_other_files_in_the_folder_stay(finished: Path) -> None:
 def test_without_the_library_a_sentence_says_what_to_install(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("h5py", "h5netcdf", "xarray", "pandas"):
         monkeypatch.setitem(sys.modules, name, None)
+    scan = Scan("0", "scan", (), (1,), {}, {}, {}, {}, {}, PointRows({"point": np.zeros(1)}, {}))
     for call, package in (
+        (scan.to_xarray, "xarray"),
         (lambda: export_run(finished, "hdf5"), "h5py"),
         (lambda: export_run(finished, "netcdf"), "h5netcdf"),
         (lambda: load_run(finished).to_xarray(), "xarray"),

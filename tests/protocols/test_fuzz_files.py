@@ -9,6 +9,7 @@ import gzip
 import io
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +58,10 @@ sequence:
   - repeat:
       times: 2
       sequence: [evaluate, {hold: {seconds: 1.5}}, {restore: {theta: random}}]
+  - scan: {over: [{quantity: homeostasis.reads, from: 4, to: 8, points: 3}, {quantity: x0, values: [0, 0.5]}], read: [held]}
+  - ramp: {quantity: settling.window, to: 4, seconds: 1}
+  - set: {homeostasis.gain: 1, theta0: 0.1}
+  - step-response: {quantity: u0, size: 0.1, seconds: 1}
 notes: |
   several
   lines
@@ -134,6 +139,46 @@ def random_trees(draw: st.DrawFn) -> bytes:
     return yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace")
 
 
+BLANKS = st.sampled_from(["", "", " ", "\t", "  "])
+QUANTITIES = st.sampled_from(
+    [
+        "homeostasis.gain",
+        "homeostasis.reads",
+        "settling.window",
+        "beta",
+        "coupling",
+        "u",
+        "u[0-1]",
+        "x0",
+        "theta0",
+        "s",
+        "held",
+        "",
+    ]
+)
+VALUES = st.sampled_from(["0", "1", "-1", "0.1", "4", "9", "1e-3", "1e308", "-1e308"])
+
+
+@st.composite
+def stages_by_name(draw: st.DrawFn) -> bytes:
+    """Make experiments whose stages set and read by name, with blanks around names and numbers at the end of what there is."""
+
+    def name() -> str:
+        return yaml.safe_dump(draw(BLANKS) + draw(QUANTITIES) + draw(BLANKS), default_style='"').strip()
+
+    def value() -> str:
+        return draw(VALUES)
+
+    stages = (
+        f"scan: {{over: [{{quantity: {name()}, from: {value()}, to: {value()}, points: 3}}], read: [{name()}]}}",
+        f"scan: {{over: [{{quantity: {name()}, values: [{value()}, {value()}]}}], sample: 0, wait_s: 1}}",
+        f"ramp: {{quantity: {name()}, from: {value()}, to: {value()}, seconds: 1}}",
+        f"set: {{{name()}: {value()}, {name()}: {value()}, read: [{name()}]}}",
+        f"step-response: {{quantity: {name()}, size: {value()}, seconds: 1}}",
+    )
+    return re.sub(r"sequence:\n.*?\nnotes", f"sequence:\n  - {draw(st.sampled_from(stages))}\nnotes", RICH, flags=re.S).encode()
+
+
 TEXTS = st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))
 EXPERIMENTS = mutated_experiments() | mutated_experiments() | random_trees() | st.binary(max_size=300) | TEXTS
 PARTS = st.lists(st.sampled_from([*WORDS, "0", "1", "-1", "", "9" * 30]), max_size=4).map(".".join)
@@ -157,7 +202,9 @@ def said(look: Callable[[], T]) -> T | None:
 def survives_experiment(raw: bytes, overrides: list[str]) -> None:
     """Load a file: it is an experiment, which can be checked and written back, or all that is wrong is said in sentences."""
     Path("f.yaml").write_bytes(raw)
-    loaded = said(lambda: load_experiment("f.yaml", overrides))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a person would see them, and they are no sentences
+        loaded = said(lambda: load_experiment("f.yaml", overrides))
     if loaded is None:
         return
     check(loaded)
@@ -280,6 +327,12 @@ def test_experiment_files(raw: bytes, overrides: list[str]) -> None:
     survives_experiment(raw, overrides)
 
 
+@given(stages_by_name())
+@fuzzed(EXAMPLES)
+def test_stages_by_name(raw: bytes) -> None:
+    survives_experiment(raw, [])
+
+
 @given(DATA_FILES)
 @fuzzed(EXAMPLES)
 def test_data_files(file: tuple[str, bytes]) -> None:
@@ -292,6 +345,14 @@ def test_data_files(file: tuple[str, bytes]) -> None:
 @fuzzed(MANY)
 def test_a_hundred_thousand_experiment_files(raw: bytes, overrides: list[str]) -> None:
     survives_experiment(raw, overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@given(stages_by_name())
+@fuzzed(MANY)
+def test_a_hundred_thousand_stages_by_name(raw: bytes) -> None:
+    survives_experiment(raw, [])
 
 
 @pytest.mark.slow

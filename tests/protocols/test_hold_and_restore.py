@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def test_a_hold_is_gone_on_with_where_it_was_stopped(tmp_path: Path) -> None:
     assert parts.summary["stages"] == whole.summary["stages"]
     one, other = load_run(whole.folder).reports, load_run(parts.folder).reports
     assert one["report"].tolist() == other["report"].tolist()
+    worst = max(json.loads(report)["hold_error"] for report in one["report"])
+    assert whole.summary["stages"]["0"]["hold_error"] == worst
     assert other["attempt"].tolist().count(1) > 0
 
 
@@ -68,7 +71,7 @@ def test_restore_holds_where_theta_cannot_be_written(tmp_path: Path) -> None:
         assert result.state is RunState.FINISHED, result.reason
         found = result.summary["stages"]["0"]
         assert (found["how"], found["held"]) == ("held there", True)
-        assert found["error_in_tolerances"] <= 1.0
+        assert found["hold_error"] <= 1.0
         np.testing.assert_allclose(opened[0].last_readout.parameters, wanted, atol=0.02)
     assert run.evaluations["step"].size == 0
 

@@ -115,7 +115,8 @@ def test_a_check_shows_them() -> None:
         ("linear-slow", "failed_knobs=[40]", "40 is none of them"),
         ("linear-slow", "dead_time_s=0.1", "on the slow device this is dead_time_s, a key of the device itself"),
         ("mnist-dense", "failed_knobs=['u_w1[784,0]']", "there is no knob 'u_w1[784,0]'"),
-        ("mnist-dense", "dead_time_s=0.1", "has no clock"),
+        ("mnist-dense", "dead_time_s=0.1", "a phase of the engine lasts until all has settled"),
+        ("mnist-dense", "slew_per_s=1", "a slew would change nothing. Try it on kind: simulated"),
     ],
 )
 def test_what_cannot_be_is_said_with_its_key(source: str, flaw: str, message: str) -> None:

@@ -84,11 +84,13 @@ def test_what_only_the_users_code_can_say_is_left_to_the_run() -> None:
     ("name", "kind", "places"),
     [("u[3]", Kind.CONTROL, [3]), ("u3", Kind.CONTROL, [3]), (" u[0-2] ", Kind.CONTROL, [0, 1, 2]), ("u", Kind.CONTROL, range(7)),
      ("x[0]", Kind.INPUT, [0]), ("x0", Kind.INPUT, [0]), ("z", Kind.INPUT, [0]), ("theta[6]", Kind.THETA, [6]),
-     ("theta", Kind.THETA, range(7)), ("beta", Kind.BETA, []), ("homeostasis.gain", Kind.SETTING, [])],
+     ("theta", Kind.THETA, range(7)), ("beta", Kind.BETA, []), ("homeostasis.gain", Kind.SETTING, []),
+     ("settling.window ", Kind.SETTING, []), ("\tbeta", Kind.BETA, [])],
 )  # fmt: skip
 def test_names_of_what_can_be_set(name: str, kind: Kind, places: list[int]) -> None:
     found = settable(name, _slow())
     assert found.kind is kind
+    assert found.name == name.strip()
     assert found.where.tolist() == list(places)
 
 
@@ -126,7 +128,8 @@ def test_a_place_that_a_block_has_not_is_a_sentence(name: str) -> None:
     ("name", "value", "said"),
     [("u[1]", 3.1, "outside -2 to 3 V"), ("z", -1.5, "outside -1 to 1 V"), ("beta", 2.0, "outside"),
      ("theta[0]", 5.0, "outside -2 to 3 V"), ("homeostasis.gain", 11.0, "less than or equal to 10"),
-     ("homeostasis.reads", 4.5, "integer"), ("settling.tolerance", 0.0, "greater than 0"), ("u[1]", float("nan"), "not a fin")],
+     ("homeostasis.reads", 4.5, "integer"), (" homeostasis.reads ", 4.5, "integer"),
+     ("settling.tolerance", 0.0, "greater than 0"), ("u[1]", float("nan"), "not a fin")],
 )  # fmt: skip
 def test_values_past_a_limit(name: str, value: float, said: str) -> None:
     assert said in settable(name, _slow()).refusal(value)

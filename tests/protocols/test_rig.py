@@ -24,6 +24,8 @@ from aeqlab.protocols.errors import FileErrors, FrozenError, NotAllowedError, Ru
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.rig import Rig
 from aeqlab.protocols.run_folder import find_run
+from aeqlab.protocols.run_session import RunSession
+from aeqlab.protocols.run_state import Requests
 from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.stages.train_options import TrainOptions
@@ -112,6 +114,52 @@ def test_what_a_cell_set_stands_in_the_next(where: str) -> None:
     there, elsewhere = LinearEnergy(LinearOptions(frequencies=3)).features(np.array([[0.3], [-0.4]])) @ theta
     assert found == pytest.approx(there, abs=2e-3)
     assert other == pytest.approx(elsewhere, abs=2e-3)
+
+
+def _asking(patch: pytest.MonkeyPatch, how: str) -> None:
+    """Ask the next run to abort, or to freeze and then to stop, at its fourth sample boundary."""
+    point, points = RunSession.point, 0
+
+    def pointed(self: RunSession) -> None:
+        nonlocal points
+        points += 1
+        if points == 4:
+            self.requests.ask_abort("the test") if how == "abort" else self.requests.ask_freeze("the test")
+        point(self)
+
+    patch.setattr(RunSession, "point", pointed)
+    patch.setattr(Requests, "wait", lambda self, timeout_s: self.ask_stop("the test"))
+
+
+@pytest.mark.parametrize("how", ["abort", "freeze"])
+@pytest.mark.parametrize("what", ["scan", "ramp"])
+@pytest.mark.parametrize("where", ["here", "virtual"])
+def test_a_setting_of_a_stage_that_was_left_is_not_that_of_the_next_cell(
+    monkeypatch: pytest.MonkeyPatch, where: str, what: str, how: str
+) -> None:
+    options: dict[str, Any] = {"over": [{"quantity": "homeostasis.gain", "values": [1, 4, 4, 4]}]}
+    if what == "ramp":
+        options = {"quantity": "homeostasis.gain", "from": 2, "to": 4, "seconds": 1000}
+    with rig_of(where, homeostasis={"controller": "integral", "gain": 0.75}) as rig:
+        with monkeypatch.context() as patch:
+            _asking(patch, how)
+            left = getattr(rig.stage, what)(**options, sample=0)
+        assert left.state == ("aborted" if how == "abort" else "stopped"), left.reason
+        rig.continue_()
+        run = rig.evaluate()
+    assert load_experiment(run.path / "experiment.yaml").experiment.homeostasis.gain == 0.75
+
+
+@pytest.mark.parametrize("how", ["abort", "freeze"])
+def test_a_coupling_is_put_back_or_said(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    options: dict[str, Any] = {"over": [{"quantity": "coupling", "values": [0.5] * 4}], "sample": 0}
+    with rig_of("here", homeostasis={"controller": "integral"}) as rig:
+        with monkeypatch.context() as patch:
+            _asking(patch, how)
+            left = rig.stage.scan(**options)
+        said = [text for text in left.events["text"] if "The coupling stays at 0.5 times" in text]
+        assert bool(said) is (how == "freeze")  # a device that is frozen has it as it is
+        assert rig._lent.coupling == (0.5 if said else 1.0)
 
 
 @pytest.mark.parametrize("kind", stage_kinds().values(), ids=lambda kind: kind.name)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 from run_helpers import experiment, run_sequence
 from scan_helpers import ENGINE, INSIDE, SIMULATED, SLOW, behind_its_session, slow_device_here, with_data
 
 from aeqlab.protocols import load_run
+from aeqlab.protocols.check import check
 from aeqlab.protocols.control import obey
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.grid import visits
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import Progress, RunResult
 from aeqlab.protocols.record import PointRow, Record
+from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.run_state import Requests, RunState
 
 
@@ -183,6 +188,14 @@ def test_a_setting_is_scanned_and_comes_back(tmp_path: Path) -> None:
     assert run.stages["outcome"].tolist() == ["finished", "finished"]
 
 
+def test_a_setting_that_is_a_whole_number_is_scanned_by_equal_factors(tmp_path: Path) -> None:
+    over = "[{quantity: ' homeostasis.reads ', from: 4, to: 64, points: 5, spacing: log}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, read: [' held ']}}")
+    np.testing.assert_allclose(run.scans[0].axes[0].values, [4, 8, 16, 32, 64])
+    assert run.scans[0].axes[0].name == "homeostasis.reads"
+    assert run.scans[0].values["held"].tolist() == [1] * 5
+
+
 def test_what_does_not_come_to_rest_is_said(tmp_path: Path) -> None:
     text = SIMULATED.replace("{controller: integral}", "{tolerance: 1.0e-300, max_ticks: 12, controller: integral}")
     result, run = _ok(tmp_path, "scan: {over: [{quantity: theta1, values: [0.1, 0.2]}], read: [held, hold_error]}", text)
@@ -200,6 +213,98 @@ def test_without_waiting_one_tick_passes(tmp_path: Path) -> None:
     (scan,) = run.scans
     assert scan.points["verdict"].tolist() == ["", ""]
     np.testing.assert_allclose(scan.values["theta[2]"], [0, 0.001], atol=3e-4)  # a second is many lags
+
+
+def _holds_and_ticks(patch: pytest.MonkeyPatch) -> tuple[list[HoldReport], list[float | None]]:
+    """Note the holds that a run makes, and the times it lets pass while no loop goes on."""
+    holds: list[HoldReport] = []
+    ticks: list[float | None] = []
+    hold, advance = RunSession.hold, RunSession.advance
+
+    def held(self: RunSession, theta: Any = None) -> HoldReport:
+        holds.append(hold(self, theta))
+        return holds[-1]
+
+    def advanced(self: RunSession, seconds: float | None = None) -> Any:
+        ticks.append(seconds)
+        return advance(self, seconds)
+
+    patch.setattr(RunSession, "hold", held)
+    patch.setattr(RunSession, "advance", advanced)
+    return holds, ticks
+
+
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+@pytest.mark.parametrize("accept", ["settled", "{ticks: 7}"])
+def test_readings_under_homeostasis_are_ends_of_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, accept: str
+) -> None:
+    text = text.replace("{controller: integral}", f"{{controller: integral, accept: {accept}, tolerance: 0.01}}")
+    over = "[{quantity: beta, values: [0, 0.2]}]"
+    holds, ticks = _holds_and_ticks(monkeypatch)
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, sample: 1, read: [theta0, s, held, hold_error], average: 5}}", text)
+    scan, worst = run.scans[0], [report.worst[1] for report in holds]
+    assert len(ticks) <= 1  # to find out where theta is
+    assert len(holds) == 2 * 6 + 1  # the last one brings everything back
+    for k, readings in enumerate((slice(1, 6), slice(7, 12))):
+        assert scan.values["hold_error"][k] == pytest.approx(np.mean(worst[readings]))
+        assert scan.deviations["hold_error"][k] == pytest.approx(np.std(worst[readings], ddof=1))
+        assert scan.values["theta[0]"][k] == pytest.approx(np.mean([r.readout.parameters[0] for r in holds[readings]]))
+    assert scan.values["held"].tolist() == [1.0, 1.0]
+    assert scan.points["readings"].tolist() == [5, 5]
+    assert scan.points["ticks"].tolist() == [sum(r.ticks for r in holds[:6]), sum(r.ticks for r in holds[6:12])]
+
+
+def test_a_reading_that_is_not_held_makes_the_point_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, number = RunSession.hold, 0
+
+    def held(self: RunSession, theta: Any = None) -> HoldReport:
+        nonlocal number
+        number += 1
+        report = hold(self, theta)
+        return replace(report, accepted=False, verdict=Verdict.TIMEOUT) if number == 3 else report
+
+    monkeypatch.setattr(RunSession, "hold", held)
+    result, run = _ok(tmp_path, "scan: {over: [{quantity: x0, values: [0, 0.2]}], read: [held, settled], average: 4}")
+    assert run.scans[0].values["held"].tolist() == run.scans[0].values["settled"].tolist() == [0.75, 1.0]
+    assert run.scans[0].points["verdict"].tolist() == ["timeout", "settled"]
+    assert run.scans[0].points["settled"].tolist() == [0, 1]
+    assert any("1 of 2 points did not come to rest (" in warning for warning in result.warnings)
+
+
+def test_the_check_counts_a_hold_for_every_reading(tmp_path: Path) -> None:
+    seconds = []
+    for quantity in ("theta0", "u0"):
+        line = f"scan: {{over: [{{quantity: {quantity}, from: 0, to: 0.1, points: 10}}], average: 20}}"
+        text = SLOW.replace("kind: slow", "kind: slow, clock: wall").replace("evaluate: {samples: 1}", line)
+        estimate = check(experiment(tmp_path, text)).estimate
+        assert estimate is not None
+        assert estimate.seconds is not None
+        seconds.append(estimate.seconds[0])
+    assert seconds[0] > 8 * seconds[1]
+
+
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+def test_while_it_waits_theta_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    holds, ticks = _holds_and_ticks(monkeypatch)
+    over = "[{quantity: beta, values: [0, 0.2]}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, sample: 1, read: [theta0, duration_s], wait_s: 20}}", text)
+    assert len(ticks) <= 1
+    assert len(holds) > 5
+    assert (run.scans[0].values["duration_s"] >= 20).all()
+    np.testing.assert_allclose(run.scans[0].values["theta[0]"], 0.0, atol=1e-3)
+
+
+def test_a_device_that_holds_theta_inside_does_so_while_it_waits(tmp_path: Path) -> None:
+    lines = [
+        "set: {theta: 0.3, read: [theta]}",
+        "scan: {over: [{quantity: u3, values: [0.5]}]}",  # theta floats in it, and is written back
+        "scan: {over: [{quantity: beta, values: [0.2, -0.2]}], sample: 1, read: [theta, held], wait_s: 20, average: 3}",
+    ]
+    _, run = _ok(tmp_path, "\n".join(lines), INSIDE)
+    for k in range(5):
+        np.testing.assert_array_equal(run.scans[2].values[f"theta[{k}]"], 0.3)
+    assert run.scans[2].values["held"].tolist() == [1.0, 1.0]
 
 
 # afterwards ---------------------------------------------------------------------------------------------------------
@@ -312,6 +417,55 @@ def _asking(patch: pytest.MonkeyPatch, after: int, ask: Callable[[], object]) ->
     patch.setattr(Record, "point", point)
 
 
+# as xarray ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_as_xarray(tmp_path: Path) -> None:
+    over = "[{quantity: theta1, values: [0.1, 0.3]}, {quantity: z, from: -1, to: 1, points: 5}]"
+    _, run = _ok(tmp_path, f"scan: {{over: {over}, read: [s, 'theta1', held, t], order: snake, average: 2}}", SLOW)
+    (scan,) = run.scans
+    dataset = scan.to_xarray()
+    assert dataset["s[0]"].dims == ("theta1", "z")
+    assert dataset["z"].attrs == {"long_name": "input knob", "units": "V"}
+    assert dataset["s[0]"].attrs["units"] == dataset["s[0]_deviation"].attrs["units"] == "V"
+    assert dataset["s[0]"].sel(theta1=0.3, z=-0.5).item() == scan.values["s[0]"][1, 1]
+    np.testing.assert_array_equal(dataset["theta1_readback"], scan.readbacks["theta1"])
+    np.testing.assert_array_equal(dataset["s[0]_deviation"], scan.deviations["s[0]"])
+    assert dataset["held"].values.tolist() == dataset["settled"].values.tolist() == [[1.0] * 5] * 2
+    assert set(dataset["verdict"].values.flat) == {"settled"}
+    assert (dataset["t"].sel(theta1=0.3).diff("z") < 0).all()  # the snake came back
+    assert dataset.attrs == {"title": "scan", "path": "0"}
+    dataset.to_netcdf(tmp_path / "scan.nc", engine="h5netcdf")
+    with xarray.open_dataset(tmp_path / "scan.nc", engine="h5netcdf") as again:
+        xarray.testing.assert_identical(again.load(), dataset)
+
+
+def test_a_reading_with_the_name_of_an_axis_has_another_in_xarray(tmp_path: Path) -> None:
+    _, run = _ok(tmp_path, "scan: {over: [{quantity: 'theta[1]', values: [0.1, 0.3]}], read: [theta1]}")
+    dataset = run.scans[0].to_xarray()
+    assert dataset["theta[1]"].values.tolist() == [0.1, 0.3]
+    np.testing.assert_array_equal(dataset["theta[1]_read"], run.scans[0].values["theta[1]"])
+
+
+def test_a_ramp_as_xarray(tmp_path: Path) -> None:
+    _, run = _ok(tmp_path, "ramp: {quantity: u3, to: 0.5, seconds: 2, read: [theta3]}", SLOW)
+    dataset = run.scans[0].to_xarray()
+    assert dataset["theta[3]"].dims == ("point",)
+    np.testing.assert_array_equal(dataset["u3"], run.scans[0].setpoints["u3"])
+    np.testing.assert_array_equal(dataset["t"], run.scans[0].points["t"])
+    assert set(dataset.coords) == {"u3", "t"}
+
+
+def test_a_scan_that_was_left_has_holes_in_xarray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = Requests()
+    _asking(monkeypatch, 2, lambda: requests.ask_stop("the test"))
+    text = SIMULATED.replace("evaluate: {samples: 1}", "scan: {over: [{quantity: u3, values: [0, 0.1, 0.2, 0.3]}]}")
+    result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", requests=requests)
+    dataset = load_run(result.folder).scans[0].to_xarray()
+    assert np.isnan(dataset["settled"].values).tolist() == [False, False, True, True]
+    assert dataset["verdict"].values.tolist() == ["settled", "settled", "", ""]
+
+
 # bad input ----------------------------------------------------------------------------------------------------------
 
 
@@ -340,8 +494,17 @@ def _asking(patch: pytest.MonkeyPatch, after: int, ask: Callable[[], object]) ->
         ("over: [{quantity: u3, values: [1]}], read: [s, s0]", "read", "s[0] is read twice"),
         ("over: [{quantity: u3, values: [1]}], sample: 60", "sample", "there are 60 training samples"),
         ("over: [{quantity: homeostasis.gain, values: [0]}]", "over.0.values", "greater than 0"),
+        ("over: [{quantity: homeostasis.reads, from: 4, to: 9, points: 3}]", "over.0.quantity", "reads: 6.5: it must be"),
+        ("over: [{quantity: 'homeostasis.reads ', values: [4, 4.1, 9]}]", "over.0.values", "reads: 4.1: it must be"),
+        ("over: [{quantity: u3, from: -1.0e+308, to: 1.0e+308, points: 3}]", "over.0.from", "farther than any number"),
+        ("over: [{quantity: ' homeostasis.gain', values: [1]}, {quantity: 'homeostasis.gain ', values: [1]}]", "over.1.quantity",
+         "move the same setting"),
         ("over: [{quantity: u3, from: 0, to: 1, points: 3, up_and_down: true}], order: random", "", "an order of its own"),
         ("over: [{quantity: u3, values: [1], spacing: linaer}]", "over.0.spacing", "linear"),
+        ("over: [{quantity: beta, values: [0.1]}], sample: 1, settle: false", "settle", "nothing holds it"),
+        ("over: [{quantity: theta3, values: [1]}], settle: false", "settle", "Leave settle out, or say parameters: frozen"),
+        ("over: [{quantity: z, values: [1]}], parameters: locked, wait_s: 1", "wait_s", "in which no time passes"),
+        ("over: [{quantity: z, values: [1]}], parameters: locked, average: 2", "average", "the same every time"),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_the_start(tmp_path: Path, options: str, key: str, said: str) -> None:

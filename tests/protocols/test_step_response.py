@@ -60,6 +60,27 @@ def test_the_slew_of_a_knob_is_no_lag(tmp_path: Path) -> None:
     assert found["lag_s"] == pytest.approx(said["lag_s"], rel=0.1)
 
 
+@pytest.mark.parametrize("text", [SIMULATED, SLOW], ids=["simulated", "slow"])
+def test_several_knobs_step_each_from_where_it_stands(tmp_path: Path, text: str) -> None:
+    lines = 'set: {u0: -1.9, u1: 1.5}\nstep-response: {quantity: "u[0-1]", size: 0.1, repeats: 2, read: [u0, u1, theta0]}'
+    run = _ok(tmp_path, f"{lines}\nset: {{x0: 0, read: [u0, u1]}}", text)
+    assert _found(run, 1)["fits"]["theta[0]"]["gain"] == pytest.approx(1.0, rel=0.02)
+    for name, at in (("u[0]", -1.9), ("u[1]", 1.5)):
+        values = run.scans[1].values[name]
+        assert values.min() == pytest.approx(at, abs=1e-4)
+        assert values.max() == pytest.approx(at + 0.1, abs=1e-4)
+    assert set(np.round(run.scans[1].setpoints["u[0-1]"], 9)) == {-0.2, -0.1}  # the record has their mean
+    assert _found(run, 2)["read"]["u[1]"] == pytest.approx(1.5, abs=1e-4)
+
+
+def test_every_place_stays_within_its_limits(tmp_path: Path) -> None:
+    lines = 'set: {u0: -1.9, u1: 1.95}\nstep-response: {quantity: "u[0-1]", size: 0.1}'
+    result, run = run_sequence(tmp_path, lines, SIMULATED)
+    assert result.state is RunState.FAILED
+    assert "u[1] of u[0-1]: 2.05 is outside -2 to 2" in result.reason
+    assert len(run.scans) == 1
+
+
 @pytest.mark.parametrize("text", [SIMULATED, INSIDE], ids=["simulated", "inside"])
 def test_a_simulated_knob_has_gain_one_and_no_lag_to_be_seen(tmp_path: Path, text: str) -> None:
     run = _ok(tmp_path, "step-response: {quantity: u3, size: 0.1}\nset: {x0: 0, read: [theta3]}", text)
@@ -100,6 +121,15 @@ def test_a_course_that_is_too_short_is_said(tmp_path: Path) -> None:
     result, run = run_sequence(tmp_path, "step-response: {quantity: u3, size: 0.1, seconds: 0.8, repeats: 1}", text)
     assert _found(run)["reached"] is False
     assert any("still on its way" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("text", [SIMULATED, INSIDE, SLOW, ENGINE], ids=["simulated", "inside", "slow", "engine"])
+def test_a_course_has_eight_ticks_at_least(tmp_path: Path, text: str) -> None:
+    with_data(tmp_path)
+    line = "step-response: {quantity: u3, size: 0.1, repeats: 2, seconds: 1.0e-9, sample: 2}"
+    run = _ok(tmp_path, line, text)
+    assert len(run.scans[0].points) == 4 * 8
+    assert _found(run)["fits"]["theta[3]"]["gain"] > 0.1
 
 
 @pytest.mark.parametrize(
