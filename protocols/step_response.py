@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Flag
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.quantities import Kind, Settable, settable
-from aeqlab.protocols.readings import Readable, readables
+from aeqlab.protocols.readings import readables
 from aeqlab.protocols.record import PointRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.scanning import point_row, record_scan
@@ -187,8 +187,8 @@ class StepResponse:
         """Say gain, lag and dead time of every reading, each a mean over the edges with its standard error."""
         steps = np.array(self.steps)
         found: dict[str, Any] = {"edges": len(steps), "size": self.options.size, "ticks": self.points, "came_back": back}
-        found["tick_s"] = self.passed / max(1, self.points)  # what is faster than this cannot be told
-        found["fits"] = {one.name: self._of(one, self.fits[one.name], steps) for one in self.reads}
+        found["tick_s"] = tick_s = self.passed / max(1, self.points)  # what is faster than this cannot be told
+        found["fits"] = {one.name: self._of(self.fits[one.name], steps, tick_s) for one in self.reads}
         said = self._said()
         if said:
             found["device_says"] = said
@@ -199,15 +199,17 @@ class StepResponse:
             self.session.say("warning", "not reached", text)
         return found
 
-    def _of(self, one: Readable, fits: list[StepFit], steps: Array) -> dict[str, Any]:
+    def _of(self, fits: list[StepFit], steps: Array, tick_s: float) -> dict[str, Any]:
         answers = [fit for fit in fits if np.isfinite(fit.lag_s)]
         gains = np.array([fit.change for fit in fits]) / steps
         made: dict[str, Any] = {"gain": float(gains.mean()), "gain_error": _error(gains)}
         if len(answers) < len(fits):  # it does not answer, or not always: no lag can be told
             return {**made, "lag_s": None, "lag_s_error": None, "dead_time_s": None, "dead_time_s_error": None, "reached": None}
+        fast = np.mean([fit.lag_s for fit in answers]) < tick_s  # then nobody saw when within a tick it happened
         for name in ("lag_s", "dead_time_s"):
             values = np.array([getattr(fit, name) for fit in answers])
-            made |= {name: float(values.mean()), f"{name}_error": _error(values)}
+            error = _error(values)
+            made |= {name: float(values.mean()), f"{name}_error": max(error or 0.0, tick_s / np.sqrt(12.0)) if fast else error}
         return {**made, "reached": bool(min(fit.reached for fit in answers) >= REACHED)}
 
     def _said(self) -> dict[str, float]:

@@ -98,6 +98,17 @@ def test_the_engine_answers_within_one_advance(tmp_path: Path) -> None:
     assert found["lag_s"] == found["dead_time_s"] == 0.0
 
 
+def test_what_is_faster_than_a_tick_is_told_with_the_error_of_a_tick(tmp_path: Path) -> None:
+    """The engine is nearly there after one advance: what is left for the second one tells no lag within the first."""
+    with_data(tmp_path)
+    text = ENGINE.replace("dtype: float64", "dtype: float64, tolerance: 1.0e-3")
+    found = _found(_ok(tmp_path, "step-response: {quantity: x0, size: 0.2, repeats: 2, read: [s0]}", text))
+    fit = found["fits"]["s[0]"]
+    assert fit["lag_s"] < found["tick_s"] == 1.0
+    assert fit["lag_s_error"] >= 0.28
+    assert fit["dead_time_s_error"] >= 0.28
+
+
 def test_a_target_of_theta_is_answered_by_homeostasis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     behind_its_session(monkeypatch)
     run = _ok(tmp_path, "step-response: {quantity: theta1, size: 0.1, repeats: 2, read: [theta1, u1]}", SLOW)
