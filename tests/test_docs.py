@@ -64,6 +64,18 @@ def test_the_reference_of_keys_is_what_the_models_say() -> None:
     assert made == written
 
 
+def test_the_reference_of_keys_says_what_each_key_takes() -> None:
+    lines = in_markdown(json_schema()).splitlines()
+    assert "| `outputs` | `1`, `2` | `1` | 1: one output, high where the inputs differ. 2: one-hot, for equal" in "\n".join(lines)
+    assert [line for line in lines if line.startswith("| `delimiter` | `,`, `;`, `\\t` | ")]
+    for line in lines:
+        if line.startswith("| `"):
+            cells = line.replace("\\|", "").strip("| ").split(" | ")
+            assert len(cells) == 4, line
+            assert all(cells), line
+            assert "``" not in line, line
+
+
 def test_every_exit_code_is_explained() -> None:
     from aeqlab.app.exits import ExitCode
 
