@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aeqlab.app.cli import cli
+from aeqlab.app.cli import cli, main
 from aeqlab.app.keys import in_markdown
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
+from aeqlab.protocols.record_schema import TABLES
 from aeqlab.protocols.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,18 @@ def test_the_reference_of_keys_says_what_each_key_takes() -> None:
             assert len(cells) == 4, line
             assert all(cells), line
             assert "``" not in line, line
+
+
+def test_the_record_is_documented_as_the_schema_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schema", "--record"])
+    made = capsys.readouterr().out
+    for table in TABLES:
+        assert f"\n### {table.name}\n" in made
+        for column in table.columns:
+            assert f"\n| `{column.name}` | {column.sql.split()[0]}" in made
+    written = (ROOT / "docs" / "record.md").read_text(encoding="utf-8")
+    assert written[written.index("## Tables") :] == made, "docs/record.md is out of date; its end: aeqlab schema --record"
 
 
 def test_every_exit_code_is_explained() -> None:
