@@ -7,9 +7,10 @@ Both are HDF5 underneath. NetCDF adds named dimensions and the names that its co
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ import numpy as np
 
 from aeqlab.protocols.export import facts_of
 from aeqlab.protocols.export_layout import ROW, UNITS, Layout, filled, layouts_of
+from aeqlab.protocols.record_arrays import joined
 
 if TYPE_CHECKING:
     from aeqlab.protocols.load import Run
 
 _CHUNK_BYTES = 256 * 1024  # several chunks fit into the cache of the library
 _CHUNK_ROWS = 16_384
+_AT_ONCE_BYTES = 32 * 1024 * 1024  # written in one go
 _LONGEST_ATTRIBUTE = 60_000  # bytes; an attribute of HDF5 ends at 64 kB, longer texts become data sets
 
 
@@ -102,9 +105,11 @@ def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) ->
         layouts = layouts_of(rows)
         group = file.group(name)
         group.say({"text": rows.schema.text})
-        group.lay_out(name, layouts)
+        blocks = _gathered(rows.blocks(*layouts), layouts)
+        first = list(itertools.islice(blocks, 1))
+        group.lay_out(name, layouts, sum(map(_length, first)))
         count = 0
-        for block in rows.blocks(*layouts):
+        for block in itertools.chain(first, blocks):
             count = group.add(block, count)
             raw.check()
         written[name] = count
@@ -135,19 +140,19 @@ class _Hdf5:
         """Make a group inside this one."""
         return type(self)(self._group.create_group(name), self._words)
 
-    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
-        """Make an empty data set per column."""
+    def lay_out(self, table: str, layouts: dict[str, Layout], rows: int) -> None:
+        """Make an empty data set per column; `rows` is the number of the first ones to come, all of a short table."""
         self._layouts = layouts
         for name, layout in layouts.items():
             made = self._group.create_dataset(
-                name, (0, *layout.shape), self._dtype(layout), maxshape=(None, *layout.shape), chunks=_chunks(layout)
+                name, (0, *layout.shape), self._dtype(layout), maxshape=(None, *layout.shape), chunks=_chunks(layout, rows)
             )
             made.attrs.update({"unit": layout.unit, "text": layout.text})
             self._sets[name] = made
 
     def add(self, block: dict[str, Any], begin: int) -> int:
         """Add rows behind those there are; returns how many there are then."""
-        end = begin + len(next(iter(block.values())))
+        end = begin + _length(block)
         self._grow(end)
         for name, values in block.items():
             self._sets[name][begin:end] = self._storable(filled(values, self._layouts[name]))
@@ -173,8 +178,8 @@ class _Hdf5:
 class _NetCdf(_Hdf5):
     """A group of a NetCDF file."""
 
-    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
-        """Make the dimensions and an empty variable per column."""
+    def lay_out(self, table: str, layouts: dict[str, Layout], rows: int) -> None:
+        """Make the dimensions and an empty variable per column; `rows` as there."""
         self._layouts = layouts
         self._row = ROW.get(table, "row")
         self._group.dimensions[self._row] = None
@@ -187,7 +192,8 @@ class _NetCdf(_Hdf5):
                 if dimension not in self._group.dimensions:
                     self._group.dimensions[dimension] = length
                 dimensions.append(dimension)
-            made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=_chunks(layout))
+            chunks = _chunks(layout, rows)
+            made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=chunks)
             made.attrs["long_name"] = layout.text
             if layout.unit:
                 made.attrs["units"] = UNITS.get(layout.unit, layout.unit)
@@ -200,5 +206,29 @@ class _NetCdf(_Hdf5):
         self._group.create_variable(key, (), self._words)[...] = value
 
 
-def _chunks(layout: Layout) -> tuple[int, ...]:
-    return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (8 * math.prod(layout.shape)))), *layout.shape
+def _chunks(layout: Layout, rows: int) -> tuple[int, ...]:
+    most = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (8 * math.prod(layout.shape))))
+    return (math.ceil(rows / math.ceil(rows / most)) if rows else 1), *layout.shape
+
+
+def _gathered(blocks: Iterator[dict[str, Any]], layouts: dict[str, Layout]) -> Iterator[dict[str, Any]]:
+    """Put blocks of rows together: each time something is written costs as much as writing some thousand rows."""
+    size = 8 * sum(math.prod(layout.shape) for layout in layouts.values())
+    waiting: list[dict[str, Any]] = []
+    rows = 0
+    for block in blocks:
+        waiting.append(block)
+        rows += _length(block)
+        if rows * size >= _AT_ONCE_BYTES:
+            yield _together(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _together(waiting)
+
+
+def _length(block: dict[str, Any]) -> int:
+    return len(next(iter(block.values())))
+
+
+def _together(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: joined([block[name] for block in blocks]) for name in blocks[0]}
