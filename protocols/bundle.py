@@ -62,7 +62,7 @@ def bundle_runs(
         if _name(one) == _name(other):
             raise ExportError(f"{one.path} and {other.path} have one name, and a bundle keeps runs by their names. Rename one.")
     target = Path(to) if to is not None else Path(f"{_name(runs[0])}.zip" if len(runs) == 1 else "runs.zip")
-    refuse_to_overwrite([target], force=force)
+    refuse_to_overwrite(target, force=force)
     missing: list[str] = []
     with written_beside(target) as beside, tempfile.TemporaryDirectory(prefix=".aeqlab-", dir=target.parent) as room:
         records = {_name(run): _copied(run, Path(room) / f"{number}.sqlite") for number, run in enumerate(runs)}

@@ -6,10 +6,8 @@ not touched.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.atomic import file_beside, folder_beside
 from aeqlab.protocols.errors import ExportError
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.run_folder import is_disk_full
 
 FORMATS = {"csv": "-csv", "hdf5": ".h5", "netcdf": ".nc"}  #: format, and what it adds to the name of the run
 TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns"))  #: tables of arrays; the two say what they are
+_FILE = re.compile(rf"({'|'.join([*TABLES, 'meta', 'columns'])})\.csv")
 INSTALL = 'Install it with: pip install "aeqlab[export]"'
 
 
@@ -43,9 +43,9 @@ def export_run(
     Args:
         path: the run folder.
         format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table).
-        to: the folder, or the file; None: where you stand, named after the run. For one file it may be a folder to put it in.
+        to: the folder, or the file; None: where you stand, named after the run. It may be a folder to put it in.
         tables: names of tables; none: all.
-        force: replace files that are there.
+        force: replace an earlier export, or a file.
     Returns:
         What was written. Rows that a resume superseded are left out.
     Raises:
@@ -65,10 +65,10 @@ def export_run(
     name = run.path.absolute().name + FORMATS[format]
     target = Path(name) if to is None else Path(to)
     if format == "csv":
-        return _into_folder(run, target, chosen, force=force)
+        return _into_folder(run, _folder_for(name, target, force=force), chosen)
     if target.is_dir():
         target = target / name
-    refuse_to_overwrite([target], force=force)
+    refuse_to_overwrite(target, force=force)
     with run.snapshot(), written_beside(target) as beside:
         rows = writer(run, beside, chosen)
     return Exported((target,), rows, tuple(run.missing))
@@ -116,57 +116,49 @@ def _writer(format: str) -> Any:
     return {"hdf5": write_hdf5, "netcdf": write_netcdf}[format]
 
 
-def _into_folder(run: Run, folder: Path, tables: list[str], *, force: bool) -> Exported:
+def _into_folder(run: Run, folder: Path, tables: list[str]) -> Exported:
     from aeqlab.protocols.export_csv import write_csv
 
-    if folder.exists() and not folder.is_dir():
-        raise ExportError(f"{folder}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
-    files = [folder / f"{name}.csv" for name in tables]
-    refuse_to_overwrite(files, force=force)
-    with run.snapshot(), folder_beside(folder) as beside:
-        rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
-    return Exported(tuple(files), rows, tuple(run.missing))
+    with run.snapshot(), _in_sentences(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(folder) as beside:
+            rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
+    return Exported(tuple(folder / f"{name}.csv" for name in rows), rows, tuple(run.missing))
+
+
+def _folder_for(name: str, target: Path, *, force: bool) -> Path:
+    """Choose the folder of CSV files: the one that is meant; inside it, where it is there and is not an earlier export."""
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"{target}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
+    folder = target / name if target.is_dir() and not _is_export(target) else target
+    if folder.exists() and not _is_export(folder):
+        raise ExportError(f"{folder}: is there already and holds other files than those of an export. Choose another with --to.")
+    refuse_to_overwrite(folder, force=force)
+    return folder
+
+
+def _is_export(folder: Path) -> bool:
+    """Tell whether a folder holds files that an export wrote and nothing else, so that it may be replaced."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return bool(names) and all(_FILE.fullmatch(name) for name in names)
 
 
 # writing whole or not at all
-def refuse_to_overwrite(files: Sequence[Path], *, force: bool) -> None:
-    """Raise an ExportError where a file is there already, unless it may be replaced."""
-    there = [file for file in files if file.exists()]
-    if there and not force:
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise ExportError(f"{there[0]}{more}: is there already. Choose another place with --to, or replace it with --force.")
-    if any(file.is_dir() for file in there):
-        raise ExportError(f"{next(file for file in there if file.is_dir())}: this is a folder; it is not replaced by a file.")
+def refuse_to_overwrite(place: Path, *, force: bool) -> None:
+    """Raise an ExportError where something is there already, unless it may be replaced."""
+    if place.exists() and not force:
+        raise ExportError(f"{place}: is there already. Choose another place with --to, or replace it with --force.")
 
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[Path]:
     """Give the path of a file beside its place; it is moved there at the end, or removed where something went wrong."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if target.is_dir():
+        raise ExportError(f"{target}: this is a folder; it is not replaced by a file.")
     with _in_sentences(target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file_beside(target) as beside:
             yield beside
-            beside.replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def folder_beside(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, inside the one that is meant; its files are moved there at the end, or all are removed."""
-    ours = not folder.exists()
-    beside = folder / f".{os.getpid()}.part"
-    with _in_sentences(folder):
-        try:
-            beside.mkdir(parents=True)
-            yield beside
-            for file in sorted(beside.iterdir()):
-                file.replace(folder / file.name)
-            ours = False
-        finally:
-            shutil.rmtree(folder if ours else beside, ignore_errors=True)
 
 
 @contextmanager
