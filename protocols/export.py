@@ -19,10 +19,13 @@ from aeqlab.protocols.atomic import file_beside, folder_beside
 from aeqlab.protocols.errors import ExportError
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.run_folder import is_disk_full
+from aeqlab.protocols.scans import Scan
 
 FORMATS = {"csv": "-csv", "hdf5": ".h5", "netcdf": ".nc"}  #: format, and what it adds to the name of the run
-TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns"))  #: tables of arrays; the two say what they are
-_FILE = re.compile(rf"({'|'.join([*TABLES, 'meta', 'columns'])})\.csv")
+_RAW = "points"  #: points of all scans, for whom each scan by itself is not enough
+#: Tables of arrays; what is left out says what they are, or comes as one table for each scan.
+TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns", _RAW))
+_FILE = re.compile(rf"({'|'.join(schema.BY_NAME)}|scan_\d+)\.csv")
 INSTALL = 'Install it with: pip install "aeqlab[export]"'
 
 
@@ -42,9 +45,10 @@ def export_run(
 
     Args:
         path: the run folder.
-        format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table).
+        format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table); likewise for every
+            scan, `scan_0` and so on, with the table `scans`.
         to: the folder, or the file; None: where you stand, named after the run. It may be a folder to put it in.
-        tables: names of tables; none: all.
+        tables: names of tables; none: all, but for `points`, which come with each scan.
         force: replace an earlier export, or a file.
     Returns:
         What was written. Rows that a resume superseded are left out.
@@ -55,22 +59,29 @@ def export_run(
     """
     if format not in FORMATS:
         raise ExportError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
-    known = [*TABLES, "meta", "columns"] if format == "csv" else list(TABLES)
+    plain = [*TABLES, "meta", "columns"] if format == "csv" else list(TABLES)
+    known = [*plain, _RAW]
     for name in tables:
         if name not in known:
             raise ExportError(f"There is no table {name!r} to export as {format}; there are {', '.join(known)}.")
-    chosen = [name for name in known if name in tables or not tables]
+    chosen = [name for name in known if name in tables] or plain
     run = open_record(path)
     writer = _writer(format)
     name = run.path.absolute().name + FORMATS[format]
     target = Path(name) if to is None else Path(to)
     if format == "csv":
-        return _into_folder(run, _folder_for(name, target, force=force), chosen)
-    if target.is_dir():
+        target = _folder_for(name, target)
+    elif target.is_dir():
         target = target / name
     refuse_to_overwrite(target, force=force)
-    with run.snapshot(), written_beside(target) as beside:
-        rows = writer(run, beside, chosen)
+    with run.snapshot():
+        scans = run.scans if "scans" in chosen else []
+        if "scans" in chosen and len(scans) < len(run.rows("scans")) and _RAW not in chosen:
+            chosen.append(_RAW)  # what cannot be told apart is given as it stands
+        if format == "csv":
+            return _into_folder(run, target, chosen, scans)
+        with written_beside(target) as beside:
+            rows = writer(run, beside, chosen, scans)
     return Exported((target,), rows, tuple(run.missing))
 
 
@@ -116,24 +127,26 @@ def _writer(format: str) -> Any:
     return {"hdf5": write_hdf5, "netcdf": write_netcdf}[format]
 
 
-def _into_folder(run: Run, folder: Path, tables: list[str]) -> Exported:
+def _into_folder(run: Run, folder: Path, tables: list[str], scans: list[Scan]) -> Exported:
     from aeqlab.protocols.export_csv import write_csv
+    from aeqlab.protocols.export_scans import write_scan_csv
 
-    with run.snapshot(), _in_sentences(folder):
+    with _in_sentences(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder_beside(folder) as beside:
             rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
+            for index, scan in enumerate(scans):
+                rows[f"scan_{index}"] = write_scan_csv(scan, beside / f"scan_{index}.csv")
     return Exported(tuple(folder / f"{name}.csv" for name in rows), rows, tuple(run.missing))
 
 
-def _folder_for(name: str, target: Path, *, force: bool) -> Path:
+def _folder_for(name: str, target: Path) -> Path:
     """Choose the folder of CSV files: the one that is meant; inside it, where it is there and is not an earlier export."""
     if target.exists() and not target.is_dir():
         raise ExportError(f"{target}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
     folder = target / name if target.is_dir() and not _is_export(target) else target
     if folder.exists() and not _is_export(folder):
         raise ExportError(f"{folder}: is there already and holds other files than those of an export. Choose another with --to.")
-    refuse_to_overwrite(folder, force=force)
     return folder
 
 

@@ -18,10 +18,12 @@ import numpy as np
 
 from aeqlab.protocols.export import facts_of
 from aeqlab.protocols.export_layout import ROW, UNITS, Layout, filled, layouts_of
+from aeqlab.protocols.export_scans import Series, write_scan
 from aeqlab.protocols.record_arrays import joined
 
 if TYPE_CHECKING:
     from aeqlab.protocols.load import Run
+    from aeqlab.protocols.scans import Scan
 
 _CHUNK_BYTES = 256 * 1024  # several chunks fit into the cache of the library
 _CHUNK_ROWS = 16_384
@@ -29,19 +31,19 @@ _AT_ONCE_BYTES = 32 * 1024 * 1024  # written in one go
 _LONGEST_ATTRIBUTE = 60_000  # bytes; an attribute of HDF5 ends at 64 kB, longer texts become data sets
 
 
-def write_hdf5(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
-    """Write tables of a run as HDF5; returns the rows of each.
+def write_hdf5(run: Run, path: Path, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
+    """Write tables and scans of a run as HDF5; returns the rows of each.
 
     Each data set has the attributes `unit` and `text`; rows are the first axis.
     """
     import h5py
 
     with _ForgivingFile(path, "w+") as raw, h5py.File(raw, "w") as file:
-        return _write(run, raw, _Hdf5(file, h5py.string_dtype()), tables)
+        return _write(run, raw, _Hdf5(file, h5py.string_dtype()), tables, scans)
 
 
-def write_netcdf(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
-    """Write tables of a run as NetCDF; returns the rows of each.
+def write_netcdf(run: Run, path: Path, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
+    """Write tables and scans of a run as NetCDF; returns the rows of each.
 
     The rows of `steps` are the dimension `step`, those of other tables `row`; further ones are `parameter` and `point`.
     """
@@ -49,7 +51,7 @@ def write_netcdf(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
     import h5py
 
     with _ForgivingFile(path, "w+") as raw, h5netcdf.File(raw, "w") as file:
-        return _write(run, raw, _NetCdf(file, h5py.string_dtype()), tables)
+        return _write(run, raw, _NetCdf(file, h5py.string_dtype()), tables, scans)
 
 
 class _ForgivingFile(io.FileIO):
@@ -90,7 +92,7 @@ class _ForgivingFile(io.FileIO):
             self.check()  # what HDF5 says of it matters less
 
 
-def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) -> dict[str, int]:
+def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
     file.say(
         {
             "title": run.path.absolute().name,
@@ -113,6 +115,9 @@ def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) ->
             count = group.add(block, count)
             raw.check()
         written[name] = count
+    for index, scan in enumerate(scans):
+        written[f"scan_{index}"] = write_scan(scan, file.group(f"scan_{index}"))
+        raw.check()
     file.say({"missing": "\n".join(run.missing)})  # last: what could not be read is known by now
     return written
 
@@ -150,6 +155,14 @@ class _Hdf5:
             made.attrs.update({"unit": layout.unit, "text": layout.text})
             self._sets[name] = made
 
+    def put(self, name: str, dimensions: Sequence[str], series: Series) -> None:
+        """Write a whole column with named dimensions."""
+        values = self._storable(series.values)
+        made = self._group.create_dataset(name, data=values, dtype=self._words if values.dtype == object else values.dtype)
+        made.attrs.update({"unit": series.unit, "text": series.text})
+        for place, dimension in enumerate(dimensions):
+            made.dims[place].label = dimension
+
     def add(self, block: dict[str, Any], begin: int) -> int:
         """Add rows behind those there are; returns how many there are then."""
         end = begin + _length(block)
@@ -170,9 +183,10 @@ class _Hdf5:
 
     @staticmethod
     def _storable(values: Any) -> Any:
-        if values.dtype == object and any("\0" in word for word in set(values)):
-            return np.array([word.replace("\0", "\N{REPLACEMENT CHARACTER}") for word in values], dtype=object)
-        return values
+        words = values.ravel().tolist() if values.dtype == object else []
+        if not any("\0" in word for word in set(words)):
+            return values
+        return np.array([word.replace("\0", "\N{REPLACEMENT CHARACTER}") for word in words], dtype=object).reshape(values.shape)
 
 
 class _NetCdf(_Hdf5):
@@ -194,10 +208,24 @@ class _NetCdf(_Hdf5):
                 dimensions.append(dimension)
             chunks = _chunks(layout, rows)
             made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=chunks)
-            made.attrs["long_name"] = layout.text
-            if layout.unit:
-                made.attrs["units"] = UNITS.get(layout.unit, layout.unit)
+            self._explain(made, layout.unit, layout.text)
             self._sets[name] = made
+
+    def put(self, name: str, dimensions: Sequence[str], series: Series) -> None:
+        """Write a whole column; its dimensions are made with their lengths where they are not there yet."""
+        values = self._storable(series.values)
+        for dimension, length in zip(dimensions, values.shape, strict=True):
+            if dimension not in self._group.dimensions:
+                self._group.dimensions[dimension] = length
+        kind = self._words if values.dtype == object else values.dtype
+        made = self._group.create_variable(name, tuple(dimensions), kind, data=values)
+        self._explain(made, series.unit, series.text)
+
+    @staticmethod
+    def _explain(made: Any, unit: str, text: str) -> None:
+        made.attrs["long_name"] = text
+        if unit:
+            made.attrs["units"] = UNITS.get(unit, unit)
 
     def _grow(self, rows: int) -> None:
         self._group.resize_dimension(self._row, rows)
