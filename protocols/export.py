@@ -67,12 +67,7 @@ def export_run(
     chosen = [name for name in known if name in tables] or plain
     run = open_record(path)
     writer = _writer(format)
-    name = run.path.absolute().name + FORMATS[format]
-    target = Path(name) if to is None else Path(to)
-    if format == "csv":
-        target = _folder_for(name, target)
-    elif target.is_dir():
-        target = target / name
+    target = _place(run.path.absolute().name + FORMATS[format], to, folder=format == "csv")
     refuse_to_overwrite(target, force=force)
     with run.snapshot():
         scans = run.scans if "scans" in chosen else []
@@ -140,14 +135,16 @@ def _into_folder(run: Run, folder: Path, tables: list[str], scans: list[Scan]) -
     return Exported(tuple(folder / f"{name}.csv" for name in rows), rows, tuple(run.missing))
 
 
-def _folder_for(name: str, target: Path) -> Path:
-    """Choose the folder of CSV files: the one that is meant; inside it, where it is there and is not an earlier export."""
-    if target.exists() and not target.is_dir():
-        raise ExportError(f"{target}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
-    folder = target / name if target.is_dir() and not _is_export(target) else target
-    if folder.exists() and not _is_export(folder):
-        raise ExportError(f"{folder}: is there already and holds other files than those of an export. Choose another with --to.")
-    return folder
+def _place(name: str, to: str | Path | None, *, folder: bool) -> Path:
+    """Choose where it goes: where it is told to; inside of that where it is a folder, and not an earlier export to replace."""
+    place = Path(name if to is None else to)
+    if to is not None and place.is_dir() and not (folder and _is_export(place)):
+        place = place / name
+    if folder and place.exists() and not place.is_dir():
+        raise ExportError(f"{place}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
+    if folder and place.exists() and not _is_export(place):
+        raise ExportError(f"{place}: is there already and holds other files than those of an export. Choose another with --to.")
+    return place
 
 
 def _is_export(folder: Path) -> bool:

@@ -266,6 +266,9 @@ def test_a_folder_that_is_there_gets_it_inside(finished: Path) -> None:
     (inside / "mine.txt").write_text("mine")
     with pytest.raises(ExportError, match=r"is there already and holds other files than those of an export\. Choose another"):
         export_run(finished, to="out", force=True)
+    Path(f"{finished.name}-csv").mkdir()
+    with pytest.raises(ExportError, match=r"is there already and holds other files than those of an export\. Choose another"):
+        export_run(finished)
     Path("file").write_text("mine")
     with pytest.raises(ExportError, match="this is a file; CSV files go into a folder"):
         export_run(finished, to="file", force=True)
