@@ -143,7 +143,9 @@ def _place(name: str, to: str | Path | None, *, folder: bool) -> Path:
     if folder and place.exists() and not place.is_dir():
         raise ExportError(f"{place}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
     if folder and place.exists() and not _is_export(place):
-        raise ExportError(f"{place}: is there already and holds other files than those of an export. Choose another with --to.")
+        raise ExportError(
+            f"{place}: is there already and is no earlier export, which could be replaced. Choose another with --to."
+        )
     return place
 
 

@@ -264,10 +264,10 @@ def test_a_folder_that_is_there_gets_it_inside(finished: Path) -> None:
         assert {file.parent for file in export_run(finished, to="out", force=force).files} == {inside}
     assert sorted(path.name for path in Path("out").iterdir()) == sorted(["mine.txt", inside.name])
     (inside / "mine.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"is there already and holds other files than those of an export\. Choose another"):
+    with pytest.raises(ExportError, match=r"is there already and is no earlier export, which could be replaced\. Choose another"):
         export_run(finished, to="out", force=True)
     Path(f"{finished.name}-csv").mkdir()
-    with pytest.raises(ExportError, match=r"is there already and holds other files than those of an export\. Choose another"):
+    with pytest.raises(ExportError, match=r"is there already and is no earlier export, which could be replaced\. Choose another"):
         export_run(finished)
     Path("file").write_text("mine")
     with pytest.raises(ExportError, match="this is a file; CSV files go into a folder"):
