@@ -17,9 +17,10 @@ from aeqlab.protocols import load_run, run_inputs
 from aeqlab.protocols.bundle import bundle_runs
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.images import MnistSettings
-from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.progress import Progress
+from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_inputs import keep_inputs
-from aeqlab.protocols.run_state import RunState
+from aeqlab.protocols.run_state import Requests, RunState
 
 TABLE = SMALL.replace(
     "{kind: legendre, degree: 4, samples: 60, test_samples: 12}",
@@ -116,6 +117,26 @@ def test_theta_of_another_run_is_kept_and_the_run_repeats_when_that_is_gone(tmp_
     again = run_experiment(load_experiment(first.folder / "experiment.yaml"), runs=tmp_path / "again")
     same_runs(run, load_run(again.folder))
     assert load_run(again.folder).stages["result"].tolist() == run.stages["result"].tolist()
+
+
+@pytest.mark.usefixtures("shown_at_every_sample")
+def test_a_run_goes_on_from_what_it_kept(walls: Path) -> None:
+    source, _ = run_sequence(walls, "train: {beta: 0.2, samples: 30}", TABLE)
+    stages = f"  - restore: {{theta: '{source.folder.name}@17'}}\n  - train: {{beta: 0.2, samples: 20}}"
+    text = TABLE.replace("  - train: {method: centered, beta: 0.2}", stages)
+    whole = run_experiment(experiment(walls, text), runs=walls / "runs")
+    requests = Requests()
+
+    def stop(now: Progress) -> None:
+        if now.stage == "train" and now.done == 10:
+            requests.ask_stop("a test")
+
+    part = run_experiment(experiment(walls, text), runs=walls / "runs", requests=requests, on_progress=stop)
+    assert part.state is RunState.STOPPED, part.reason
+    shutil.rmtree(source.folder)
+    (walls / "walls.csv").unlink()
+    assert resume_run(part.folder).state is RunState.FINISHED
+    same_runs(load_run(whole.folder), load_run(part.folder))
 
 
 def test_a_run_that_is_not_there_is_said_before_anything_moves(tmp_path: Path) -> None:
