@@ -261,8 +261,13 @@ def session(experiment: str, overrides: tuple[str, ...]) -> int:
 
 @cli.command()
 @click.option("--markdown", is_flag=True, help="The same as a table of every key, as in docs/keys.md.")
-def schema(markdown: bool) -> int:
-    """Print the JSON Schema of experiment files, for editors."""
+@click.option("--record", is_flag=True, help="Every table of the record instead, as in docs/record.md: columns, units, meaning.")
+def schema(markdown: bool, record: bool) -> int:
+    """Print the JSON Schema of experiment files, for editors, or what stands in the record of a run."""
+    if record:
+        from aeqlab.app.record_tables import print_tables
+
+        return print_tables()
     from aeqlab.app.keys import print_schema
 
     return print_schema(markdown=markdown)

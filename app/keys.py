@@ -69,7 +69,8 @@ def _takes(field: dict[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if "enum" in field:
-        return ", ".join(f"`{json.dumps(word)[1:-1]}`" for word in field["enum"])
+        words = (json.dumps(word).strip('"') for word in field["enum"])  # as JSON, so that a tab is seen
+        return ", ".join(f"`{word}`" for word in words)
     options = field.get("anyOf") or field.get("oneOf")
     if options:
         return " or ".join(dict.fromkeys(_takes(option) for option in options if option.get("type") != "null"))

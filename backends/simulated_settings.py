@@ -19,6 +19,7 @@ from aeqlab.backends.energies import Energy
 from aeqlab.backends.energy_kinds import OPTIONS, EnergyOptions, UserOptions, make_energy
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.imperfections import Imperfections
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.user_code import is_user_code
 
@@ -36,8 +37,8 @@ class SimulatedSettings(BaseModel):
     served: ClassVar[bool] = False
 
     kind: Literal["simulated"] = Field(default="simulated", description="a simulation of section 5.1, inside the run")
-    energy: str = Field(description="linear, hopfield, spring, or a user's file.py:Class or module:Class")
-    options: EnergyOptions = Field(
+    energy: Annotated[str, Names.FILES] = Field(description="linear, hopfield, spring, or a user's file.py:Class or module:Class")
+    options: Annotated[EnergyOptions, Names.FILES] = Field(
         default_factory=dict,  # the validator makes the model of the chosen energy of it
         validate_default=True,
         description="options of the energy, such as frequencies and s_squared of linear; what a user's class takes",
@@ -45,10 +46,12 @@ class SimulatedSettings(BaseModel):
     epsilon: Epsilon | list[Epsilon] | dict[str, Epsilon] = Field(
         default=0.1, description="coupling of control knobs and parameters: one for all, one per knob, or one per parameter block"
     )
-    coupling: str = Field(
+    coupling: Annotated[str, Names.FILES] = Field(
         default="quadratic", description="U(u, theta): quadratic, cosh, mirror, or a user's convex file.py:Class or module:Class"
     )
-    cost: str = Field(default=costs.DEFAULT_COST, description="C(s, y): half squared error, log cosh, or a user's file.py:Class")
+    cost: Annotated[str, Names.FILES] = Field(
+        default=costs.DEFAULT_COST, description="C(s, y): half squared error, log cosh, or a user's file.py:Class"
+    )
     batch: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=1, description="samples in one presentation; null for any number"
     )

@@ -7,12 +7,13 @@ slew of 10 V/s, frames of readings 20 ms late with 50 uV of noise, some of them 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from aeqlab.backends.device import Clock
 from aeqlab.backends.imperfections import PlantImperfections
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.simulated_settings import SimulatedSettings
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class SlowSettings(SimulatedSettings):
     journal_piece_bytes: int = Field(
         default=16 * 1024 * 1024, ge=4096, le=2**31, description="size of a piece of the journal; the last four are kept"
     )
-    address: str | None = Field(
+    address: Annotated[str | None, Names.PATH] = Field(
         default=None, description="folder of a device that is already running (see start_plant); null: in the session itself"
     )
 

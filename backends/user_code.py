@@ -22,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from aeqlab.backends.errors import BackendError, DeviceConfigError, UserCodeError
+from aeqlab.backends.named_files import Names
 
 ORIGINALS = "originals.json"  #: in a folder of copies, from the name of each to the path of the file it is a copy of
 _FORM = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_]\w*)")
@@ -47,8 +48,8 @@ def _naming(what: str) -> AfterValidator:
     return AfterValidator(named)
 
 
-FunctionName = Annotated[str, _naming("function")]  #: a setting that names a function of the user's
-ClassName = Annotated[str, _naming("Class")]  #: a setting that names a class of the user's
+FunctionName = Annotated[str, _naming("function"), Names.FILES]  #: a setting that names a function of the user's
+ClassName = Annotated[str, _naming("Class"), Names.FILES]  #: a setting that names a class of the user's
 
 
 def load(spec: str, base: Path) -> Any:

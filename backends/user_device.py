@@ -9,12 +9,13 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.backends.device import Device, DeviceInfo
 from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.user_code import ClassName, blamed, construct, load, spoken
 
@@ -31,7 +32,7 @@ class CustomSettings(BaseModel):
 
     kind: Literal["custom"] = Field(default="custom", description="a class of your own, inside the run")
     code: ClassName = Field(description="file.py:Class or module:Class, derived from aeqlab.backends.device.Device")
-    options: dict[str, Any] = Field(
+    options: Annotated[dict[str, Any], Names.FILES] = Field(
         default={}, description="passed to the class by name; seed is passed too if it takes one and none is given"
     )
 

@@ -21,9 +21,12 @@ from aeqlab.protocols.errors import ExportError
 from aeqlab.protocols.export import open_record, refuse_to_overwrite, written_beside
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.record_reader import opened
+from aeqlab.protocols.run_inputs import COPY_BYTES
 
 READER = Path(__file__).with_name("read_record.py")  #: the small reader, documented in docs/record.md
 _FILES = ("experiment.yaml", "log.txt", "provenance.json")
+#: What serves a run only while it goes on, and the record, of which a clean copy is taken.
+_PASSING = frozenset({"control.json", "session", "record.sqlite", "record.sqlite-wal", "record.sqlite-shm"})
 _EARLIEST = 315_532_800.0  # 1980, where the times of zip files begin
 _BLOCK = 1024 * 1024
 
@@ -59,7 +62,7 @@ def bundle_runs(
         if _name(one) == _name(other):
             raise ExportError(f"{one.path} and {other.path} have one name, and a bundle keeps runs by their names. Rename one.")
     target = Path(to) if to is not None else Path(f"{_name(runs[0])}.zip" if len(runs) == 1 else "runs.zip")
-    refuse_to_overwrite([target], force=force)
+    refuse_to_overwrite(target, force=force)
     missing: list[str] = []
     with written_beside(target) as beside, tempfile.TemporaryDirectory(prefix=".aeqlab-", dir=target.parent) as room:
         records = {_name(run): _copied(run, Path(room) / f"{number}.sqlite") for number, run in enumerate(runs)}
@@ -97,15 +100,19 @@ def _files_of(runs: Sequence[Run], records: dict[str, Path], checkpoints: bool, 
     for run in runs:
         name = _name(run)
         yield f"{name}/record.sqlite", records[name]
-        for file in _FILES:
-            if (run.path / file).is_file():
-                yield f"{name}/{file}", run.path / file
-            else:
-                missing.append(f"{name}: there is no {file}.")
-        for folder in ("inputs", *(("checkpoints",) if checkpoints else ())):
-            for path in sorted((run.path / folder).rglob("*")):
-                if path.is_file() and not path.name.startswith("."):
-                    yield f"{name}/{path.relative_to(run.path).as_posix()}", path
+        missing += [f"{name}: there is no {file}." for file in _FILES if not (run.path / file).is_file()]
+        missing += [f"{name}: {file} is not in it; it was too large to be copied." for file in _left_outside(run)]
+        for path in sorted(run.path.rglob("*")):
+            parts = path.relative_to(run.path).parts
+            passing = parts[0] in _PASSING or (parts[0] == "checkpoints" and not checkpoints)
+            hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+            if not passing and not hidden and path.is_file() and not path.is_symlink():
+                yield f"{name}/{'/'.join(parts)}", path
+
+
+def _left_outside(run: Run) -> list[str]:
+    """Get the files of the experiment that its run did not copy."""
+    return [file["path"] for file in run.provenance.get("files", []) if not file["copy"]]
 
 
 def _time_of(runs: Sequence[Run]) -> float:
@@ -151,7 +158,9 @@ def _add(archive: zipfile.ZipFile, name: str, content: Path | bytes, stamp: tupl
 def _texts(runs: Sequence[Run]) -> dict[str, str]:
     return {
         "CITATION.cff": CITATION.format(version=version("aeqlab")),
-        "README.txt": README.format(runs="\n".join(f"  {_name(run)}  {_in_a_line(run)}" for run in runs)),
+        "README.txt": README.format(
+            runs="\n".join(f"  {_name(run)}  {_in_a_line(run)}" for run in runs), copied=COPY_BYTES // 2**20
+        ),
         "read_record.py": READER.read_text(encoding="utf-8"),
     }
 
@@ -172,12 +181,14 @@ README = """Runs of Agnostic Equilibrium Propagation, recorded by aeqlab
 Each run is a folder:
 
   experiment.yaml   what was asked, defaults filled in; `aeqlab run experiment.yaml` does it again
-  inputs/           the user's code and tables that the experiment names
+  inputs/           the user's code and tables that the experiment names, up to {copied} MB each; theta of other runs it
+                    starts from. Images, and what is larger, are not here: provenance.json has their SHA-256
   provenance.json   versions, commit, computer, person, seed, SHA-256 of the data, begin and end
   record.sqlite     every step, evaluation, trace and event: an SQLite file; its table `columns` says what stands
                     in each column, in which unit
   log.txt           what went wrong, with tracebacks
   checkpoints/      states from which the run goes on, where they were asked for
+  all else          what stages wrote, such as the table and the figure of a comparison
 
 And beside them:
 

@@ -6,10 +6,8 @@ not touched.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.atomic import file_beside, folder_beside
 from aeqlab.protocols.errors import ExportError
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.run_folder import is_disk_full
+from aeqlab.protocols.scans import Scan
 
 FORMATS = {"csv": "-csv", "hdf5": ".h5", "netcdf": ".nc"}  #: format, and what it adds to the name of the run
-TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns"))  #: tables of arrays; the two say what they are
+_RAW = "points"  #: points of all scans, for whom each scan by itself is not enough
+#: Tables of arrays; what is left out says what they are, or comes as one table for each scan.
+TABLES = tuple(name for name in schema.BY_NAME if name not in ("meta", "columns", _RAW))
+_FILE = re.compile(rf"({'|'.join(schema.BY_NAME)}|scan_\d+)\.csv")
 INSTALL = 'Install it with: pip install "aeqlab[export]"'
 
 
@@ -42,10 +45,11 @@ def export_run(
 
     Args:
         path: the run folder.
-        format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table).
-        to: the folder, or the file; None: where you stand, named after the run. For one file it may be a folder to put it in.
-        tables: names of tables; none: all.
-        force: replace files that are there.
+        format: `csv` (a folder with a file per table), `hdf5` or `netcdf` (one file with a group per table); likewise for every
+            scan, `scan_0` and so on, with the table `scans`.
+        to: the folder, or the file; None: where you stand, named after the run. It may be a folder to put it in.
+        tables: names of tables; none: all, but for `points`, which come with each scan.
+        force: replace an earlier export, or a file.
     Returns:
         What was written. Rows that a resume superseded are left out.
     Raises:
@@ -55,22 +59,24 @@ def export_run(
     """
     if format not in FORMATS:
         raise ExportError(f"There is no format {format!r}; there are {', '.join(FORMATS)}.")
-    known = [*TABLES, "meta", "columns"] if format == "csv" else list(TABLES)
+    plain = [*TABLES, "meta", "columns"] if format == "csv" else list(TABLES)
+    known = [*plain, _RAW]
     for name in tables:
         if name not in known:
             raise ExportError(f"There is no table {name!r} to export as {format}; there are {', '.join(known)}.")
-    chosen = [name for name in known if name in tables or not tables]
+    chosen = [name for name in known if name in tables] or plain
     run = open_record(path)
     writer = _writer(format)
-    name = run.path.absolute().name + FORMATS[format]
-    target = Path(name) if to is None else Path(to)
-    if format == "csv":
-        return _into_folder(run, target, chosen, force=force)
-    if target.is_dir():
-        target = target / name
-    refuse_to_overwrite([target], force=force)
-    with run.snapshot(), written_beside(target) as beside:
-        rows = writer(run, beside, chosen)
+    target = _place(run.path.absolute().name + FORMATS[format], to, folder=format == "csv")
+    refuse_to_overwrite(target, force=force)
+    with run.snapshot():
+        scans = run.scans if "scans" in chosen else []
+        if "scans" in chosen and len(scans) < len(run.rows("scans")) and _RAW not in chosen:
+            chosen.append(_RAW)  # what cannot be told apart is given as it stands
+        if format == "csv":
+            return _into_folder(run, target, chosen, scans)
+        with written_beside(target) as beside:
+            rows = writer(run, beside, chosen, scans)
     return Exported((target,), rows, tuple(run.missing))
 
 
@@ -116,57 +122,55 @@ def _writer(format: str) -> Any:
     return {"hdf5": write_hdf5, "netcdf": write_netcdf}[format]
 
 
-def _into_folder(run: Run, folder: Path, tables: list[str], *, force: bool) -> Exported:
+def _into_folder(run: Run, folder: Path, tables: list[str], scans: list[Scan]) -> Exported:
     from aeqlab.protocols.export_csv import write_csv
+    from aeqlab.protocols.export_scans import write_scan_csv
 
-    if folder.exists() and not folder.is_dir():
-        raise ExportError(f"{folder}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
-    files = [folder / f"{name}.csv" for name in tables]
-    refuse_to_overwrite(files, force=force)
-    with run.snapshot(), folder_beside(folder) as beside:
-        rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
-    return Exported(tuple(files), rows, tuple(run.missing))
+    with _in_sentences(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder_beside(folder) as beside:
+            rows = {name: write_csv(run.rows(name), beside / f"{name}.csv") for name in tables}
+            for index, scan in enumerate(scans):
+                rows[f"scan_{index}"] = write_scan_csv(scan, beside / f"scan_{index}.csv")
+    return Exported(tuple(folder / f"{name}.csv" for name in rows), rows, tuple(run.missing))
+
+
+def _place(name: str, to: str | Path | None, *, folder: bool) -> Path:
+    """Choose where it goes: where it is told to; inside of that where it is a folder, and not an earlier export to replace."""
+    place = Path(name if to is None else to)
+    if to is not None and place.is_dir() and not (folder and _is_export(place)):
+        place = place / name
+    if folder and place.exists() and not place.is_dir():
+        raise ExportError(f"{place}: this is a file; CSV files go into a folder, one per table. Choose another with --to.")
+    if folder and place.exists() and not _is_export(place):
+        raise ExportError(
+            f"{place}: is there already and is no earlier export, which could be replaced. Choose another with --to."
+        )
+    return place
+
+
+def _is_export(folder: Path) -> bool:
+    """Tell whether a folder holds files that an export wrote and nothing else, so that it may be replaced."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return bool(names) and all(_FILE.fullmatch(name) for name in names)
 
 
 # writing whole or not at all
-def refuse_to_overwrite(files: Sequence[Path], *, force: bool) -> None:
-    """Raise an ExportError where a file is there already, unless it may be replaced."""
-    there = [file for file in files if file.exists()]
-    if there and not force:
-        more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise ExportError(f"{there[0]}{more}: is there already. Choose another place with --to, or replace it with --force.")
-    if any(file.is_dir() for file in there):
-        raise ExportError(f"{next(file for file in there if file.is_dir())}: this is a folder; it is not replaced by a file.")
+def refuse_to_overwrite(place: Path, *, force: bool) -> None:
+    """Raise an ExportError where something is there already, unless it may be replaced."""
+    if place.exists() and not force:
+        raise ExportError(f"{place}: is there already. Choose another place with --to, or replace it with --force.")
 
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[Path]:
     """Give the path of a file beside its place; it is moved there at the end, or removed where something went wrong."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if target.is_dir():
+        raise ExportError(f"{target}: this is a folder; it is not replaced by a file.")
     with _in_sentences(target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file_beside(target) as beside:
             yield beside
-            beside.replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def folder_beside(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, inside the one that is meant; its files are moved there at the end, or all are removed."""
-    ours = not folder.exists()
-    beside = folder / f".{os.getpid()}.part"
-    with _in_sentences(folder):
-        try:
-            beside.mkdir(parents=True)
-            yield beside
-            for file in sorted(beside.iterdir()):
-                file.replace(folder / file.name)
-            ours = False
-        finally:
-            shutil.rmtree(folder if ours else beside, ignore_errors=True)
 
 
 @contextmanager

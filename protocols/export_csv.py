@@ -9,38 +9,57 @@ from __future__ import annotations
 
 import csv
 import io
-import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from aeqlab.protocols.record_reader import Rows
 
 Array = NDArray[Any]
-#: Words that look the same in JSON without its quotes and in CSV.
-_PLAIN = re.compile(r'(?!.*Infinity)[^\x00-\x1f\x7f",\[\]\\]*')
 _POINTS = "(points"
-_LINES = 2_000  # written in one go: few enough that their values stay in the cache of the processor
 
 
 def write_csv(rows: Rows, path: Path) -> int:
-    """Write the rows of a table to a file; returns how many lines there are below the head."""
-    names = rows.present
-    courses = [name for name in names if rows.shape_word(name).startswith(_POINTS)]
-    wide = {name: _width(rows, name) for name in names if rows.extent(name) is not None}
-    whole = {name for name in names if rows.schema.column(name).sql.startswith("INTEGER")}
+    """Write the rows of a table to a file, arrays behind all else; returns how many lines there are below the head."""
+    wide = {name: _width(rows, name) for name in rows.present if rows.extent(name) is not None}
+    names = [name for name in rows.present if name not in wide]
+    courses = [name for name in wide if rows.shape_word(name).startswith(_POINTS)]
+    head = [with_unit(name, rows.units[name]) for name in names]
+    for name in wide:
+        parts = [name] if rows.shape_word(name) == "(points,)" else [f"{name}_{index}" for index in range(wide[name])]
+        head += [with_unit(part, rows.units[name]) for part in parts]
+    if courses:
+        return write_lines(path, ["point", *head], (_per_point(block, wide) for block in rows.blocks(*names, *wide)))
+    return write_lines(path, head, (_per_row(rows, piece, len(names), wide) for piece in rows.tuples(*names, *wide)))
+
+
+def write_lines(path: Path, head: Sequence[str], pieces: Iterable[Sequence[Sequence[Any]]]) -> int:
+    """Write a head and lines.
+
+    Args:
+        path: the file.
+        head: a name per column.
+        pieces: lines, some at a time, each of numbers and words; "" is an empty cell, and so is nan.
+    Returns:
+        How many lines there are below the head.
+    """
     count = 0
     with path.open("wb") as file:
-        file.write(_head(rows, names, wide, bool(courses)))
-        for block in rows.blocks(*names):
-            columns = _per_point(block, courses, wide) if courses else _per_row(block, wide, whole)
-            for begin in range(0, len(columns[0]), _LINES):
-                file.write(_lines([column[begin : begin + _LINES] for column in columns]))
-            count += len(columns[0])
+        file.write(_by_csv([head]))
+        for lines in pieces:
+            if lines:
+                file.write(_text(lines))
+                count += len(lines)
     return count
+
+
+def with_unit(name: str, unit: str) -> str:
+    """Write a name with its unit, as it stands at the head of a column."""
+    return name if unit in ("", "1") else f"{name} [{unit}]"
 
 
 def _width(rows: Rows, name: str) -> int:
@@ -49,41 +68,36 @@ def _width(rows: Rows, name: str) -> int:
     return extent[1] if len(extent) == 2 else 1 if rows.shape_word(name).startswith(_POINTS) else extent[0]
 
 
-def _head(rows: Rows, names: list[str], wide: dict[str, int], courses: bool) -> bytes:
-    made = ["point"] if courses else []
-    for name in names:
-        unit = rows.units[name]
-        after = f" [{unit}]" if unit not in ("", "1") else ""
-        spread = name in wide and rows.shape_word(name) != "(points,)"
-        made += [f"{name}_{index}{after}" for index in range(wide[name])] if spread else [f"{name}{after}"]
-    return _by_csv([made])
+# lines
+def _per_row(rows: Rows, piece: list[tuple[Any, ...]], plain: int, wide: dict[str, int]) -> Sequence[Sequence[Any]]:
+    """Spread the arrays of rows, which stand behind their plain values."""
+    if not wide:
+        return piece
+    matrices = [_of_width(rows.arrays(name, [row[plain + k] for row in piece]), wide[name]) for k, name in enumerate(wide)]
+    return [[*row[:plain], *numbers] for row, numbers in zip(piece, np.hstack(matrices).tolist(), strict=True)]
 
 
-# columns of a block
-def _per_row(block: dict[str, Array], wide: dict[str, int], whole: set[str]) -> list[Array]:
-    made: list[Array] = []
-    for name, values in block.items():
-        if name not in wide:
-            made.append(_whole(values) if name in whole else values)
-        elif values.ndim == 2 and values.shape[1] == wide[name]:
-            made += list(values.T)
-        else:
-            made += list(_stacked(list(values), wide[name]).T)
+def _of_width(values: Array, width: int) -> Array:
+    if values.ndim == 2 and values.shape[1] == width:
+        return values
+    made = np.full((len(values), width), np.nan)
+    for row, value in zip(made, values, strict=True):
+        if value is not None:
+            part = value.ravel()[:width]
+            row[: len(part)] = part
     return made
 
 
-def _per_point(block: dict[str, Array], courses: list[str], wide: dict[str, int]) -> list[Array]:
-    """Repeat the plain values of a row for each of its points."""
-    lengths = [max((len(block[name][row]) for name in courses if block[name][row] is not None), default=0)
-               for row in range(len(block[courses[0]]))]  # fmt: skip
-    made: list[Array] = [np.concatenate([np.arange(length) for length in lengths] or [np.empty(0, np.int64)])]
-    for name, values in block.items():
-        if name not in courses:
-            made.append(np.repeat(values, lengths))
-            continue
-        parts = [_of_length(value, length, wide[name]) for value, length in zip(values, lengths, strict=True)]
-        made += list(np.concatenate(parts or [np.empty((0, wide[name]))]).T)
-    return made
+def _per_point(block: dict[str, Array], wide: dict[str, int]) -> list[tuple[Any, ...]]:
+    """Repeat the plain values of rows for each of their points."""
+    courses = [block[name] for name in wide]
+    lengths = [max((len(value) for value in values if value is not None), default=0) for values in zip(*courses, strict=True)]
+    columns = [[k for length in lengths for k in range(length)]]
+    columns += [np.repeat(values, lengths).tolist() for name, values in block.items() if name not in wide]
+    for name in wide:
+        parts = [_of_length(value, length, wide[name]) for value, length in zip(block[name], lengths, strict=True)]
+        columns += np.concatenate(parts).T.tolist()
+    return list(zip(*columns, strict=True))
 
 
 def _of_length(value: Array | None, length: int, width: int) -> Array:
@@ -94,45 +108,34 @@ def _of_length(value: Array | None, length: int, width: int) -> Array:
     return made
 
 
-def _whole(values: Array) -> Array:
-    """Write whole numbers without a point where some are empty, too."""
-    if values.dtype != np.float64 or np.isnan(values).all():
-        return values
-    made = np.empty(len(values), dtype=object)
-    made[:] = ["" if value != value else str(int(value)) for value in values.tolist()]
-    return made
+# text
+def _text(lines: Sequence[Sequence[Any]]) -> bytes:
+    """Write lines as text. JSON's writer is ten times quicker than csv's, and its lines differ in brackets and quotes alone.
+
+    Whether a word needs more, because there is a comma or a quote in it, shows in the text as a whole.
+    """
+    try:
+        text = to_json(lines)
+    except PydanticSerializationError:  # bytes that are no text, in a damaged record
+        return _by_csv(map(_plain, lines))
+    commas = np.count_nonzero(np.frombuffer(text, np.uint8) == ord(","))
+    special = b"NaN" in text or b"Infinity" in text
+    if b"\\" in text or commas != len(lines) * len(lines[0]) - 1 or (special and _has_special_words(lines)):
+        return _by_csv(map(_plain, lines))
+    text = text[2:-2].replace(b"],[", b"\n").translate(None, b'"') + b"\n"
+    return text.replace(b"NaN", b"").replace(b"Infinity", b"inf") if special else text
 
 
-def _stacked(values: list[Array | None], width: int) -> Array:
-    made = np.full((len(values), width), np.nan)
-    for row, value in zip(made, values, strict=True):
-        if value is not None:
-            part = value.ravel()[:width]
-            row[: len(part)] = part
-    return made
+def _has_special_words(lines: Sequence[Sequence[Any]]) -> bool:
+    words = {value for line in lines for value in line if isinstance(value, str)}
+    return any("NaN" in word or "Infinity" in word for word in words)
 
 
-# cells
-def _cells(values: Array) -> list[Any]:
-    """Make plain values of a column, "" where it is empty."""
-    made: list[Any] = values.tolist()
-    if values.dtype == np.float64:
-        for index in np.flatnonzero(np.isnan(values)).tolist():
-            made[index] = ""
-    return made
+def _plain(line: Sequence[Any]) -> list[Any]:
+    return ["" if value != value else value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in line]
 
 
-def _lines(columns: list[Array]) -> bytes:
-    """Write lines; JSON's writer is ten times quicker than csv's, and its lines are the same but for quotes."""
-    rows = list(zip(*map(_cells, columns), strict=True))
-    words = set().union(*(column.tolist() for column in columns if column.dtype == object))
-    if not all(map(_PLAIN.fullmatch, words)):
-        return _by_csv(rows)
-    text = to_json(rows)[2:-2].translate(None, b'"').replace(b"],[", b"\n") + b"\n"
-    return text.replace(b"Infinity", b"inf") if b"Infinity" in text else text
-
-
-def _by_csv(rows: list[Any]) -> bytes:
+def _by_csv(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")

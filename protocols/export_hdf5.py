@@ -7,9 +7,10 @@ Both are HDF5 underneath. NetCDF adds named dimensions and the names that its co
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,28 +18,32 @@ import numpy as np
 
 from aeqlab.protocols.export import facts_of
 from aeqlab.protocols.export_layout import ROW, UNITS, Layout, filled, layouts_of
+from aeqlab.protocols.export_scans import Series, write_scan
+from aeqlab.protocols.record_arrays import joined
 
 if TYPE_CHECKING:
     from aeqlab.protocols.load import Run
+    from aeqlab.protocols.scans import Scan
 
 _CHUNK_BYTES = 256 * 1024  # several chunks fit into the cache of the library
 _CHUNK_ROWS = 16_384
+_AT_ONCE_BYTES = 32 * 1024 * 1024  # written in one go
 _LONGEST_ATTRIBUTE = 60_000  # bytes; an attribute of HDF5 ends at 64 kB, longer texts become data sets
 
 
-def write_hdf5(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
-    """Write tables of a run as HDF5; returns the rows of each.
+def write_hdf5(run: Run, path: Path, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
+    """Write tables and scans of a run as HDF5; returns the rows of each.
 
     Each data set has the attributes `unit` and `text`; rows are the first axis.
     """
     import h5py
 
     with _ForgivingFile(path, "w+") as raw, h5py.File(raw, "w") as file:
-        return _write(run, raw, _Hdf5(file, h5py.string_dtype()), tables)
+        return _write(run, raw, _Hdf5(file, h5py.string_dtype()), tables, scans)
 
 
-def write_netcdf(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
-    """Write tables of a run as NetCDF; returns the rows of each.
+def write_netcdf(run: Run, path: Path, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
+    """Write tables and scans of a run as NetCDF; returns the rows of each.
 
     The rows of `steps` are the dimension `step`, those of other tables `row`; further ones are `parameter` and `point`.
     """
@@ -46,7 +51,7 @@ def write_netcdf(run: Run, path: Path, tables: Sequence[str]) -> dict[str, int]:
     import h5py
 
     with _ForgivingFile(path, "w+") as raw, h5netcdf.File(raw, "w") as file:
-        return _write(run, raw, _NetCdf(file, h5py.string_dtype()), tables)
+        return _write(run, raw, _NetCdf(file, h5py.string_dtype()), tables, scans)
 
 
 class _ForgivingFile(io.FileIO):
@@ -87,7 +92,7 @@ class _ForgivingFile(io.FileIO):
             self.check()  # what HDF5 says of it matters less
 
 
-def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) -> dict[str, int]:
+def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str], scans: Sequence[Scan]) -> dict[str, int]:
     file.say(
         {
             "title": run.path.absolute().name,
@@ -102,12 +107,17 @@ def _write(run: Run, raw: _ForgivingFile, file: _Hdf5, tables: Sequence[str]) ->
         layouts = layouts_of(rows)
         group = file.group(name)
         group.say({"text": rows.schema.text})
-        group.lay_out(name, layouts)
+        blocks = _gathered(rows.blocks(*layouts), layouts)
+        first = list(itertools.islice(blocks, 1))
+        group.lay_out(name, layouts, sum(map(_length, first)))
         count = 0
-        for block in rows.blocks(*layouts):
+        for block in itertools.chain(first, blocks):
             count = group.add(block, count)
             raw.check()
         written[name] = count
+    for index, scan in enumerate(scans):
+        written[f"scan_{index}"] = write_scan(scan, file.group(f"scan_{index}"))
+        raw.check()
     file.say({"missing": "\n".join(run.missing)})  # last: what could not be read is known by now
     return written
 
@@ -135,19 +145,27 @@ class _Hdf5:
         """Make a group inside this one."""
         return type(self)(self._group.create_group(name), self._words)
 
-    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
-        """Make an empty data set per column."""
+    def lay_out(self, table: str, layouts: dict[str, Layout], rows: int) -> None:
+        """Make an empty data set per column; `rows` is the number of the first ones to come, all of a short table."""
         self._layouts = layouts
         for name, layout in layouts.items():
             made = self._group.create_dataset(
-                name, (0, *layout.shape), self._dtype(layout), maxshape=(None, *layout.shape), chunks=_chunks(layout)
+                name, (0, *layout.shape), self._dtype(layout), maxshape=(None, *layout.shape), chunks=_chunks(layout, rows)
             )
             made.attrs.update({"unit": layout.unit, "text": layout.text})
             self._sets[name] = made
 
+    def put(self, name: str, dimensions: Sequence[str], series: Series) -> None:
+        """Write a whole column with named dimensions."""
+        values = self._storable(series.values)
+        made = self._group.create_dataset(name, data=values, dtype=self._words if values.dtype == object else values.dtype)
+        made.attrs.update({"unit": series.unit, "text": series.text})
+        for place, dimension in enumerate(dimensions):
+            made.dims[place].label = dimension
+
     def add(self, block: dict[str, Any], begin: int) -> int:
         """Add rows behind those there are; returns how many there are then."""
-        end = begin + len(next(iter(block.values())))
+        end = begin + _length(block)
         self._grow(end)
         for name, values in block.items():
             self._sets[name][begin:end] = self._storable(filled(values, self._layouts[name]))
@@ -165,16 +183,17 @@ class _Hdf5:
 
     @staticmethod
     def _storable(values: Any) -> Any:
-        if values.dtype == object and any("\0" in word for word in set(values)):
-            return np.array([word.replace("\0", "\N{REPLACEMENT CHARACTER}") for word in values], dtype=object)
-        return values
+        words = values.ravel().tolist() if values.dtype == object else []
+        if not any("\0" in word for word in set(words)):
+            return values
+        return np.array([word.replace("\0", "\N{REPLACEMENT CHARACTER}") for word in words], dtype=object).reshape(values.shape)
 
 
 class _NetCdf(_Hdf5):
     """A group of a NetCDF file."""
 
-    def lay_out(self, table: str, layouts: dict[str, Layout]) -> None:
-        """Make the dimensions and an empty variable per column."""
+    def lay_out(self, table: str, layouts: dict[str, Layout], rows: int) -> None:
+        """Make the dimensions and an empty variable per column; `rows` as there."""
         self._layouts = layouts
         self._row = ROW.get(table, "row")
         self._group.dimensions[self._row] = None
@@ -187,11 +206,26 @@ class _NetCdf(_Hdf5):
                 if dimension not in self._group.dimensions:
                     self._group.dimensions[dimension] = length
                 dimensions.append(dimension)
-            made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=_chunks(layout))
-            made.attrs["long_name"] = layout.text
-            if layout.unit:
-                made.attrs["units"] = UNITS.get(layout.unit, layout.unit)
+            chunks = _chunks(layout, rows)
+            made = self._group.create_variable(name, (self._row, *dimensions), self._dtype(layout), chunks=chunks)
+            self._explain(made, layout.unit, layout.text)
             self._sets[name] = made
+
+    def put(self, name: str, dimensions: Sequence[str], series: Series) -> None:
+        """Write a whole column; its dimensions are made with their lengths where they are not there yet."""
+        values = self._storable(series.values)
+        for dimension, length in zip(dimensions, values.shape, strict=True):
+            if dimension not in self._group.dimensions:
+                self._group.dimensions[dimension] = length
+        kind = self._words if values.dtype == object else values.dtype
+        made = self._group.create_variable(name, tuple(dimensions), kind, data=values)
+        self._explain(made, series.unit, series.text)
+
+    @staticmethod
+    def _explain(made: Any, unit: str, text: str) -> None:
+        made.attrs["long_name"] = text
+        if unit:
+            made.attrs["units"] = UNITS.get(unit, unit)
 
     def _grow(self, rows: int) -> None:
         self._group.resize_dimension(self._row, rows)
@@ -200,5 +234,29 @@ class _NetCdf(_Hdf5):
         self._group.create_variable(key, (), self._words)[...] = value
 
 
-def _chunks(layout: Layout) -> tuple[int, ...]:
-    return max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (8 * math.prod(layout.shape)))), *layout.shape
+def _chunks(layout: Layout, rows: int) -> tuple[int, ...]:
+    most = max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (8 * math.prod(layout.shape))))
+    return (math.ceil(rows / math.ceil(rows / most)) if rows else 1), *layout.shape
+
+
+def _gathered(blocks: Iterator[dict[str, Any]], layouts: dict[str, Layout]) -> Iterator[dict[str, Any]]:
+    """Put blocks of rows together: each time something is written costs as much as writing some thousand rows."""
+    size = 8 * sum(math.prod(layout.shape) for layout in layouts.values())
+    waiting: list[dict[str, Any]] = []
+    rows = 0
+    for block in blocks:
+        waiting.append(block)
+        rows += _length(block)
+        if rows * size >= _AT_ONCE_BYTES:
+            yield _together(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield _together(waiting)
+
+
+def _length(block: dict[str, Any]) -> int:
+    return len(next(iter(block.values())))
+
+
+def _together(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: joined([block[name] for block in blocks]) for name in blocks[0]}

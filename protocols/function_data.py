@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.user_code import FunctionName, blamed, load, spoken
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
@@ -30,7 +31,7 @@ class FunctionSettings(BaseModel):
         description="file.py:function or module:function. It returns (inputs, targets), both (samples, n), or these and the same "
         "for the test, or a mapping with inputs, targets, test_inputs, test_targets, labels, test_labels."
     )
-    options: dict[str, Any] = Field(
+    options: Annotated[dict[str, Any], Names.FILES] = Field(
         default={}, description="Passed to it by name; seed is passed too if it takes one and none is given."
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from aeqlab.backends.named_files import Names
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.idx import IdxHeader, idx_header, read_idx
 from aeqlab.protocols.places import data_root, is_file, resolve
@@ -24,7 +25,7 @@ PARTS = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10
 class _ImageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str | None = Field(
+    path: Annotated[str | None, Names.PATH] = Field(
         default=None,
         min_length=1,
         description="Folder with the idx files, plain or .gz. Without it AEQLAB_DATA or the user's data folder.",

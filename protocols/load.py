@@ -196,7 +196,8 @@ class Run:
     def scans(self) -> list[Scan]:
         """Get what stages of scan, ramp, set and step-response set and read, one object for each; see `Scan`."""
         try:
-            return read_scans(self.path / "record.sqlite")
+            with self._opened() as connection:
+                return read_scans(connection)
         except (sqlite3.Error, ValueError, KeyError) as exc:
             self._miss(f"record.sqlite, scans: {exc}.")
             return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +32,17 @@ def array_of(column: schema.Column, values: Sequence[Any], facts: tuple[str, str
         made = np.empty(len(values), dtype=object)
         made[:] = [value if isinstance(value, str) else "" if value is None else str(value) for value in values]
         return made
-    if column.sql.startswith("INTEGER") and set(map(type, values)) <= {int}:
-        return np.array(values, dtype=np.int64)
     try:
-        return np.array(values, dtype=np.float64)  # None becomes nan
+        if column.sql.startswith("INTEGER"):
+            return np.frombuffer(array("q", values), dtype=np.int64)
+    except (TypeError, OverflowError):  # some places are empty
+        pass
+    try:
+        return np.frombuffer(array("d", values), dtype=np.float64)  # quicker than numpy's own, which takes None for nan
+    except TypeError:
+        pass
+    try:
+        return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):  # words among numbers, in a damaged record
         return np.array([value if isinstance(value, int | float) else np.nan for value in values], dtype=np.float64)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
+from aeqlab.protocols.record_arrays import array_of
 from aeqlab.protocols.record_table import TableOfRecord
 
 Array = NDArray[Any]
@@ -84,6 +86,14 @@ class Rows(Mapping[str, Array]):
                 for name in shaped:
                     _shape_by_points(block[name], block["points"])
             yield {name: block[name] for name in names if name in block}
+
+    def tuples(self, *names: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Read rows some hundred at a time as they are stored, for those who write them: bytes of arrays, "" where empty."""
+        return self._table.tuples(names)
+
+    def arrays(self, name: str, values: Sequence[Any]) -> Array:
+        """Make the arrays of a column of what `tuples` gives of it, as `read` does."""
+        return array_of(self.schema.column(name), values, self._table.array_facts(name))
 
     @property
     def present(self) -> list[str]:
@@ -166,7 +176,13 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise
             connection.close()
             connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")  # a damaged letter costs itself and nothing more
+        connection.text_factory = _word
         yield connection
     finally:
         connection.close()
+
+
+@lru_cache(1024)  # most columns of words have few of them
+def _word(raw: bytes) -> str:
+    """Decode a text; a damaged letter costs itself and nothing more."""
+    return raw.decode("utf-8", "replace")

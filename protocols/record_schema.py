@@ -1,6 +1,6 @@
 """Schema of the record: every table and column with type, unit, shape and meaning, from which SQL and `columns` are made.
 
-The same list makes the tables, fills the table `columns` inside each record, and is held against docs/record.md by a test.
+The same list makes the tables, fills the table `columns` inside each record, and writes the end of docs/record.md.
 Array columns are blobs of little-endian numbers in C order; `columns` says which, in what unit and shape.
 """
 

@@ -22,7 +22,8 @@ from aeqlab.protocols.record_arrays import MATRICES, array_of, fitted, joined
 Array = NDArray[Any]
 Connect = Callable[[], AbstractContextManager[sqlite3.Connection]]
 Facts = tuple[str, str, str]  #: number type, shape and unit of a column, as the record itself says them
-BLOCK = 20_000  #: rows taken from SQLite in one go
+#: Rows taken from SQLite in one go, for arrays and for texts: few enough that their values stay in the cache of the processor.
+BLOCK, FEW = 2_000, 200
 _ORDERED_BY = {"attempts": "attempt", "meta": "rowid", "columns": "rowid"}  # all others by id
 
 
@@ -153,13 +154,16 @@ class TableOfRecord:
     def blocks(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         """Fetch columns some thousand rows at a time, those the record has; ends, and says so, where it cannot be read on."""
         there = [name for name in names if name in self._there]
-        if not there or self._count == 0:
-            return
-        try:
-            with self._reading() as connection:
-                yield from self._blocks_of_sql(connection, there)
-        except sqlite3.Error as exc:
-            self._say(f"cannot be read: {exc}.")
+        for values in self._pieces(there, BLOCK, flat=True):
+            yield {
+                name: array_of(self.table.column(name), values[index :: len(there)], self.array_facts(name))
+                for index, name in enumerate(there)
+            }
+
+    def tuples(self, names: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+        """Fetch rows as `blocks` does, some hundred at a time, as SQLite has them: "" where a plain value is empty."""
+        there = [name for name in names if name in self._there]
+        return self._pieces(there, FEW, flat=False)
 
     def extent(self, name: str) -> tuple[int, ...] | None:
         """Get the shape that holds each array of a column of arrays, 0 where none was stored; None for plain values."""
@@ -200,25 +204,38 @@ class TableOfRecord:
             connection.text_factory = as_words
         return count
 
-    def _blocks_of_sql(self, connection: sqlite3.Connection, names: list[str]) -> Iterator[dict[str, Array]]:
-        """Fetch rows from SQLite, many in one list; what was read before an error is given before the error is said."""
-        done = 0
-        sql = f"SELECT {', '.join(names)} FROM {self.table.name} WHERE {self.counts} ORDER BY {self._key}"
-        values = itertools.chain.from_iterable(connection.execute(sql))
-        width = len(names)
+    def _pieces(self, names: list[str], size: int, *, flat: bool) -> Iterator[list[Any]]:
+        """Fetch rows, many in one list: value after value, or tuples; ends, and says so, where it cannot be read on."""
+        if not names or self._count == 0:
+            return
+        columns = names if flat else [name if self.array_facts(name)[0] else f"ifnull({name}, '')" for name in names]
+        sql = f"SELECT {', '.join(columns)} FROM {self.table.name} WHERE {self.counts} ORDER BY {self._key}"
+        try:
+            with self._reading() as connection:
+                rows = connection.execute(sql)
+                if flat:
+                    yield from self._taken(itertools.chain.from_iterable(rows), size, len(names), names)
+                else:
+                    yield from self._taken(rows, size, 1, names)
+        except sqlite3.Error as exc:
+            self._say(f"cannot be read: {exc}.")
+
+    def _taken(self, values: Iterator[Any], size: int, width: int, names: list[str]) -> Iterator[list[Any]]:
+        """Take so many rows of so many values each; what was read before an error is given before the error is said."""
+        done, whole = 0, True
         while True:
-            block: list[Any] = []
+            piece: list[Any] = []
             try:
-                block.extend(itertools.islice(values, BLOCK * width))
+                piece.extend(itertools.islice(values, size * width))
             except sqlite3.DatabaseError as exc:
-                self._say(f"only {done + len(block) // width} rows of {', '.join(names)} can be read: {exc}.")
-            if block:
-                yield {
-                    name: array_of(self.table.column(name), block[index::width], self.array_facts(name))
-                    for index, name in enumerate(names)
-                }
-            done += len(block) // width
-            if len(block) < BLOCK * width:
+                whole = False
+                self._say(f"only {done + len(piece) // width} rows of {', '.join(names)} can be read: {exc}.")
+            if piece:
+                yield piece
+            done += len(piece) // width
+            if len(piece) < size * width:
+                if whole:
+                    self._count = done
                 return
 
     @contextmanager

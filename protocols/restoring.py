@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import DeviceInfo
 from aeqlab.backends.streams import INITIAL_PARAMETERS
 from aeqlab.protocols import checkpoint
-from aeqlab.protocols.errors import CapabilityError, CheckpointError, DataError
+from aeqlab.protocols.errors import CapabilityError, CheckpointError, DataError, UnknownRunError
 from aeqlab.protocols.run_folder import find_run
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
     Returns:
         theta, shape (parameters,), and where it comes from, in words.
     Raises:
-        DataError: a file is missing, damaged, or holds something else.
+        DataError: a file or run is missing, or it is damaged, or holds something else.
         CheckpointError: this run, or that one, has no such theta.
-        RecordError: there is no such run.
     """
     word = options.theta
     if word == "random":
@@ -43,8 +42,36 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
         by = f"{tree['name']} {tree['value']:.4g} of {tree['samples']} samples"
         return np.asarray(tree["theta"]), f"best: step {tree['step']}, {by}"
     if "@" in word and not (session.base / word).exists():
-        return _of_run(session, word)
-    return _of_file(session.base / Path(word).expanduser(), session.info.n_parameters)
+        folder, step = run_and_step(word, session.base, session.folder.parent)
+        return theta_of_run(folder, step), f"{folder.name}, step {step}"
+    return _of_file(session.base / Path(word).expanduser(), session.info.n_parameters), word
+
+
+def run_and_step(word: str, base: Path, runs: Path) -> tuple[Path, int]:
+    """Find the folder of the run and the step that `RUN@step` names.
+
+    Args:
+        word: RUN is a folder, or what `find_run` takes.
+        base: folder from which paths resolve.
+        runs: folder in which runs are looked for by their names.
+    Raises:
+        DataError: the word has another form, or there is no such run.
+    """
+    name, _, step = word.rpartition("@")
+    if not step.isdecimal():
+        raise DataError(f"restore: {word!r} is neither a file nor RUN@step, such as 20261123-062105-linear-k3f9@1000.")
+    here = base / name
+    try:
+        return here if (here / "record.sqlite").exists() else find_run(name, runs), int(step)
+    except UnknownRunError as exc:
+        raise DataError(f"restore: {exc}") from exc
+
+
+def theta_of_run(folder: Path, step: int) -> Array:
+    """Get theta of a run after a step. Raises a CheckpointError where it was not kept."""
+    from aeqlab.protocols.load import load_run
+
+    return load_run(folder).theta_at(step)
 
 
 def check_theta(info: DeviceInfo, theta: Array) -> None:
@@ -86,18 +113,7 @@ def _random(session: RunSession, spread: float) -> Array:
     return theta
 
 
-def _of_run(session: RunSession, word: str) -> tuple[Array, str]:
-    from aeqlab.protocols.load import load_run
-
-    name, _, step = word.rpartition("@")
-    if not step.isdigit():
-        raise DataError(f"restore: {word!r} is neither a file nor RUN@step, such as 20261123-062105-linear-k3f9@1000.")
-    here = session.base / name
-    folder = here if (here / "record.sqlite").exists() else find_run(name, session.folder.parent)
-    return load_run(folder).theta_at(int(step)), f"{folder.name}, step {step}"
-
-
-def _of_file(path: Path, n: int) -> tuple[Array, str]:
+def _of_file(path: Path, n: int) -> Array:
     try:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
@@ -119,4 +135,4 @@ def _of_file(path: Path, n: int) -> tuple[Array, str]:
     theta = np.ravel(np.asarray(values))
     if theta.dtype.kind not in "fiu" or len(theta) != n or not np.isfinite(theta).all():
         raise DataError(f"restore: {path} holds {len(theta)} values of type {theta.dtype}; {n} finite real numbers are needed.")
-    return theta.astype(np.float64), str(path)
+    return theta.astype(np.float64)

@@ -194,14 +194,14 @@ class _Work:
         self.provenance = Provenance.begin(
             folder.provenance, seed=experiment.seed, operator=experiment.operator, source=loaded.path, base=loaded.base
         )
-        tree, files = keep_inputs(experiment.model_dump(mode="json"), loaded.base, folder.path)
-        kept = Experiment.model_validate_json(json.dumps(tree))
+        inputs = keep_inputs(experiment, loaded.base, folder.path)
+        kept = Experiment.model_validate_json(json.dumps(inputs.tree))
         try:
             write_whole(folder.experiment, (_HEADER + to_yaml(kept)).encode())
         except OSError as exc:
             raise RecordError(f"{folder.experiment} cannot be written: {exc.strerror or exc}.") from exc
-        self.provenance.set(files=files)
-        for text in (*folder.disk.warnings, *(str(problem) for problem in loaded.warnings)):
+        self.provenance.set(files=inputs.files)
+        for text in (*folder.disk.warnings, *(str(problem) for problem in loaded.warnings), *inputs.warnings):
             self._warn(text)
         self._open(kept, folder.path)
         return kept

@@ -1,7 +1,8 @@
 """Copies of what an experiment is made from, so that its run folder can be run again from there.
 
-Files that are named in the experiment, such as code and tables of parameters, are copied into `inputs/`, and the experiment
-written to the folder names the copies. Data files (`data.path`) stay where they are; the full path is kept.
+Settings that name files say so themselves (`Names`). Their files, such as code, tables of data and of parameters, are copied
+into `inputs/`, and so is theta of another run; the experiment written to the folder names the copies. Large files and folders,
+such as those of images, stay where they are; the full path is kept.
 """
 
 from __future__ import annotations
@@ -10,32 +11,56 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydantic import BaseModel
+
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.user_code import ORIGINALS
 from aeqlab.protocols.errors import RecordError
+from aeqlab.protocols.places import is_file, resolve
+from aeqlab.protocols.restoring import run_and_step, theta_of_run
 
-_COPY_BYTES = 64 * 1024 * 1024
+COPY_BYTES = 64 * 1024 * 1024  #: up to so many bytes of a file are copied
 _USER_CODE = re.compile(r"^(?P<file>.+\.py)(?P<name>:[A-Za-z_]\w*)?$")
 
 
-def keep_inputs(tree: dict[str, Any], base: Path, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+@dataclass(frozen=True, slots=True)
+class KeptInputs:
+    """What was kept.
+
+    Attributes:
+        tree: the experiment as plain values, with the copies named instead.
+        files: for each file its path, its copy ("" for none) and SHA-256.
+        warnings: sentences about what was not copied.
+    """
+
+    tree: dict[str, Any]
+    files: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def keep_inputs(experiment: BaseModel, base: Path, folder: Path) -> KeptInputs:
     """Copy the files that an experiment names.
 
     Args:
-        tree: the experiment as plain values, defaults filled in.
+        experiment: the experiment.
         base: folder from which its paths resolve.
         folder: the run folder; copies go to its `inputs/`.
-    Returns:
-        The tree with the copies named instead, and for each file its path, its copy ("" for none) and SHA-256.
     Raises:
         RecordError: a file cannot be copied.
+        DataError: there is no such run as `restore` names.
+        CheckpointError: that run did not keep theta of the step.
     """
-    keeper = _Keeper(base, folder)
-    kept = {key: keeper.walk(value, data=key == "data") for key, value in tree.items() if key != "runs"}
+    tree = experiment.model_dump(mode="json")
+    tree.pop("runs", None)
+    keeper = _Keeper(base, folder, KeptInputs(tree))
+    keeper.walk(experiment, tree)
     keeper.write_originals()
-    return kept, keeper.files
+    return keeper.kept
 
 
 def sha256_of(path: Path) -> str:
@@ -45,15 +70,35 @@ def sha256_of(path: Path) -> str:
 
 
 class _Keeper:
-    def __init__(self, base: Path, folder: Path) -> None:
+    def __init__(self, base: Path, folder: Path, kept: KeptInputs) -> None:
         self.base = base
         self.folder = folder
-        self.files: list[dict[str, str]] = []
-        self._copies: dict[Path, str] = {}
+        self.kept = kept
+        self._copies: dict[Path | str, str] = {}
+
+    def walk(self, value: Any, tree: Any) -> None:
+        """Go through a model and its plain values side by side, and replace in these what names a file."""
+        match value, tree:
+            case BaseModel(), dict():
+                for name, about in type(value).model_fields.items():
+                    key = about.alias or name
+                    if key not in tree:
+                        continue
+                    names = next((mark for mark in about.metadata if isinstance(mark, Names)), None)
+                    if names is None:
+                        self.walk(getattr(value, name), tree[key])
+                    else:
+                        tree[key] = self._replaced(tree[key], names)
+            case dict(), dict():
+                for key in tree:
+                    self.walk(value[key], tree[key])
+            case list() | tuple(), list():
+                for item, plain in zip(value, tree, strict=True):
+                    self.walk(item, plain)
 
     def write_originals(self) -> None:
         """Say beside the copies of what they are copies, so that messages can name the user's own files."""
-        originals = {Path(file["copy"]).name: file["path"] for file in self.files if file["copy"].endswith(".py")}
+        originals = {Path(file["copy"]).name: file["path"] for file in self.kept.files if file["copy"]}
         if not originals:
             return
         try:
@@ -61,44 +106,67 @@ class _Keeper:
         except OSError as exc:
             raise RecordError(f"{self.folder / 'inputs' / ORIGINALS} cannot be written: {exc.strerror or exc}.") from exc
 
-    def walk(self, value: Any, *, data: bool = False) -> Any:
+    def _replaced(self, value: Any, names: Names) -> Any:
         if isinstance(value, dict):
-            return {key: self._path_of(item) if data and key == "path" else self.walk(item) for key, item in value.items()}
+            return {key: self._replaced(item, names) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.walk(item) for item in value]
-        return self._word(value) if isinstance(value, str) and 0 < len(value) < 4096 else value
-
-    def _path_of(self, value: Any) -> Any:
-        """Data stays where it is: too large to copy, and its loader says its SHA-256."""
-        if not isinstance(value, str):
+            return [self._replaced(item, names) for item in value]
+        if not isinstance(value, str) or not 0 < len(value) < 4096:
             return value
-        path = (self.base / Path(value).expanduser()).resolve()
-        return str(path) if path.exists() else value
+        try:
+            return self._path(value) if names is Names.PATH else self._word(value, names)
+        except (OSError, ValueError) as exc:
+            raise RecordError(f"{value}: the file cannot be copied into {self.folder}: {exc}.") from exc
 
-    def _word(self, word: str) -> str:
+    def _path(self, named: str) -> str:
+        path = resolve(self.base, named).resolve()
+        if is_file(path):
+            return self._copy(path)
+        return str(path) if path.exists() else named
+
+    def _word(self, word: str, names: Names) -> str:
         code = _USER_CODE.match(word)
         name, rest = (code["file"], code["name"] or "") if code else (word, "")
-        try:
-            path = (self.base / name).resolve()
-            if not Path(name).suffix or not path.is_file():
-                return word
-            return self._copy(path) + rest
-        except (OSError, ValueError) as exc:
-            raise RecordError(f"{word}: the file cannot be copied into {self.folder}: {exc}.") from exc
+        if Path(name).suffix and is_file(path := resolve(self.base, name)):
+            return self._copy(path.resolve()) + rest
+        return self._theta(word) if names is Names.THETA and "@" in word else word
+
+    def _theta(self, word: str) -> str:
+        """Save theta of another run; the present one has still to come to its step."""
+        folder, step = run_and_step(word, self.base, self.folder.parent)
+        if folder.resolve() == self.folder.resolve():
+            return word
+        if word not in self._copies:
+            self._copies[word] = copy = self._name_for(f"{folder.name}@{step}", ".npy")
+            np.save(self.folder / copy, theta_of_run(folder, step))
+            self._add(f"{folder.resolve()}@{step}", copy, sha256_of(self.folder / copy))
+        return self._copies[word]
 
     def _copy(self, path: Path) -> str:
         if path in self._copies:
             return self._copies[path]
         digest = sha256_of(path)
-        if path.stat().st_size > _COPY_BYTES:
-            self.files.append({"path": str(path), "copy": "", "sha256": digest})
-            return str(path)
+        size = path.stat().st_size
+        if size > COPY_BYTES:
+            self._copies[path] = str(path)
+            self._add(str(path), "", digest)
+            self.kept.warnings.append(
+                f"{path} was not copied: it has {size / 2**20:.0f} MB, and copies are kept up to {COPY_BYTES // 2**20} MB. "
+                "The run can be repeated as long as the file stays there."
+            )
+        else:
+            self._copies[path] = copy = self._name_for(path.stem, path.suffix)
+            shutil.copyfile(path, self.folder / copy)
+            self._add(str(path), copy, digest)
+        return self._copies[path]
+
+    def _name_for(self, stem: str, suffix: str) -> str:
         taken = set(self._copies.values())
-        copy, number = f"inputs/{path.name}", 1
+        copy, number = f"inputs/{stem}{suffix}", 1
         while copy in taken:
             number += 1
-            copy = f"inputs/{path.stem}-{number}{path.suffix}"
-        shutil.copyfile(path, self.folder / copy)
-        self._copies[path] = copy
-        self.files.append({"path": str(path), "copy": copy, "sha256": digest})
+            copy = f"inputs/{stem}-{number}{suffix}"
         return copy
+
+    def _add(self, path: str, copy: str, digest: str) -> None:
+        self.kept.files.append({"path": path, "copy": copy, "sha256": digest})

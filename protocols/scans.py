@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.record_arrays import array_of
-from aeqlab.protocols.record_reader import columns_of, opened
+from aeqlab.protocols.record_reader import columns_of
 from aeqlab.protocols.stages.scan import Axis
 
 if TYPE_CHECKING:
@@ -106,16 +105,15 @@ class Scan:
         return len(self.points) >= int(np.prod(self.shape))
 
 
-def read_scans(path: Path) -> list[Scan]:
+def read_scans(connection: sqlite3.Connection) -> list[Scan]:
     """Read the scans of a record, in their order; none in a record of an earlier version.
 
     Raises:
         sqlite3.Error: the record cannot be read.
     """
-    with opened(path) as connection:
-        if not columns_of(connection, "current_scans"):
-            return []
-        return list(_scans(connection))
+    if not columns_of(connection, "current_scans"):
+        return []
+    return list(_scans(connection))
 
 
 def _scans(connection: sqlite3.Connection) -> Iterator[Scan]:

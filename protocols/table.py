@@ -10,12 +10,14 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from aeqlab.backends.named_files import Names
+from aeqlab.backends.user_code import original
 from aeqlab.protocols.errors import DataError
 from aeqlab.protocols.nearest import did_you_mean
 from aeqlab.protocols.places import resolve
@@ -41,7 +43,7 @@ class TableSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["table"] = Field(default="table", description="columns of a CSV or NPZ file")
-    path: str = Field(min_length=1, description="The file, .csv or .npz; relative to the experiment file.")
+    path: Annotated[str, Names.PATH] = Field(min_length=1, description="The file, .csv or .npz; relative to the experiment file.")
     inputs: list[str] = Field(min_length=1, description="Columns of the inputs, in order; x[0-9] stands for x0 to x9.")
     targets: list[str] = Field(min_length=1, description="Columns of the targets, in order; likewise.")
     split: Literal["random", "last", "column"] = Field(
@@ -160,8 +162,9 @@ def load_table(settings: TableSettings, base: Path, seed: int) -> Data:
     Raises:
         DataError: it is missing, damaged, lacks a column, holds something that is no finite number, or leaves no training row.
     """
-    path = table_file(settings, base)
-    raw = _guarded(path, path.read_bytes)
+    file = table_file(settings, base)
+    raw = _guarded(file, file.read_bytes)
+    path = original(file)  # whoever reads a message mends his own file, not the copy of a run
     sha256 = hashlib.sha256(raw).hexdigest()
     table = _read(settings, path, raw, sha256)
     if table.is_test is not None:

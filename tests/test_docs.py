@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from aeqlab.app.cli import cli
+from aeqlab.app.cli import cli, main
 from aeqlab.app.keys import in_markdown
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
+from aeqlab.protocols.record_schema import TABLES
 from aeqlab.protocols.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +63,30 @@ def test_the_reference_of_keys_is_what_the_models_say() -> None:
     old = [line for line in written if line not in made] + [line for line in made if line not in written]
     assert not old, "docs/keys.md is out of date; write it anew: aeqlab schema --markdown > docs/keys.md"
     assert made == written
+
+
+def test_the_reference_of_keys_says_what_each_key_takes() -> None:
+    lines = in_markdown(json_schema()).splitlines()
+    assert "| `outputs` | `1`, `2` | `1` | 1: one output, high where the inputs differ. 2: one-hot, for equal" in "\n".join(lines)
+    assert [line for line in lines if line.startswith("| `delimiter` | `,`, `;`, `\\t` | ")]
+    for line in lines:
+        if line.startswith("| `"):
+            cells = line.replace("\\|", "").strip("| ").split(" | ")
+            assert len(cells) == 4, line
+            assert all(cells), line
+            assert "``" not in line, line
+
+
+def test_the_record_is_documented_as_the_schema_makes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schema", "--record"])
+    made = capsys.readouterr().out
+    for table in TABLES:
+        assert f"\n### {table.name}\n" in made
+        for column in table.columns:
+            assert f"\n| `{column.name}` | {column.sql.split()[0]}" in made
+    written = (ROOT / "docs" / "record.md").read_text(encoding="utf-8")
+    assert written[written.index("## Tables") :] == made, "docs/record.md is out of date; its end: aeqlab schema --record"
 
 
 def test_every_exit_code_is_explained() -> None:

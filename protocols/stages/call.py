@@ -6,10 +6,11 @@ def stage(session, options) -> dict:      `session` is the `RunSession`, `option
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from aeqlab.backends.named_files import Names
 from aeqlab.backends.user_code import FunctionName
 from aeqlab.protocols.stages.options import StageOptions
 
@@ -21,7 +22,9 @@ class CallOptions(StageOptions):
     """Run a stage that is a function of the user's own; `- file.py:function: {options}` is the same in short."""
 
     function: FunctionName = Field(description="file.py:function or module:function; it gets the run's session and the options")
-    options: dict[str, Any] = Field(default={}, description="what the function gets as its second argument, plain values")
+    options: Annotated[dict[str, Any], Names.FILES] = Field(
+        default={}, description="what the function gets as its second argument, plain values"
+    )
 
 
 def run(session: RunSession, options: CallOptions) -> dict[str, Any]:

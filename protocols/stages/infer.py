@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from aeqlab.backends.named_files import Names
 from aeqlab.protocols.stages.options import StageOptions, evaluation_names
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class InferOptions(StageOptions):
     indices: list[Annotated[int, Field(ge=0)]] | None = Field(
         default=None, min_length=1, max_length=1_000_000, description="only these samples or rows, counted from 0, in this order"
     )
-    inputs: str | None = Field(
+    inputs: Annotated[str | None, Names.PATH] = Field(
         default=None,
         min_length=1,
         description="a file of inputs, .csv or .npz, in place of a set; paths as elsewhere",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from aeqlab.backends.named_files import Names
 from aeqlab.protocols.stages.options import StageOptions
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class RestoreOptions(StageOptions):
     """Say where theta comes from."""
 
-    theta: str = Field(
+    theta: Annotated[str, Names.THETA] = Field(
         min_length=1,
         description="`random`, `best` (of this run), a file (.npy, .npz, .csv), or RUN@step with a run folder and a step number",
     )

@@ -39,7 +39,7 @@ def test_export_of_the_last_run_says_what_it_wrote(runs: Path, capsys: pytest.Ca
     assert (Path(f"{folder.name}-csv") / "steps.csv").read_text().count("\n") == 21
     code, lines, err = command(capsys, "export", folder.name[-4:], "--runs", str(runs), "--table", "steps")
     assert (code, lines) == (1, [])
-    assert err.startswith(f"{folder.name}-csv/steps.csv: is there already.")
+    assert err.startswith(f"{folder.name}-csv: is there already.")
     arguments = ("--format", "hdf5", "--to", "x.h5", "--table", "steps", "--table", "notes")
     code, lines, err = command(capsys, "export", str(folder), *arguments)
     assert (code, lines[1:], err) == (0, ["  steps  20 rows", "  notes  0 rows"], "")

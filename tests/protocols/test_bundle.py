@@ -46,7 +46,7 @@ def test_everything_is_in_it_and_the_checksums_hold(finished: Path, tmp_path: Pa
     out = unpacked(done.file, tmp_path / "out")
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == set(done.names)
-    run = {"experiment.yaml", "inputs/theta.csv", "provenance.json", "record.sqlite"}
+    run = {"experiment.yaml", "inputs/theta.csv", "inputs/originals.json", "provenance.json", "record.sqlite"}
     there = {name.removeprefix(f"{finished.name}/") for name in files}
     assert there - {"log.txt"} == run | {"CITATION.cff", "README.txt", "SHA256SUMS", "read_record.py"}
     sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
@@ -59,6 +59,19 @@ def test_everything_is_in_it_and_the_checksums_hold(finished: Path, tmp_path: Pa
         "Scellier", "Mishra", "Bengio", "Ollivier",
     ]  # fmt: skip
     assert load_run(out / finished.name).steps["cost_1"].tolist() == load_run(finished).steps["cost_1"].tolist()
+
+
+def test_what_stages_wrote_is_in_it_and_what_serves_the_run_is_not(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / finished.name
+    shutil.copytree(finished, run)
+    for name in ("comparison.csv", "mine/far/below.txt", "session/asked.json", "control.json", ".lock", "record.sqlite-shm",
+                 ".x.1.part", "inputs/__pycache__/mine.pyc", "inputs/.x.1.part", "checkpoints/more.aeq"):  # fmt: skip
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("something")
+    (run / "link.txt").symlink_to(run / "comparison.csv")
+    new = set(bundle_runs([run], "new.zip").names) - set(bundle_runs([finished], "old.zip").names)
+    assert new == {f"{finished.name}/comparison.csv", f"{finished.name}/mine/far/below.txt"}
+    assert f"{finished.name}/checkpoints/more.aeq" in bundle_runs([run], "all.zip", checkpoints=True).names
 
 
 def test_the_reader_in_it_needs_no_aeqlab(finished: Path, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -16,9 +18,10 @@ import xarray
 from record_helpers import make_record, steps, write_steps
 from run_helpers import SMALL, experiment
 
-from aeqlab.protocols import load_run, record_table
+from aeqlab.protocols import export_csv, load_run, record_table
 from aeqlab.protocols.errors import ExportError, RecordError
 from aeqlab.protocols.export import TABLES, export_run
+from aeqlab.protocols.record_reader import Rows
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.scans import PointRows, Scan
 
@@ -150,6 +153,25 @@ def test_a_large_table_is_written_in_blocks(tmp_path: Path, monkeypatch: pytest.
         assert file["events/text"].asstr()[0] == text
 
 
+@pytest.mark.parametrize("format", ["hdf5", "netcdf"])
+def test_a_short_run_makes_a_small_file(finished: Path, format: str) -> None:
+    (file,) = export_run(finished, format, FILES[format]).files
+    assert file.stat().st_size < 500_000
+
+
+def test_what_is_odd_among_the_values_keeps_its_lines() -> None:
+    odd = ["a, b", "[1],[2]", 'say "so"', "null NaN Infinity", "line\nand line", "\\", "Æ", ""]
+    lines = [(k, word, value) for word in odd for k, value in enumerate((0.1, float("nan"), float("inf"), -float("inf"), "", 7))]
+    lines += [("among, numbers", "word", b"\xff"), (b"text", "word", 1e-300)]
+    export_csv.write_lines(Path("odd.csv"), ["k", "word", "value [V]"], [[line] for line in lines])
+    export_csv.write_lines(Path("same.csv"), ["k", "word", "value [V]"], [lines[:-2], [], lines[-2:]])
+    assert Path("same.csv").read_bytes() == Path("odd.csv").read_bytes()
+    found = cells(Path("odd.csv"))
+    assert found["word"] == [line[1] for line in lines]
+    assert found["k"][-3:] == ["5", "among, numbers", "text"]
+    assert found["value [V]"] == ["0.1", "", "inf", "-inf", "", "7"] * len(odd) + ["\N{REPLACEMENT CHARACTER}", "1e-300"]
+
+
 # which run -------------------------------------------------------------------------------------------------------------
 
 
@@ -235,15 +257,63 @@ def test_nothing_is_overwritten_in_silence(finished: Path, format: str) -> None:
     assert kept.read_bytes() != b"mine"
 
 
-def test_other_files_in_the_folder_stay(finished: Path) -> None:
+def test_a_folder_that_is_there_gets_it_inside(finished: Path) -> None:
     Path("out").mkdir()
     Path("out/mine.txt").write_text("mine")
-    export_run(finished, to="out")
-    export_run(finished, to="out", force=True)
-    assert Path("out/mine.txt").read_text() == "mine"
+    inside = Path("out") / f"{finished.name}-csv"
+    for force in (False, True):
+        assert {file.parent for file in export_run(finished, to="out", force=force).files} == {inside}
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(["mine.txt", inside.name])
+    (inside / "mine.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"is there already and is no earlier export, which could be replaced\. Choose another"):
+        export_run(finished, to="out", force=True)
+    Path(f"{finished.name}-csv").mkdir()
+    with pytest.raises(ExportError, match=r"is there already and is no earlier export, which could be replaced\. Choose another"):
+        export_run(finished)
     Path("file").write_text("mine")
     with pytest.raises(ExportError, match="this is a file; CSV files go into a folder"):
         export_run(finished, to="file", force=True)
+
+
+def test_csv_files_appear_together_or_not_at_all(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there: list[bool] = []
+    write = export_csv.write_csv
+
+    def breaks(rows: Rows, path: Path) -> int:
+        there.append(Path("new").exists())
+        if rows.schema.name == "events":
+            raise OSError("the disk is gone")
+        return write(rows, path)
+
+    export_run(finished, to="old", tables=["notes"])
+    for name in ("new", "old"):
+        with monkeypatch.context() as patch:
+            patch.setattr(export_csv, "write_csv", breaks)
+            with pytest.raises(ExportError, match="the disk is gone"):
+                export_run(finished, to=name, force=True)
+    assert [path.name for path in Path.cwd().iterdir()] == ["old"]
+    assert [path.name for path in Path("old").iterdir()] == ["notes.csv"]
+    assert not any(there)
+    export_run(finished, to="old", tables=["events"], force=True)
+    assert [path.name for path in Path("old").iterdir()] == ["events.csv"]
+    assert [path.name for path in Path.cwd().iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_it_is_on_the_disk_before_it_bears_its_name(finished: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    synced: list[int] = []
+    sync, rename, replace = os.fsync, Path.rename, Path.replace
+
+    def moved(way: Callable[[Path, Path], Path], path: Path, target: Path) -> Path:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        assert {file.stat().st_ino for file in files} <= set(synced)
+        return way(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), sync(handle)))
+    monkeypatch.setattr(Path, "rename", lambda path, target: moved(rename, path, target))
+    monkeypatch.setattr(Path, "replace", lambda path, target: moved(replace, path, target))
+    export_run(finished, format, FILES[format])
+    assert synced[-1] == Path.cwd().stat().st_ino  # and then the name itself
 
 
 def test_without_the_library_a_sentence_says_what_to_install(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,8 @@ def test_a_snapshot_stands_still_while_the_run_goes_on(tmp_path: Path) -> None:
     with run.snapshot():
         assert len(run.events) == 0
         record.event(20, "warning", "word", "text")
-        assert len(run.events) == 0
+        record.scan(20, 1, [{"quantity": "u0", "values": [0.5], "kind": "control", "unit": "V"}], [1], [])
+        assert len(run.events) == len(run.scans) == 0
         assert len(run.steps["step"]) == 20
-    assert len(run.events) == 1
+    assert len(run.events) == len(run.scans) == 1
     record.close()

@@ -231,10 +231,11 @@ def test_changed_data_are_not_resumed(tmp_path: Path) -> None:
     text = SMALL.replace("{kind: legendre, degree: 4, samples: 60, test_samples: 12}",
                          "{kind: table, path: points.csv, inputs: [x], targets: [y]}")  # fmt: skip
     folder = _stopped(tmp_path, text.replace("beta: 0.2", "beta: 0.2, samples: 100000"))
-    table.write_text(table.read_text() + "0.5,0.5\n")
+    kept = folder / "inputs" / "points.csv"
+    kept.write_text(table.read_text() + "0.5,0.5\n")
     result = resume_run(folder)
     assert (result.state, result.exit_code) == (RunState.FAILED, 2)
-    assert "not the data this run began with" in result.reason
+    assert f"{kept}: not the data this run began with" in result.reason
 
 
 def test_a_resume_that_fails_in_preparing_supersedes_nothing(tmp_path: Path) -> None:
@@ -246,6 +247,7 @@ def test_a_resume_that_fails_in_preparing_supersedes_nothing(tmp_path: Path) -> 
     folder = _stopped(tmp_path, text.replace("beta: 0.2", "beta: 0.2, samples: 100000"))
     newest = max((folder / "checkpoints").glob("checkpoint-*"))
     newest.write_bytes(b"")  # the one before is from the beginning: every row came after it
+    table = folder / "inputs" / "points.csv"
     table.write_text(points + "0.5,0.5\n")
     before = load_run(folder).steps["step"].tolist()
     result = resume_run(folder)
