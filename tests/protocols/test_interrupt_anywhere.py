@@ -212,7 +212,7 @@ def test_a_few_moments_of_every_stage(tmp_path: Path, kind: str, device: str) ->
 def test_many_moments_of_every_stage(tmp_path: Path, kind: str, device: str, way: str) -> None:
     line_of(kind)
     total = moments(kind, device)
-    chosen = random.Random(f"{kind} {device} {way}").sample(range(1, total + 1), min(total, 12))
+    chosen = random.Random(f"{kind} {device} {way}").sample(range(1, total + 1), min(total, 6))
     for at in chosen:
         folder = tmp_path / str(at)
         folder.mkdir()

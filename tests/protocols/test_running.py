@@ -34,7 +34,17 @@ sequence:
   - evaluate: {}
   - hold: {seconds: 0.5}
 """
-TEXTS = {"simulated": SMALL, "slow": SLOW}
+ENGINE = """
+name: small
+seed: 5
+device: {kind: hopfield, widths: [2, 8, 1], stop: residual, dtype: float64}
+data: {kind: xor, repeats: 3}
+sequence:
+  - train: {method: centered, beta: 0.2}
+  - scan: {over: [{quantity: theta0, values: [-0.1, 0.1]}], read: [s], sample: 0}
+  - infer: {samples: 3}
+"""
+TEXTS = {"simulated": SMALL, "slow": SLOW, "engine": ENGINE}
 #: What depends on the computer, on the time of day, or on how often a run was resumed; `stage` is compared by its path.
 OTHER = {"id", "attempt", "at", "started_at", "ended_at", "after_row", "stage", "outcome"}
 #: Tables of the run itself, not of one process that worked on it.
@@ -112,8 +122,10 @@ def _stopped(path: Path, runs: Path) -> Path:
     return result.folder
 
 
-@pytest.mark.parametrize("kind", ["simulated", "slow"])
+@pytest.mark.parametrize("kind", TEXTS)
 def test_yaml_python_set_and_resumed_give_the_same_record(kind: str, tmp_path: Path) -> None:
+    if kind == "engine":
+        pytest.importorskip("torch")
     path = tmp_path / "small.yaml"
     path.write_text(TEXTS[kind], encoding="utf-8")
     other = tmp_path / "other.yaml"
@@ -125,13 +137,20 @@ def test_yaml_python_set_and_resumed_give_the_same_record(kind: str, tmp_path: P
         device["options"]["frequencies"] = 2
         data = {"kind": "legendre", "degree": 3, "samples": 6, "test_samples": 2}
         sequence.append({"hold": {"seconds": 0.5}})
-    in_python = Experiment(
-        name="small", seed=5, device=device, data=data, sequence=sequence,
-        homeostasis={"controller": "integral", "accept": {"ticks": 12}}, settling={"accept": {"ticks": 12}},
-    )  # fmt: skip
+    loops: dict[str, Any] = {
+        "homeostasis": {"controller": "integral", "accept": {"ticks": 12}},
+        "settling": {"accept": {"ticks": 12}},
+    }
+    if kind == "engine":
+        device = {"kind": "hopfield", "widths": [2, 8, 1], "stop": "residual", "dtype": "float64"}
+        data = {"kind": "xor", "repeats": 3}
+        scan = {"over": [{"quantity": "theta0", "values": np.array([-0.1, 0.1])}], "read": ["s"], "sample": 0}
+        sequence[1:] = [{"scan": scan}, {"infer": {"samples": 3}}]
+        loops = {}
+    in_python = Experiment(name="small", seed=5, device=device, data=data, sequence=sequence, **loops)
     from_yaml = load_run(run_experiment(load_experiment(path), runs=tmp_path / "runs").folder)
     assert from_yaml.state == "finished", from_yaml.reason
-    assert len(from_yaml.steps) == data["samples"]
+    assert len(from_yaml.steps) == data.get("samples", 12)
     same_records(from_yaml, run(in_python, quiet=True))
     same_records(from_yaml, run(other, "train.beta=0.2", "seed=5", quiet=True))
     resumed = resume(_stopped(path, tmp_path / "runs"), quiet=True)
