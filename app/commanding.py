@@ -104,6 +104,8 @@ def _to_the_only_one(
     if alive:
         names = ", ".join(path.name for path in alive)
         raise RecordError(f"{len(alive)} runs are going on in {where}: {names}. Name one of them.")
+    hung = {session.address for session in lost}
+    sessions = [session for session in sessions if session.address not in hung]
     names = ", ".join(session.name for session in sessions)
     if sessions and command == "stop":
         raise RecordError(f"No run is going on in {where}. To end a session, name it: {names}.")

@@ -112,10 +112,12 @@ def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, ca
         session = the_session()
         for pid in (session.guardian, session.pid):
             os.kill(pid, signal.SIGSTOP)
+        assert code_of("continue") == ExitCode.FAILED  # it is there, and hangs
+        assert "which is there but does not answer" in capsys.readouterr().err
         for pid in (session.guardian, session.pid):
             os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + 20.0
-        while not lost_sessions():
+        while not [lost for lost in lost_sessions() if not lost.hung]:  # one that is dying hangs for a moment
             assert time.monotonic() < until, "it was never lost"
             time.sleep(0.02)
     (tmp_path / "bench.yaml").write_text(BENCH, encoding="utf-8")

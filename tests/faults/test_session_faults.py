@@ -145,7 +145,7 @@ def guardian_dies(folder: Path, number: signal.Signals, rng: np.random.Generator
         if then_the_session:  # the other one is as good as the first
             made_safe(folder, strike(session.pid, signal.SIGKILL))
     eventually(lambda: not processes_of(folder))
-    assert gone(second)
+    eventually(lambda: gone(second))
 
 
 @SIGNALS
