@@ -84,6 +84,7 @@ def conform(
 
 def _line(name: str, check: Callable[[Bench], str], bench: Bench) -> Line:
     try:
+        bench.begin()
         return Line(name, LineVerdict.PASS, check(bench))
     except NotApplicable as exc:
         return Line(name, LineVerdict.NOT_APPLICABLE, str(exc))

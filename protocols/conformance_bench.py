@@ -49,6 +49,17 @@ class Bench:
         self.exact = holds_parameters(device)
         self.controller = make_controller(homeostasis, self.info)
         self.samples = self.info.samples if self.info.samples is not None else 2
+        self._first: Array | None = None
+
+    def begin(self) -> None:
+        """Begin a line where the first one began, on a one-shot device: its theta stays where it ran to while it floated."""
+        if self.floats or "WritableParameters" not in capabilities(self.device):
+            return
+        device: Any = self.device
+        if self._first is None:
+            self._first = np.array(device.parameters())
+        else:
+            device.write_parameters(self._first)
 
     @property
     def nudges(self) -> tuple[float, float]:

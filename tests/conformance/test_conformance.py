@@ -18,6 +18,7 @@ from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.conformance import Line, LineVerdict, conform
 from aeqlab.protocols.conformance_lines import LINES
 from aeqlab.protocols.errors import AbortRequested
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 
 NAMES = [name for name, _ in LINES]
@@ -76,6 +77,16 @@ def test_the_hopfield_engine_conforms(relaxation: Any) -> None:
     by_name = {line.name: line for line in lines}
     for name in ("release restores the free equilibrium", "more nudge never raises the cost"):
         assert ("one-shot" in by_name[name].text) == (relaxation == "once")
+
+
+@pytest.mark.parametrize("preset", ["tour-engine", "digits", "mnist-dense", "fashion-dense"])
+def test_engines_of_presets_conform(preset: str, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their couplings are so soft that theta, left floating for a line, runs to where no output answers."""
+    pytest.importorskip("torch")
+    monkeypatch.setenv("AEQLAB_DATA", str(data_folder))
+    device = load_experiment(preset).experiment.device
+    lines = conform(lambda: device.open(seed=1, base=Path()))
+    assert failed(lines) == [], texts(lines)
 
 
 # Ways to be broken, each a real device with one promise taken away ------------------------------------------------
