@@ -1,0 +1,31 @@
+"""What an emulated instrument is wired to: it drives terminals and senses them, and knows nothing of what is behind."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Terminals(Protocol):
+    """The terminals of one instrument, by the keys of its channels."""
+
+    def drive(self, key: str, value: float) -> None:
+        """Drive an output, in its unit, from now on."""
+
+    def sense(self, key: str, aperture_s: float) -> float:
+        """Sense an input, in its unit: the mean over an aperture that ends now."""
+
+
+class Bare:
+    """Terminals with nothing behind: an input reads what was laid on it, an output is remembered."""
+
+    def __init__(self) -> None:
+        self.driven: dict[str, float] = {}
+        self.laid: dict[str, float] = {}
+
+    def drive(self, key: str, value: float) -> None:
+        """Remember what an output drives."""
+        self.driven[key] = value
+
+    def sense(self, key: str, aperture_s: float) -> float:
+        """Get what was laid on an input; 0 where nothing was."""
+        return self.laid.get(key, 0.0)

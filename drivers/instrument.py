@@ -1,0 +1,224 @@
+"""What every instrument can do, over VISA or in a user's own way: say who it is, set outputs, measure, say what is wrong, go off.
+
+Connecting is passive: opening asks for the name and reads the present settings, and sends nothing that changes one. `plan` says
+what arming will change, `arm` changes it and reads it back. A value outside a channel's range is refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.drivers.errors import RefusedError, SettingError
+from aeqlab.drivers.identity import Identity
+
+Array = NDArray[Any]
+ROUNDING = 1e-9  #: so far past an end, relative to the range, a value may lie by rounding alone
+
+
+class Direction(StrEnum):
+    """Whether a channel drives the rig or senses it."""
+
+    OUT = "out"
+    IN = "in"
+
+
+class Silence(StrEnum):
+    """What an instrument does when nobody speaks to it any more."""
+
+    HOLDS = "holds"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One output or input of an instrument.
+
+    Attributes:
+        key: as the instrument counts it, such as `3` or `101`.
+        direction: whether it drives or senses.
+        unit: of its values.
+        low, high: its range as it is set now, in this unit.
+        step: resolution in this unit; 0 where it is not known.
+        slew_per_s: fastest change of an output by itself, in units per s; inf: at once.
+    """
+
+    key: str
+    direction: Direction
+    unit: str
+    low: float
+    high: float
+    step: float = 0.0
+    slew_per_s: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What arming changes: a setting of a channel (empty: of the instrument), as it stands and as it is wanted."""
+
+    channel: str
+    setting: str
+    present: str
+    wanted: str
+
+    def __str__(self) -> str:
+        where = f"channel {self.channel}: " if self.channel else ""
+        return f"{where}{self.setting} from {self.present} to {self.wanted}"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An entry of an instrument's error queue: its number and a sentence."""
+
+    code: int
+    text: str
+
+
+class Instrument(ABC):
+    """One instrument. Subclasses fill in the methods that begin with `_`; calls are made by one thread at a time.
+
+    Attributes:
+        name: how the rig calls it; messages begin with it.
+        identity: who it says it is, once it is open.
+    """
+
+    #: What it does when it hears nothing any more, where that is known of every one of its kind.
+    when_silent: ClassVar[Silence] = Silence.UNKNOWN
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.identity: Identity | None = None
+
+    # what a driver fills in
+    @abstractmethod
+    def open(self) -> Identity:
+        """Open it, see that it is the one that is meant, read its present settings; changes nothing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let it go; it stays as it is. May be called twice."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> Mapping[str, Channel]:
+        """Get its channels by key, with the ranges that are set now."""
+
+    def _write(self, keys: Sequence[str], values: Array) -> None:
+        """Set outputs, all at once where the instrument can."""
+        raise NotImplementedError
+
+    def _written(self, keys: Sequence[str]) -> Array:
+        """Get what the instrument says its outputs are set to."""
+        raise NotImplementedError
+
+    def _measure(self, keys: Sequence[str]) -> Array:
+        """Measure inputs; raises ReplyError for what is no measurement, such as an overload."""
+        raise NotImplementedError
+
+    def _off(self, keys: Sequence[str]) -> None:
+        """Bring outputs to their safe end: off, or at zero where there is nothing to switch."""
+        raise NotImplementedError
+
+    def complaints(self) -> list[Complaint]:
+        """Empty its error queue; oldest first."""
+        return []
+
+    def settings(self) -> dict[str, str]:
+        """Get every setting that decides what its values mean, as they stand now; for the record and for comparison."""
+        return {}
+
+    def plan(self) -> list[Change]:
+        """List what `arm` will change."""
+        return []
+
+    def arm(self) -> None:  # noqa: B027  # not every instrument has something to arm
+        """Bring it into the state in which it is used, and read that back.
+
+        Raises:
+            RefusedError: it complains, or says that a setting is not as it was set.
+        """
+
+    def watch(self, seconds: float | None) -> bool:
+        """Let it switch off by itself when it hears nothing for so long, or no longer; False where it cannot."""
+        return False
+
+    def rebooted(self) -> bool:
+        """Tell whether it was switched off and on since this was last asked; False where it cannot tell."""
+        return False
+
+    # what everybody calls
+    def write(self, keys: Sequence[str], values: Array) -> None:
+        """Set outputs, shape (keys,), in the unit of each.
+
+        Raises:
+            SettingError: a channel that is not there or no output, or a value outside its range; nothing was sent.
+        """
+        wanted = np.asarray(values, dtype=np.float64)
+        channels = self._these(keys, Direction.OUT)
+        if wanted.shape != (len(keys),):
+            raise SettingError(f"{self.name}: {len(keys)} channels, and values of shape {wanted.shape}")
+        for channel, value in zip(channels, wanted.tolist(), strict=True):
+            room = ROUNDING * (channel.high - channel.low)
+            if not channel.low - room <= value <= channel.high + room:  # nan too
+                raise SettingError(
+                    f"{self.name}, channel {channel.key}: {value:.9g} {channel.unit} is outside {channel.low:g} to "
+                    f"{channel.high:g} {channel.unit}, the range of this output. Choose a value within, or another range."
+                )
+        low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
+        self._write(keys, np.clip(wanted, low, high))
+
+    def written(self, keys: Sequence[str]) -> Array:
+        """Get what the instrument says its outputs are set to, shape (keys,): an echo, not a measurement."""
+        self._these(keys, Direction.OUT)
+        return self._written(keys)
+
+    def measure(self, keys: Sequence[str]) -> Array:
+        """Measure inputs, shape (keys,), in the unit of each.
+
+        Raises:
+            SettingError: a channel that is not there, or no input.
+            ReplyError: a value is no measurement. None of this block counts.
+        """
+        self._these(keys, Direction.IN)
+        return self._measure(keys)
+
+    def off(self, keys: Sequence[str]) -> None:
+        """Bring outputs to their safe end, as it is declared for this kind of instrument."""
+        self._these(keys, Direction.OUT)
+        self._off(keys)
+
+    def check(self) -> None:
+        """Empty the error queue, and raise what is in it.
+
+        Raises:
+            RefusedError: there was something in it.
+        """
+        if complaints := self.complaints():
+            raise RefusedError(self.name, [one.text for one in complaints], [one.code for one in complaints])
+
+    def _these(self, keys: Sequence[str], direction: Direction) -> list[Channel]:
+        found = []
+        for key in keys:
+            channel = self.channels.get(key)
+            if channel is None or channel.direction is not direction:
+                which = [k for k, c in self.channels.items() if c.direction is direction]
+                ends = f"{which[0]} to {which[-1]}" if which else "none"
+                word = "output" if direction is Direction.OUT else "input"
+                raise SettingError(f"{self.name}: there is no {word} {key!r}; its {word}s are {ends}.")
+            found.append(channel)
+        return found
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
