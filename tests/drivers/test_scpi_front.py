@@ -85,8 +85,8 @@ def test_after_a_semicolon_the_path_goes_on_and_a_colon_begins_anew(source: Sour
     ("message", "code"),
     [
         ("SOUR1:VOLT 3", -222), ("SOUR1:VOLT nan", -222), ("SOUR1:VOLT 1x", -121), ("SOUR1:VOLT high", -104),
-        ("SOUR1:VOLT", -109), ("SOUR1:VOLT 1,2", -108), ("SOUR9:VOLT 1", -114), ("SOUR1:MODE SWEEP", -224), ("LOAD 1", -161), ("LOAD #14abc", -161),
-        ("SOUR1:VOLT #14abcd", -104), ("LIST?", -109),
+        ("SOUR1:VOLT", -109), ("SOUR1:VOLT 1,2", -108), ("SOUR9:VOLT 1", -114), ("SOUR1:MODE SWEEP", -224),
+        ("LOAD 1", -161), ("LOAD #14abc", -161), ("SOUR1:VOLT #14abcd", -104), ("LIST?", -109),
     ],
 )  # fmt: skip
 def test_a_bad_command_changes_nothing_and_queues_its_error(source: Source, message: str, code: int) -> None:
