@@ -29,6 +29,7 @@ from aeqlab.drivers.errors import (
     SettingError,
 )
 from aeqlab.drivers.identity import check_identity
+from aeqlab.drivers.readings import finite
 
 TIMEOUT_S = 0.4
 
@@ -644,6 +645,8 @@ def test_numbers() -> None:
     np.testing.assert_array_equal(numbers("+1.5E-03,-2, 3 ", 3, "adc"), [1.5e-3, -2, 3])
     assert numbers("", 0, "adc").shape == (0,)
     assert numbers("9.7E37", 1, "adc")[0] == 9.7e37
+    for large in (np.array([1e30, -9.7e37], "f4"), np.array([-9.7e37] * 9), np.array([2**31 - 1] * 9, "i4"), np.zeros(0)):
+        assert finite(large, "adc") is large
 
 
 @pytest.mark.parametrize(
