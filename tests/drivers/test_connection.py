@@ -219,6 +219,16 @@ def test_a_block_in_pieces(script: Script, link: Connection) -> None:
     assert link.query("*IDN?") == NAME.decode()
 
 
+def test_a_long_reply_whose_end_is_torn(script: Script, server: Server) -> None:
+    long = b"1.5," * 100_000
+    script.on("LONG?", (long[:99_999], 0.02, long[99_999:] + b"\r", 0.05, b"\n"))
+    link = Connection(Wire(server.address, read_end="\r\n"))
+    script.on("*IDN?", NAME + b"\r\n")
+    link.open()
+    assert link.query("LONG?") == long.decode()
+    link.close()
+
+
 def test_what_no_block_can_hold_is_not_sent(script: Script, link: Connection) -> None:
     for values, dtype in (([1e39], "<f4"), ([np.nan], "<f4"), ([70000], "<i2")):
         with pytest.raises(SettingError):
@@ -534,6 +544,20 @@ def test_what_it_says_of_itself_when_it_is_opened_is_no_reply(script: Script) ->
     assert link.open().model == "Model"
     link.close()
     server.stop()
+
+
+def test_an_opening_that_is_interrupted_leaves_nothing_open(script: Script, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object, end: bytes) -> bytes:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lines.Line, "until", interrupted)
+    link = Connection(wire)
+    with pytest.raises(KeyboardInterrupt):
+        link.open()
+    assert not link.is_open
+    assert link.open().serial == "7"
+    link.close()
 
 
 # many callers
