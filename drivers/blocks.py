@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.drivers.errors import ReplyError
+from aeqlab.drivers.errors import ReplyError, SettingError
 
 Array = NDArray[Any]
 #: Types of numbers in a block: little- and big-endian floats and whole numbers.
@@ -22,9 +22,21 @@ def encode(values: Array, dtype: str = "<f4") -> bytes:
     Args:
         values: numbers, any shape; taken in their order.
         dtype: type of each in the block, one of `TYPES`.
+    Raises:
+        SettingError: one is not finite, or this type cannot hold it.
     Source: IEEE 488.2-1992, 7.7.6.2.
     """
-    data = np.ascontiguousarray(values, dtype=dtype).tobytes()
+    given, kind = np.asarray(values), np.dtype(dtype)
+    packed = given
+    if given.dtype != kind:
+        with np.errstate(over="ignore", invalid="ignore"):
+            packed = given.astype(kind)
+        if kind.kind == "i" and not np.array_equal(packed, given):
+            low, high = np.iinfo(kind).min, np.iinfo(kind).max
+            raise SettingError(f"a block of {kind.name} takes whole numbers from {low} to {high} only")
+    if kind.kind == "f" and not np.isfinite(packed).all():
+        raise SettingError(f"a block of {kind.name} has a number that is not finite or larger than that type holds")
+    data = packed.tobytes()
     length = str(len(data))
     return f"#{len(length)}{length}".encode("ascii") + data
 
@@ -54,11 +66,11 @@ def length_of(digits: bytes) -> int:
     return length
 
 
-def decode(data: bytes, dtype: str, count: int | None = None) -> Array:
+def decode(data: bytes | bytearray, dtype: str, count: int | None = None) -> Array:
     """Get the numbers of the data of a block, in the byte order of this machine.
 
     Args:
-        data: the bytes after the length.
+        data: the bytes after the length; what comes in a bytearray is not copied where its byte order is that of this machine.
         dtype: type of each number, one of `TYPES`.
         count: how many there must be; None: as many as there are.
     Raises:
@@ -67,7 +79,9 @@ def decode(data: bytes, dtype: str, count: int | None = None) -> Array:
     kind = np.dtype(dtype)
     if len(data) % kind.itemsize:
         raise ReplyError(f"a block has {len(data)} bytes, which are no whole number of {kind.itemsize}-byte numbers")
-    values = np.frombuffer(data, dtype=kind).astype(kind.newbyteorder("="))
+    values = np.frombuffer(data, dtype=kind)
+    if not (kind.isnative and values.flags.writeable):
+        values = values.astype(kind.newbyteorder("="))
     if count is not None and len(values) != count:
         raise ReplyError(f"a block has {len(values)} numbers, {count} were asked for")
     return values
