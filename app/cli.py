@@ -131,6 +131,24 @@ def show(run: str, runs: Path | None) -> int:
     return show_run(run, runs)
 
 
+@cli.command(short_help="List instruments, or ask those named who they are.")
+@click.argument("addresses", metavar="[ADDRESS...]", nargs=-1)
+@click.option("--visa", default="@py", show_default=True, help="VISA library: @py, @ivi (that of a vendor), or its path.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(0.05, 60.0), default=2.0, show_default=True, help="Longest wait, s."
+)
+@click.option("--baud", type=click.IntRange(min=1), default=115200, show_default=True, help="Of serial ports.")
+@click.option("--wakes", "wakes_s", type=click.FloatRange(0.0, 60.0), default=0.0, help="A board resets when opened: wait, s.")
+def instruments(addresses: tuple[str, ...], visa: str, timeout_s: float, baud: int, wakes_s: float) -> int:
+    """List what VISA finds, or ask the instruments that are named who they are.
+
+    ADDRESS is host:port, a serial port, or a VISA address. Only what is named is opened, and asked for its name and nothing else.
+    """
+    from aeqlab.app.instruments import show_instruments
+
+    return show_instruments(addresses, visa=visa, timeout_s=timeout_s, baud_rate=baud, wakes_s=wakes_s)
+
+
 @cli.group(cls=_InOrder, context_settings=CONTEXT)
 def data() -> None:
     """Fetch data sets, and see that their files are whole.

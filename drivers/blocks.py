@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.drivers.errors import ReplyError
+from aeqlab.drivers.errors import ReplyError, SettingError
 
 Array = NDArray[Any]
 #: Types of numbers in a block: little- and big-endian floats and whole numbers.
@@ -22,9 +22,20 @@ def encode(values: Array, dtype: str = "<f4") -> bytes:
     Args:
         values: numbers, any shape; taken in their order.
         dtype: type of each in the block, one of `TYPES`.
+    Raises:
+        SettingError: one is not finite, or this type cannot hold it.
     Source: IEEE 488.2-1992, 7.7.6.2.
     """
-    data = np.ascontiguousarray(values, dtype=dtype).tobytes()
+    given, kind = np.asarray(values), np.dtype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        packed = given.astype(kind, copy=False)
+    if kind.kind == "i":
+        if packed is not given and not np.array_equal(packed, given):
+            low, high = np.iinfo(kind).min, np.iinfo(kind).max
+            raise SettingError(f"a block of {kind.name} takes whole numbers from {low} to {high} only")
+    elif not np.isfinite(packed).all():
+        raise SettingError(f"a block of {kind.name} has a number that is not finite or larger than that type holds")
+    data = packed.tobytes()
     length = str(len(data))
     return f"#{len(length)}{length}".encode("ascii") + data
 
@@ -54,7 +65,7 @@ def length_of(digits: bytes) -> int:
     return length
 
 
-def decode(data: bytes, dtype: str, count: int | None = None) -> Array:
+def decode(data: bytes | bytearray, dtype: str, count: int | None = None) -> Array:
     """Get the numbers of the data of a block, in the byte order of this machine.
 
     Args:

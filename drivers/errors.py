@@ -1,10 +1,11 @@
 """Errors of the drivers: what can go wrong between a program and one instrument.
 
 DriverError
-├── AddressError        no instrument can be reached there, or the address makes no sense (nothing was sent)
+├── AddressError        no instrument can be reached there, or the address makes no sense (at most its name was asked for)
 ├── LinkLostError       the link broke in the middle; what the instrument does now is unknown. May be retried after `reopen`
 ├── ReplyLateError      no reply in time; the next reply may be the one that is missing. May be retried after `resync`
 ├── ReplyError          a reply that is not what was asked for: garbled, too short, not a number. May be retried
+│   └── OverloadError   an instrument was asked to measure more than its range. May be retried
 ├── IdentityError       another instrument answers than the one that is meant
 ├── RebootedError       the instrument was switched off and on since: its settings are gone
 ├── SettingError        a value outside the range of a channel, or a channel that is not there; nothing was sent
@@ -21,7 +22,7 @@ class DriverError(Exception):
 
 
 class AddressError(DriverError):
-    """No instrument can be reached at an address; nothing was sent."""
+    """No instrument can be reached at an address; at most it was asked for its name."""
 
 
 class LinkLostError(DriverError):
@@ -34,6 +35,18 @@ class ReplyLateError(DriverError):
 
 class ReplyError(DriverError):
     """A reply is not what was asked for. May be retried."""
+
+
+class OverloadError(ReplyError):
+    """An input is beyond the range of the instrument, which says so in place of a number. May be retried.
+
+    Attributes:
+        places: which numbers of the reply, from 0.
+    """
+
+    def __init__(self, message: str, places: tuple[int, ...]) -> None:
+        self.places = places
+        super().__init__(message)
 
 
 class IdentityError(DriverError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,23 +24,23 @@ class Stopwatch:
     """Keeps the times of exchanges."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=KEPT)
-        self._exchanges = self._failed = 0
+        self._times = np.zeros(KEPT)  # the oldest is overwritten; another thread may read meanwhile
+        self._answered = self._failed = 0
 
     def took(self, seconds: float) -> None:
         """Count an exchange that was answered."""
-        self._times.append(seconds)
-        self._exchanges += 1
+        self._times[self._answered % KEPT] = seconds
+        self._answered += 1
 
     def failed(self) -> None:
         """Count an exchange that was not."""
-        self._exchanges += 1
         self._failed += 1
 
     def latency(self) -> Latency:
         """Get the figures; nan while nothing was answered."""
-        if not self._times:
-            return Latency(self._exchanges, self._failed, np.nan, np.nan, np.nan)
-        times = np.array(self._times)
+        answered, failed = self._answered, self._failed
+        if not answered:
+            return Latency(failed, failed, np.nan, np.nan, np.nan)
+        times = self._times[:answered].copy()
         median, p99 = np.quantile(times, [0.5, 0.99])
-        return Latency(self._exchanges, self._failed, float(median), float(p99), float(times.max()))
+        return Latency(answered + failed, failed, float(median), float(p99), float(times.max()))
