@@ -210,13 +210,10 @@ class EmulatedDaq970a:
 
     # scanning
     def _scanning(self) -> bool:
-        return self.count == OVERLOAD and self.memory is not None and not self.waits
+        return self.clock.now() < self.ready_at
 
     def _initiate(self) -> None:
-        if self._scanning() or self.waits:
-            raise ScpiError(-213, "Init ignored")
-        if not self.scan:
-            raise ScpiError(113, "Channel list: empty scan list")
+        self._idle()
         self.memory = []
         self.waits = self.trigger != "IMM"
         if not self.waits:
@@ -229,9 +226,15 @@ class EmulatedDaq970a:
         self._begin()
 
     def _begin(self) -> None:
-        """Let the scan begin; its readings are taken when they are asked for, when its time has passed."""
-        sweeps = 1 if self.count == OVERLOAD else int(self.count)
+        """Let the scan begin; its readings are taken when they are asked for, once its time has passed."""
+        sweeps = float("inf") if self.count == OVERLOAD else self.count
         self.ready_at = self.clock.now() + sweeps * sum(self._cost_s(number) for number in self.scan)
+
+    def _idle(self) -> None:
+        if self._scanning() or self.waits:
+            raise ScpiError(-213, "Init ignored")
+        if not self.scan:
+            raise ScpiError(113, "Channel list: empty scan list")
 
     def _cost_s(self, number: int) -> float:
         state = self.channels[number]
@@ -241,10 +244,13 @@ class EmulatedDaq970a:
         """Measure every channel of the scan list, one after another."""
         found = []
         for number in self.scan:
-            state = self.channels[number]
             self.clock.spend(self._cost_s(number))
-            found.append((number, self._reading(state, self.terminals.sense(str(number), state.nplc / self.line_Hz))))
+            found.append((number, self._sensed(number)))
         return found
+
+    def _sensed(self, number: int) -> float:
+        state = self.channels[number]
+        return self._reading(state, self.terminals.sense(str(number), state.nplc / self.line_Hz))
 
     def _reading(self, state: State, volts: float) -> float:
         if state.autorange:
@@ -261,8 +267,7 @@ class EmulatedDaq970a:
             raise ScpiError(-214, "Trigger deadlock")
         if self.count == OVERLOAD:
             raise ScpiError(-221)  # it would never end
-        if not self.scan:
-            raise ScpiError(113, "Channel list: empty scan list")
+        self._idle()
         self.memory, self.waits = None, self.trigger != "IMM"  # READ? streams and stores nothing
         if self.waits:
             return None
@@ -271,22 +276,17 @@ class EmulatedDaq970a:
     def _fetch(self) -> str | None:
         if self.memory is None:
             raise ScpiError(-230)
-        if self.waits:
-            return None
+        if self.waits or self.ready_at == float("inf"):
+            return None  # whoever asks waits for the end of the scan
+        self.clock.spend(self.ready_at - self.clock.now())
         if not self.memory:
-            begun, self.memory = self.ready_at, []
-            late = max(0.0, begun - self.clock.now())
-            sweeps = 1 if self.count == OVERLOAD else int(self.count)
-            self.clock.spend(late)
-            for number in self.scan * sweeps:
-                state = self.channels[number]
-                volts = self.terminals.sense(str(number), state.nplc / self.line_Hz)
-                self.memory.append((number, self._reading(state, volts)))
+            self.memory = [(number, self._sensed(number)) for _ in range(int(self.count)) for number in self.scan]
         return self._written(self.memory)
 
     def _abort(self) -> None:
-        self.waits = False
-        self.memory = None if self._scanning() else self.memory
+        if self._scanning() or self.waits:
+            self.memory = None  # a real one keeps what it had measured
+        self.waits, self.ready_at = False, self.clock.now()
 
     def _written(self, readings: list[tuple[int, float]]) -> str:
         parts = []

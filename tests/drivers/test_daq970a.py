@@ -15,7 +15,15 @@ from aeqlab.drivers.emulated.daq970a import EmulatedDaq970a, State
 from aeqlab.drivers.emulated.scpi import Call
 from aeqlab.drivers.emulated.server import PtyServed, Served, TcpServed
 from aeqlab.drivers.emulated.terminals import Bare
-from aeqlab.drivers.errors import IdentityError, LinkLostError, RefusedError, ReplyError, ReplyLateError, SettingError
+from aeqlab.drivers.errors import (
+    IdentityError,
+    LinkLostError,
+    OverloadError,
+    RefusedError,
+    ReplyError,
+    ReplyLateError,
+    SettingError,
+)
 
 OPEN = ["*IDN?", "*ESR?", "SYSTem:ERRor?"]
 BOX = [
@@ -237,6 +245,28 @@ def test_a_scan_that_was_begun_is_fetched(bench: Bench, served: TcpServed, adc: 
     assert bench.clock.now() == before  # its time had passed
 
 
+def test_two_boxes_scan_at_the_same_time(bench: Bench, served: TcpServed, adc: Daq970a) -> None:
+    other = EmulatedDaq970a(bench.terminals, bench.clock)
+    with TcpServed(other.front, bench.clock) as second, bench.driver(second) as both:
+        both.arm()
+        before = bench.clock.now()
+        adc.begin()
+        both.begin()
+        assert adc.measure(["101"])[0] == about(1.5)
+        assert both.measure(["102"])[0] == about(-2.25)
+        assert bench.clock.now() - before == pytest.approx(adc.scan_s)
+
+
+def test_a_scan_by_somebody_else_is_not_disturbed(bench: Bench, served: TcpServed) -> None:
+    with bench.driver(served, timeout_s=0.2) as adc:
+        adc.arm()
+        bench.say("INIT")
+        with pytest.raises(RefusedError, match="already running"):
+            adc.measure(["101"])
+        bench.clock.spend(adc.scan_s)
+        assert adc.measure(["101"])[0] == about(1.5)
+
+
 def test_readings_have_the_resolution_of_their_aperture(bench: Bench, adc: Daq970a) -> None:
     bench.terminals.laid["101"] = 1.23456789
     value = adc.measure(["101"])[0]
@@ -247,7 +277,7 @@ def test_readings_have_the_resolution_of_their_aperture(bench: Bench, adc: Daq97
 @pytest.mark.parametrize("volts", [1.21, -1.21, 1e9])
 def test_an_overload_is_no_number_and_no_error(bench: Bench, served: TcpServed, adc: Daq970a, volts: float) -> None:
     bench.terminals.laid["103"] = volts
-    with pytest.raises(ReplyError, match="overload on channel 103"):
+    with pytest.raises(OverloadError, match="overload on channel 103:"):
         adc.measure(["101"])
     assert adc.complaints() == []
     assert bench.say("STAT:QUES?;*ESR?") == "+1;8"
@@ -361,6 +391,9 @@ def test_after_a_lost_link_it_goes_on(bench: Bench, served: TcpServed) -> None:
         heard(served)
         adc.reopen()
         assert all(line.split(" ")[0].endswith("?") for line in heard(served))
+        assert [str(change) for change in adc.plan()] == ["scan from running to stopped"]  # the one that was begun goes on
+        bench.clock.spend(adc.scan_s)
+        adc.settings()
         assert adc.plan() == []
         assert not adc.rebooted()
         assert adc.measure(["101"])[0] == about(1.5)

@@ -16,6 +16,7 @@ from aeqlab.drivers.emulated.terminals import Bare
 from aeqlab.drivers.errors import (
     IdentityError,
     LinkLostError,
+    OverloadError,
     RefusedError,
     ReplyError,
     ReplyLateError,
@@ -259,7 +260,7 @@ def test_currents_are_read_all_at_once(bench: Bench, served: TcpServed) -> None:
         assert heard(served) == ["READ? (@4,3)"]
         assert bench.clock.now() - before == pytest.approx(2 / 50)
         bench.terminals.laid["i3"] = 1e-6
-        with pytest.raises(ReplyError, match="overload on channel i3"):
+        with pytest.raises(OverloadError, match="overload on channel i3:"):
             dac.measure(["i3", "i4"])
         with pytest.raises(SettingError, match="no input '3'"):
             dac.measure(["3"])
