@@ -139,18 +139,24 @@ class PtyServed(Served):
 
     Args:
         end: what ends a reply.
+        opened: is called whenever somebody opens the port, before what they send is heard: a board that resets then.
     """
 
-    def __init__(self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, end: bytes = b"\r\n") -> None:
+    def __init__(
+        self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, end: bytes = b"\r\n",
+        opened: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(front, clock, message_s)
         if sys.platform == "win32":
             raise OSError("there are no pseudo-terminals on Windows; serve the instrument over TCP")
         import tty
 
-        self._end = end
+        self._end, self._opened = end, opened
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)
         self.port = os.ttyname(self._theirs)
+        if opened is not None:  # its own end would hide that of others
+            os.close(self._theirs)
         threading.Thread(target=self._talk, name=self.port, daemon=True).start()
 
     @property
@@ -162,15 +168,33 @@ class PtyServed(Served):
         """Stop serving; whoever has the port open reads nothing more."""
         if not self._over.is_set():
             super().close()
-            for end in (self._theirs, self._ours):
+            for end in (self._ours,) if self._opened is not None else (self._theirs, self._ours):
                 with contextlib.suppress(OSError):
                     os.close(end)
 
     def _talk(self) -> None:
-        talk = Conversation(self.front, self._end)
-        with contextlib.suppress(OSError):
-            while data := os.read(self._ours, 65536):
-                self._hear(talk, data, lambda reply: _write_all(self._ours, reply))
+        while not self._over.is_set():
+            if self._opened is not None and not self._wait_until_opened(self._opened):
+                return
+            talk = Conversation(self.front, self._end)
+            with contextlib.suppress(OSError):  # nobody has it open any more
+                while data := os.read(self._ours, 65536):
+                    self._hear(talk, data, lambda reply: _write_all(self._ours, reply))
+            if self._opened is None:
+                return
+
+    def _wait_until_opened(self, opened: Callable[[], None]) -> bool:
+        """Wait until somebody has the port open; False where serving ended first."""
+        import select
+
+        poll = select.poll()
+        poll.register(self._ours)
+        while any(event & select.POLLHUP for _, event in poll.poll(0)):
+            if self._over.wait(0.002):
+                return False
+        with self._lock:
+            opened()
+        return True
 
 
 def _write_all(file: int, data: bytes) -> None:
