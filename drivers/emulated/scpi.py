@@ -176,6 +176,8 @@ class Front:
         name: its answer to `*IDN?`.
         commands: what it knows besides the common commands.
         reset: what `*RST` does.
+        error_form: how it writes an entry of its error queue.
+        no_error: what it says when there is none.
     """
 
     name: str
@@ -184,6 +186,7 @@ class Front:
     errors: deque[tuple[int, str]] = field(default_factory=deque)
     events: int = POWER_ON
     no_error: str = '+0,"No error"'
+    error_form: str = '{code:+d},"{text}"'
 
     def __post_init__(self) -> None:
         common = [
@@ -265,12 +268,12 @@ class Front:
         if not self.errors:
             return self.no_error
         code, text = self.errors.popleft()
-        return f'{code:+d},"{text}"'
+        return self.error_form.format(code=code, text=text)
 
     def _all_errors(self) -> str:
         if not self.errors:
             return self.no_error
-        said = ",".join(f'{code:+d},"{text}"' for code, text in self.errors)
+        said = ",".join(self.error_form.format(code=code, text=text) for code, text in self.errors)
         self.errors.clear()
         return said
 

@@ -8,8 +8,8 @@ from typing import Protocol
 class Terminals(Protocol):
     """The terminals of one instrument, by the keys of its channels."""
 
-    def drive(self, key: str, value: float) -> None:
-        """Drive an output, in its unit, from now on."""
+    def drive(self, key: str, value: float, slew_per_s: float = float("inf"), lag_s: float = 0.0) -> None:
+        """Drive an output, in its unit, from now on: on its way there at most so fast, behind a filter of first order."""
 
     def sense(self, key: str, aperture_s: float) -> float:
         """Sense an input, in its unit: the mean over an aperture that ends now."""
@@ -20,11 +20,13 @@ class Bare:
 
     def __init__(self) -> None:
         self.driven: dict[str, float] = {}
+        self.shaped: dict[str, tuple[float, float]] = {}  #: slew per s and lag in s of each output
         self.laid: dict[str, float] = {}
 
-    def drive(self, key: str, value: float) -> None:
-        """Remember what an output drives."""
+    def drive(self, key: str, value: float, slew_per_s: float = float("inf"), lag_s: float = 0.0) -> None:
+        """Remember what an output drives in the end, and how it gets there."""
         self.driven[key] = value
+        self.shaped[key] = (slew_per_s, lag_s)
 
     def sense(self, key: str, aperture_s: float) -> float:
         """Get what was laid on an input; 0 where nothing was."""
