@@ -57,6 +57,8 @@ class Board(VisaInstrument):
     maker: ClassVar[str] = "aeqlab"
     models: ClassVar[tuple[str, ...]] = ("BOARD-12", "BOARD-16")
     when_silent: ClassVar[Silence] = Silence.HOLDS  # until its watchdog is set
+    #: What `off` does, for people.
+    off_means: ClassVar[str] = "switches the nudge off, disconnects its outputs, which are at 0 V then, and reads both back"
     sentences: ClassVar[Mapping[int, str]] = {
         501: "Its watchdog has bitten: it heard nothing for too long, switched the nudge off and froze its outputs. "
         "Set its watchdog again once you know why the program was silent.",
