@@ -62,10 +62,12 @@ class Connection:
     Args:
         wire: how the instrument is reached.
         name: how messages call it.
+        parse: reads the answer to the question for its name, where that has not the four fields of `*IDN?`.
     """
 
-    def __init__(self, wire: Wire, name: str = "") -> None:
+    def __init__(self, wire: Wire, name: str = "", parse: Callable[[str], Identity] = parse_identity) -> None:
         self.wire = wire
+        self._parse = parse
         self.name = name or wire.address
         self.identity: Identity | None = None  #: of the last opening
         self._lock = threading.RLock()
@@ -107,7 +109,7 @@ class Connection:
                     line.drain()
                 self._behind = False
                 self._called = self.query(self.wire.identify).strip()
-                self.identity = parse_identity(self._called)
+                self.identity = self._parse(self._called)
             except (DriverError, *BROKEN) as exc:
                 self.close()
                 if isinstance(exc, AddressError):

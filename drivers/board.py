@@ -1,0 +1,274 @@
+"""The open serial or TCP board: 12 or 16 bits, all outputs at once, a nudge of its own, a watchdog in two stages.
+
+Its commands stand at the top of `emulated/board.py`. Outputs are `1`.., inputs `1001`.., targets of the nudge `2001`...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NoReturn
+
+import numpy as np
+
+from aeqlab.drivers.connection import Wire, numbers
+from aeqlab.drivers.errors import RebootedError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
+from aeqlab.drivers.readings import finite
+from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
+
+FIRST_INPUT, FIRST_NUDGE = 1001, 2001
+FAULTS = 4 | 8 | 16 | 32  #: bits of the event status register: errors of query, device, execution and command
+#: The second stage of the watchdog, the ramp to rest, comes after so many times the first.
+RAMP_AFTER = 3.0
+
+AVERAGE = Setting(
+    "conversions averaged", "SENSe:AVERage?", "SENSe:AVERage {value}", "Each takes 0.1 ms.", unit="", low=1, high=1024
+)  # fmt: skip
+LIMITS = Setting(
+    "limits in V", "SOURce:LIMits?", "SOURce:LIMits {value},(@{key})", "The board itself refuses what is outside.", unit="text"
+)  # fmt: skip
+REST = Setting("rest value", "SOURce:REST?", "SOURce:REST {value},(@{key})", "Where it goes when nobody speaks.", unit="V")
+SLEW = Setting(
+    "slew to rest", "SOURce:SLEW?", "SOURce:SLEW {value},(@{key})", "How fast it goes there.", unit="V/s", low=1e-3, high=1e6
+)  # fmt: skip
+OUTPUT = Setting("output", "OUTPut?", "OUTPut {value},(@{key})", "Off, it is at 0 V.", ("OFF", "ON"))
+
+
+class Board(VisaInstrument):
+    """An open board.
+
+    Over a serial line replies end with CR LF: `Wire(..., read_end="\\r\\n")`, and `wakes_s` where opening the port resets it.
+
+    Args:
+        wire: how it is reached.
+        name: how the rig calls it.
+        serial: its serial number; empty: any.
+        limits_V: limits of outputs by key, held by the board itself; arming switches these outputs on.
+        rest_V: where outputs go when the watchdog bites twice.
+        slew_V_per_s: how fast.
+        average: conversions that are averaged in each measurement, 1 to 1024.
+        binary: whether values go as blocks; text for lines that carry no 8 bits.
+    Attributes:
+        lost_frames: measurements that the board made and that never arrived here, or that somebody else took.
+    Raises:
+        SettingError: a setting is outside its range.
+    """
+
+    maker: ClassVar[str] = "aeqlab"
+    models: ClassVar[tuple[str, ...]] = ("BOARD-12", "BOARD-16")
+    when_silent: ClassVar[Silence] = Silence.HOLDS  # until its watchdog is set
+    #: What `off` does, for people.
+    off_means: ClassVar[str] = "switches the nudge off, disconnects its outputs, which are at 0 V then, and reads both back"
+    sentences: ClassVar[Mapping[int, str]] = {
+        501: "Its watchdog has bitten: it heard nothing for too long, switched the nudge off and froze its outputs. "
+        "Set its watchdog again once you know why the program was silent.",
+    }
+
+    def __init__(
+        self, wire: Wire, name: str = "", *, serial: str = "", limits_V: Mapping[str, tuple[float, float]] | None = None,
+        rest_V: Mapping[str, float] | None = None, slew_V_per_s: Mapping[str, float] | None = None, average: int = 1,
+        binary: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(wire, name, serial=serial)
+        self._wanted: list[tuple[Setting, str, Value]] = [(AVERAGE, "", float(average))]
+        self._wanted += [(REST, key, value) for key, value in (rest_V or {}).items()]
+        self._wanted += [(SLEW, key, value) for key, value in (slew_V_per_s or {}).items()]
+        self._wanted += [(LIMITS, key, _pair(*ends)) for key, ends in (limits_V or {}).items()]
+        self._wanted += [(OUTPUT, key, "ON") for key in limits_V or {}]
+        for setting, key, value in self._wanted:
+            setting.check(value, f"{self.name}, output {key}" if key else self.name)
+        self.binary = binary
+        self.beta_max = self.step = 0.0
+        self.lost_frames = 0
+        self._channels: dict[str, Channel] = {}
+        self._present: dict[tuple[Setting, str], Value] = {}
+        self._frame: int | None = None
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """Get its channels by key, with the limits that the board holds now, in V."""
+        return self._channels
+
+    def _adopt(self) -> None:
+        outs, ins, nudges = (int(n) for n in numbers(self.ask("SYSTem:CHANnels?"), 3, self.where))
+        low, high, bits, adc_bits = numbers(self.ask("SYSTem:RANGe?"), 4, self.where).tolist()
+        keys = [str(k + 1) for k in range(outs)]
+        present: dict[tuple[Setting, str], Value] = {(AVERAGE, ""): AVERAGE.read(self.ask(AVERAGE.ask), self.where)}
+        for setting in (REST, SLEW, OUTPUT):
+            fields = self.ask(setting.ask).split(",")
+            if len(fields) != outs:
+                raise ReplyError(f"{self.where}: {len(fields)} values of {setting.name} came, {outs} were asked for")
+            present |= {(setting, key): setting.read(field, self.where) for key, field in zip(keys, fields, strict=True)}
+        limits = dict(zip(keys, numbers(self.ask(LIMITS.ask), 2 * outs, self.where).reshape(outs, 2).tolist(), strict=True))
+        present |= {(LIMITS, key): _pair(*ends) for key, ends in limits.items()}
+        self.step = (high - low) / (2**bits - 1)
+        adc_step = (high - low) / (2**adc_bits - 1)
+        channels = [Channel(key, Direction.OUT, "V", *ends, self.step) for key, ends in limits.items()]
+        channels += [Channel(str(FIRST_INPUT + k), Direction.IN, "V", low, high, adc_step) for k in range(ins)]
+        channels += [Channel(str(FIRST_NUDGE + k), Direction.OUT, "V", low, high, self.step) for k in range(nudges)]
+        self._channels, self._present = {channel.key: channel for channel in channels}, present
+        self.beta_max = float(numbers(self.ask("NUDGe:BETA? MAXimum"), 1, self.where)[0])
+        self._frame = None
+
+    @property
+    def nudged(self) -> list[str]:
+        """Keys of the targets of the nudge."""
+        return [key for key in self._channels if int(key) >= FIRST_NUDGE]
+
+    def settings(self) -> dict[str, str]:
+        """Get averaging, watchdog, and limits, rest, slew and switch of every output, as they stand now."""
+        self._adopt()
+        found = {f"output {key}: {s.name}" if key else s.name: s.show(value) for (s, key), value in self._present.items()}
+        return {**found, "watchdog in s": self.ask("SYSTem:WDOG?")}
+
+    def _steps(self) -> list[Step]:
+        steps = []
+        for setting, key, wanted in self._wanted:
+            if (setting, key) not in self._present:
+                raise SettingError(f"{self.name}: there is no output {key!r}; it has 1 to {len(self._present) // 4}.")
+            present = self._present[setting, key]
+            if not same(present, wanted):
+                change = Change(key, setting.name, setting.show(present), setting.show(wanted))
+                steps.append(Step(setting.command(key, wanted), (change,)))
+        return steps
+
+    def watch(self, seconds: float | None) -> bool:
+        """Let the nudge go off and the outputs freeze after so long a silence, and ramp to rest after three times as long.
+
+        Setting it also ends the bite of a watchdog that has bitten.
+        """
+        freeze = seconds or 0.0
+        self.connection.write(f"SYSTem:WDOG {freeze:.9g},{RAMP_AFTER * freeze:.9g}")
+        said = numbers(self.ask("SYSTem:WDOG?"), 2, self.where)
+        if abs(said[0] - freeze) > 1e-6 * freeze:
+            self._refuse(f"The watchdog was set to {freeze:g} s and is at {said[0]:g} s.")
+        return True
+
+    def bitten(self) -> int:
+        """Get the stage its watchdog has come to: 0, 1 (nudge off, outputs frozen) or 2 (outputs ramp to rest)."""
+        return int(numbers(self.ask("SYSTem:WDOG:STAGe?"), 1, self.where)[0])
+
+    # outputs
+    def _write(self, keys: Sequence[str], values: Array) -> None:
+        outs = [k for k, key in enumerate(keys) if int(key) < FIRST_NUDGE]
+        targets = [k for k, key in enumerate(keys) if int(key) >= FIRST_NUDGE]
+        if outs:
+            where = listed(keys[k] for k in outs)
+            if self.binary:
+                self.connection.write_block(f"SOURce:BLOCk {where},", values[outs], "<f4")
+            else:
+                self.connection.write(f"SOURce:BLOCk:ASCii {where},{_text(values[outs])}")
+            self.connection.write("*TRG")  # all at once
+        if targets:
+            self.connection.write(f"NUDGe:TARGet {_text(values[targets])},{listed(keys[k] for k in targets)}")
+        self._confirm()
+
+    def _confirm(self) -> None:
+        """Ask whether it took what it was sent: one short reply where all is well.
+
+        Raises:
+            RebootedError: it was reset, and its limits are gone.
+            RefusedError: it complains.
+        """
+        events = self._events()
+        if events & POWER_ON:
+            self._switched_on = True
+            raise RebootedError(f"{self.where}: it was switched off and on; its limits are gone. Arm it again.")
+        if events & FAULTS:
+            self.check()
+
+    def _written(self, keys: Sequence[str]) -> Array:
+        values = np.empty(len(keys))
+        for header, part in (
+            ("SOURce:BLOCk", [k for k, key in enumerate(keys) if int(key) < FIRST_NUDGE]),
+            ("NUDGe:TARGet", [k for k, key in enumerate(keys) if int(key) >= FIRST_NUDGE]),
+        ):
+            if not part:
+                continue
+            where = listed(keys[k] for k in part)
+            if self.binary and header == "SOURce:BLOCk":
+                values[part] = self.connection.query_block(f"{header}? {where}", "<f4", len(part))
+            else:
+                ascii_form = ":ASCii" if header == "SOURce:BLOCk" else ""
+                values[part] = numbers(self.ask(f"{header}{ascii_form}? {where}"), len(part), self.where)
+        return values
+
+    def _off(self, keys: Sequence[str]) -> None:
+        """Switch outputs off (0 V); the nudge first, where one of its targets is among them. Confirmed by read-back."""
+        outs = [key for key in keys if int(key) < FIRST_NUDGE]
+        if len(outs) < len(keys):
+            self.release()
+        if outs:
+            self.connection.write(f"OUTPut OFF,{listed(outs)}")
+            if numbers(self.ask(f"OUTPut? {listed(outs)}"), len(outs), self.where).any():
+                self._refuse("Outputs were switched off and say that they are on. Switch the board off at its supply.")
+
+    # the nudge
+    def nudge(self, targets: Array, beta: float) -> None:
+        """Let the board itself pull each nudged terminal s to its target: the energy beta/2 (s - y)^2, all at once.
+
+        Args:
+            targets: y of each of `nudged`, in V.
+            beta: strength, either sign, up to `beta_max`.
+        Raises:
+            SettingError: a value is out of range; nothing was sent.
+            RefusedError: the board says that it is not as it was set; the nudge is off then.
+        """
+        keys = self.nudged
+        if not abs(beta) <= self.beta_max:
+            raise SettingError(
+                f"{self.name}: beta {beta:g} is outside -{self.beta_max:g} to {self.beta_max:g}, what the board can."
+            )
+        self.write(keys, targets)
+        self.connection.write(f"NUDGe:BETA {beta:.9g}")
+        self.connection.write("NUDGe:STATe ON")
+        said = self.ask("NUDGe:STATe?;BETA?")
+        state, _, strength = said.partition(";")
+        if state != "1" or abs(numbers(strength, 1, self.where)[0] - beta) > 1e-6 * abs(beta):
+            self.release()
+            self._refuse(f"The nudge was set to beta {beta:g} and on, and says {said!r}.")
+
+    def release(self) -> None:
+        """Switch the nudge off; confirmed by read-back."""
+        self.connection.write("NUDGe:STATe OFF")
+        if self.ask("NUDGe:STATe?") != "0":
+            self._refuse("The nudge was switched off and says that it is on.")
+
+    def _refuse(self, what: str) -> NoReturn:
+        """Raise why a setting is not as it was set: what the board says, or else what was read back."""
+        self.check()
+        raise RefusedError(self.where, [what], [])
+
+    # inputs
+    def _measure(self, keys: Sequence[str]) -> Array:
+        where = listed(keys)
+        if self.binary:
+            frame = self.connection.query_block(f"SENSe:BLOCk? {where}", "<i4", len(keys) + 1)
+            counter, values = int(frame.view("u4")[0]), frame[1:].view("f4").astype(np.float64)
+        else:
+            text, _, rest = self.ask(f"SENSe:BLOCk:ASCii? {where}").partition(",")
+            if not text.isdigit():
+                raise ReplyError(f"{self.where}: a frame begins with its number, not with {text[:20]!r}")
+            counter, values = int(text), numbers(rest, len(keys), self.where)
+        self._count(counter)
+        return finite(values, self.where)
+
+    def _count(self, counter: int) -> None:
+        """See that a frame is a new one."""
+        last, self._frame = self._frame, counter
+        if last is None or counter == last + 1:
+            return
+        if counter > last:
+            self.lost_frames += counter - last - 1
+        elif counter == last:
+            raise ReplyError(f"{self.where}: frame {counter} came twice; it is not a new measurement")
+        else:
+            raise RebootedError(f"{self.where}: its frames count from {counter} after {last}: it was reset. Arm it again.")
+
+
+def _text(values: Array) -> str:
+    return ",".join(f"{value:.9g}" for value in values.tolist())
+
+
+def _pair(low: float, high: float) -> str:
+    return f"{low:.7g},{high:.7g}"  # as many digits as 4 bytes hold
