@@ -54,7 +54,7 @@ def draw(path: Path, curves: Sequence[Curve], options: CompareOptions, *, cost_u
         if drawn:  # nothing has no logarithm
             panel.set(xscale="log", yscale="log")
         panel.grid(visible=True, which="major", color="#dddddd", lw=0.6)
-    panels[0].set_ylabel("cost without a nudge" + (f" ({cost_unit})" if cost_unit and cost_unit != "(1)²" else ""))
+    panels[0].set_ylabel("cost without a nudge" + (f" ({cost_unit})" if cost_unit and cost_unit != "1²" else ""))
     seeds = len({curve.seed for curve in curves})
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6), frameon=False)
