@@ -21,6 +21,7 @@ from run_helpers import SMALL, experiment
 from aeqlab.protocols import load_run
 from aeqlab.protocols.bundle import READER, bundle_runs
 from aeqlab.protocols.errors import ExportError, RecordError
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.run import run_experiment
 
 
@@ -72,6 +73,14 @@ def test_what_stages_wrote_is_in_it_and_what_serves_the_run_is_not(finished: Pat
     new = set(bundle_runs([run], "new.zip").names) - set(bundle_runs([finished], "old.zip").names)
     assert new == {f"{finished.name}/comparison.csv", f"{finished.name}/mine/far/below.txt"}
     assert f"{finished.name}/checkpoints/more.aeq" in bundle_runs([run], "all.zip", checkpoints=True).names
+
+
+def test_a_run_made_again_inside_the_folder_of_the_first_is_one_of_its_own(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / finished.name
+    shutil.copytree(finished, run)
+    again = run_experiment(load_experiment(run / "experiment.yaml"), runs=run / "runs").folder
+    assert bundle_runs([run], "new.zip").names == bundle_runs([finished], "old.zip").names
+    assert f"{again.name}/inputs/theta.csv" in bundle_runs([again], "again.zip").names
 
 
 def test_the_reader_in_it_needs_no_aeqlab(finished: Path, tmp_path: Path) -> None:
