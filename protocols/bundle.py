@@ -66,7 +66,8 @@ def bundle_runs(
     missing: list[str] = []
     with written_beside(target) as beside, tempfile.TemporaryDirectory(prefix=".aeqlab-", dir=target.parent) as room:
         records = {_name(run): _copied(run, Path(room) / f"{number}.sqlite") for number, run in enumerate(runs)}
-        files = dict(sorted(_files_of(runs, records, checkpoints, missing)))
+        found = _files_of(runs, records, checkpoints, missing)
+        files = {name: path for name, path in sorted(found) if path.resolve() != target.resolve()}  # not the bundle it replaces
         names = _write(beside, files, _time_of(runs), _texts(runs))
     return Bundled(target, tuple(names), tuple(missing))
 

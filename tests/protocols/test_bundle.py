@@ -121,6 +121,13 @@ def test_the_same_run_gives_the_same_bytes(finished: Path, tmp_path: Path) -> No
         assert archive.namelist()[:-1] == sorted(archive.namelist()[:-1])
 
 
+def test_a_bundle_that_lies_in_the_run_folder_is_replaced_and_not_taken_along(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / finished.name
+    shutil.copytree(finished, run)
+    first = bundle_runs([run], run / "mine.zip").file.read_bytes()
+    assert bundle_runs([run], run / "mine.zip", force=True).file.read_bytes() == first
+
+
 def test_a_live_run_is_bundled_as_a_single_file(tmp_path: Path) -> None:
     record = make_record(tmp_path / "live", 20, close=False)
     write_steps(record, steps(5, begin=21))
