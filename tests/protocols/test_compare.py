@@ -203,7 +203,7 @@ def test_a_method_that_runs_away_ends_its_span_and_spoils_no_other(tmp_path: Pat
     assert float(healthy["cost_at_equal_seconds_highest"]) < 1
     assert wild["cost_at_equal_samples_lowest"] == wild["cost_at_equal_seconds_median"] == "inf"
     said = result.summary["methods"]
-    assert said["wild"].startswith("ran away in 2 of 2 seeds; cost infinite at equal time; cost < 0.2 not reached in ")
+    assert said["wild"] == "ran away in 2 of 2 seeds; cost infinite at equal time"
     assert "ran away" not in said["aeqprop"]
     assert labels == ["aeqprop", "wild (ran away in 2 of 2 seeds)"]
 
