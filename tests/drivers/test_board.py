@@ -263,7 +263,7 @@ def test_off_is_confirmed(bench: Bench, board: Board) -> None:
     bench.board.front.carry_out(b"OUTP ON;:SOUR:VOLT 1,(@1:4)")
     bench.heard()
     board.off(["1", "2", "2001"])
-    assert bench.heard() == b"NUDGe:STATe OFF\nNUDGe:STATe?\nOUTPut OFF,(@1:2)\nOUTPut? (@1:2)\n"
+    assert bench.heard() == b"NUDGe:STATe OFF\nOUTPut OFF,(@1:2)\nNUDGe:STATe?\nOUTPut? (@1:2)\n"
     assert [bench.wired.driven[key] for key in "1234"] == [0.0, 0.0, 1.0, 1.0]
 
 
