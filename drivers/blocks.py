@@ -27,13 +27,14 @@ def encode(values: Array, dtype: str = "<f4") -> bytes:
     Source: IEEE 488.2-1992, 7.7.6.2.
     """
     given, kind = np.asarray(values), np.dtype(dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        packed = given.astype(kind, copy=False)
-    if kind.kind == "i":
-        if packed is not given and not np.array_equal(packed, given):
+    packed = given
+    if given.dtype != kind:
+        with np.errstate(over="ignore", invalid="ignore"):
+            packed = given.astype(kind)
+        if kind.kind == "i" and not np.array_equal(packed, given):
             low, high = np.iinfo(kind).min, np.iinfo(kind).max
             raise SettingError(f"a block of {kind.name} takes whole numbers from {low} to {high} only")
-    elif not np.isfinite(packed).all():
+    if kind.kind == "f" and not np.isfinite(packed).all():
         raise SettingError(f"a block of {kind.name} has a number that is not finite or larger than that type holds")
     data = packed.tobytes()
     length = str(len(data))
@@ -69,7 +70,7 @@ def decode(data: bytes | bytearray, dtype: str, count: int | None = None) -> Arr
     """Get the numbers of the data of a block, in the byte order of this machine.
 
     Args:
-        data: the bytes after the length.
+        data: the bytes after the length; what comes in a bytearray is not copied where its byte order is that of this machine.
         dtype: type of each number, one of `TYPES`.
         count: how many there must be; None: as many as there are.
     Raises:
@@ -78,7 +79,9 @@ def decode(data: bytes | bytearray, dtype: str, count: int | None = None) -> Arr
     kind = np.dtype(dtype)
     if len(data) % kind.itemsize:
         raise ReplyError(f"a block has {len(data)} bytes, which are no whole number of {kind.itemsize}-byte numbers")
-    values = np.frombuffer(data, dtype=kind).astype(kind.newbyteorder("="))
+    values = np.frombuffer(data, dtype=kind)
+    if not (kind.isnative and values.flags.writeable):
+        values = values.astype(kind.newbyteorder("="))
     if count is not None and len(values) != count:
         raise ReplyError(f"a block has {len(values)} numbers, {count} were asked for")
     return values

@@ -233,9 +233,11 @@ class Connection:
 
     def _block(self, line: Line) -> bytearray:
         digits = blocks.digits_of(bytes(line.exactly(2)))
-        data = line.exactly(blocks.length_of(bytes(line.exactly(digits))))
-        if (end := line.exactly(len(self._end))) != self._end:
-            raise ReplyError(f"after the {len(data)} bytes of its block comes {bytes(end)!r}")
+        length = blocks.length_of(bytes(line.exactly(digits)))
+        data = line.exactly(length + len(self._end))
+        if not data.endswith(self._end):
+            raise ReplyError(f"after the {length} bytes of its block comes {bytes(data[length:])!r}")
+        del data[length:]
         return data
 
     def _standing(self) -> Line:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import time
 from abc import ABC, abstractmethod
@@ -142,17 +143,32 @@ class SocketLine(Line):
             raise OSError(refused, os.strerror(refused))
         line.getpeername()  # raises where there is none: pyvisa-py calls such a socket open
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        line.setblocking(False)
         self._socket = line
+        self._poll = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        if self._poll is not None:
+            self._poll.register(line, select.POLLIN)
 
     def _put(self, message: bytes) -> None:
-        self._socket.settimeout(self.timeout_s)
-        self._socket.sendall(message)
+        try:
+            sent = self._socket.send(message)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(message):
+            self._socket.settimeout(self.timeout_s)
+            self._socket.sendall(message[sent:])
+            self._socket.setblocking(False)
 
     def _some(self, seconds: float) -> bytes:
-        self._socket.settimeout(seconds)
+        if self._poll is not None:
+            ready = bool(self._poll.poll(1000 * seconds))
+        else:
+            ready = bool(select.select([self._socket], [], [], seconds)[0])
+        if not ready:
+            return b""
         try:
             data = self._socket.recv(_PIECE)
-        except (BlockingIOError, TimeoutError):
+        except BlockingIOError:
             return b""
         if not data:
             raise ConnectionResetError("the other end closed the link")

@@ -40,12 +40,14 @@ def finite(values: Array, where: str) -> Array:
         OverloadError: some are beyond what the instrument can measure.
         ReplyError: some are not finite.
     """
-    if not len(values) or (values.min() > -OVERLOAD and values.max() < OVERLOAD):  # false for NaN
+    if values.dtype.kind != "f" or float(np.vdot(values, values)) < OVERLOAD**2:  # false for NaN; much faster than what follows
         return values
     over = np.flatnonzero(np.abs(values) >= OVERLOAD)
     missing = np.flatnonzero(~np.isfinite(values) | (np.abs(np.abs(values) - 9.91e37) < 5e34))
     if len(missing):
         raise ReplyError(f"{where}: {_places(missing, len(values))} no finite number. Nothing of this reply was taken.")
+    if not len(over):  # large numbers, whose squares no float holds
+        return values
     raise OverloadError(
         f"{where}: {_places(over, len(values))} an overload, more than the range measures. Choose a larger range or "
         "see what drives it; nothing of this reply was taken.",

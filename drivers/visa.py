@@ -16,14 +16,13 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire, numbers
-from aeqlab.drivers.errors import DriverError, RefusedError, ReplyError, ReplyLateError, SettingError
+from aeqlab.drivers.errors import DriverError, OverloadError, RefusedError, ReplyError, ReplyLateError, SettingError
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Change, Complaint, Instrument
 
 Array = NDArray[Any]
 Value = str | float
 POWER_ON = 128  #: bit of the event status register: it was switched on (IEEE 488.2, 11.5.1.1.2)
-OVERLOAD = 9.8e37  #: readings from here on are no readings: 9.9E37 is an overload, 9.91E37 no number
 ENTRIES = 100  #: no error queue is longer than this
 #: What the errors of SCPI mean for whoever runs a rig.
 SENTENCES: Mapping[int, str] = {
@@ -228,15 +227,18 @@ class VisaInstrument(Instrument):
         """Read a measurement of some channels, shape (keys,).
 
         Raises:
-            ReplyError: another count, no numbers, or an overload of any: nothing of this reply counts.
+            OverloadError: some are beyond their range; the message names their channels. Nothing of this reply counts.
+            ReplyError: another count, or something that is no finite number.
         """
-        fields = reply.split(",")
-        if len(fields) == len(keys) and (over := [key for key, field in zip(keys, fields, strict=True) if _overload(field)]):
-            raise ReplyError(
+        try:
+            return numbers(reply, len(keys), self.where)
+        except OverloadError as exc:
+            over = [keys[place] for place in exc.places]
+            raise OverloadError(
                 f"{self.where}: overload on channel {', '.join(over[:8])}{', ...' if len(over) > 8 else ''}: more than the range "
-                "measures, or no number. Choose a larger range or see what drives it; nothing of this reading was taken."
-            )
-        return numbers(reply, len(keys), self.where)
+                "measures. Choose a larger range or see what drives it; nothing of this reading was taken.",
+                exc.places,
+            ) from exc
 
     def complaints(self) -> list[Complaint]:
         """Empty its error queue; oldest first, each as a sentence.
@@ -299,13 +301,6 @@ class VisaInstrument(Instrument):
         self._adopt()
         if left := self.plan():
             raise RefusedError(self.where, [f"It was told, and did not change {change}." for change in left], [])
-
-
-def _overload(field: str) -> bool:
-    try:
-        return not abs(float(field)) < OVERLOAD  # nan too
-    except ValueError:
-        return False
 
 
 def listed(keys: Iterable[str]) -> str:

@@ -154,11 +154,13 @@ def channels(text: str, known: Sequence[int]) -> list[int]:
 
 def _pattern(header: str) -> re.Pattern[str]:
     made = ""
-    for piece in re.findall(r"\[|\]|:?[*A-Za-z]+#?", header):
+    for piece in re.findall(r"\[|\]|:?[*A-Za-z]+#?|:", header):
         if piece == "[":
             made += "(?:"
         elif piece == "]":
             made += ")?"
+        elif piece == ":":  # the end of a node that may be left out, such as `[SENSe:]FUNCtion`
+            made += ":"
         else:
             colon, node = (":", piece[1:]) if piece.startswith(":") else ("", piece)
             number = r"(\d*)" if node.endswith("#") else ""

@@ -29,6 +29,7 @@ from aeqlab.drivers.errors import (
     SettingError,
 )
 from aeqlab.drivers.identity import check_identity
+from aeqlab.drivers.readings import finite
 
 TIMEOUT_S = 0.4
 
@@ -216,6 +217,16 @@ def test_a_block_in_pieces(script: Script, link: Connection) -> None:
     script.on("B?", (block[:1], 0.02, block[1:4], 0.02, block[4:9000], 0.02, block[9000:-1], 0.02, block[-1:]))
     np.testing.assert_array_equal(link.query_block("B?", count=4096), np.arange(4096))
     assert link.query("*IDN?") == NAME.decode()
+
+
+def test_a_long_reply_whose_end_is_torn(script: Script, server: Server) -> None:
+    long = b"1.5," * 100_000
+    script.on("LONG?", (long[:99_999], 0.02, long[99_999:] + b"\r", 0.05, b"\n"))
+    link = Connection(Wire(server.address, read_end="\r\n"))
+    script.on("*IDN?", NAME + b"\r\n")
+    link.open()
+    assert link.query("LONG?") == long.decode()
+    link.close()
 
 
 def test_what_no_block_can_hold_is_not_sent(script: Script, link: Connection) -> None:
@@ -535,6 +546,20 @@ def test_what_it_says_of_itself_when_it_is_opened_is_no_reply(script: Script) ->
     server.stop()
 
 
+def test_an_opening_that_is_interrupted_leaves_nothing_open(script: Script, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object, end: bytes) -> bytes:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lines.Line, "until", interrupted)
+    link = Connection(wire)
+    with pytest.raises(KeyboardInterrupt):
+        link.open()
+    assert not link.is_open
+    assert link.open().serial == "7"
+    link.close()
+
+
 # many callers
 def test_two_threads_never_mix_replies(script: Script, link: Connection) -> None:
     def answer(message: bytes) -> Reply:
@@ -644,6 +669,8 @@ def test_numbers() -> None:
     np.testing.assert_array_equal(numbers("+1.5E-03,-2, 3 ", 3, "adc"), [1.5e-3, -2, 3])
     assert numbers("", 0, "adc").shape == (0,)
     assert numbers("9.7E37", 1, "adc")[0] == 9.7e37
+    for large in (np.array([1e30, -9.7e37], "f4"), np.array([-9.7e37] * 9), np.array([2**31 - 1] * 9, "i4"), np.zeros(0)):
+        assert finite(large, "adc") is large
 
 
 @pytest.mark.parametrize(

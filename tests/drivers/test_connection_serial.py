@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Iterator
@@ -108,6 +109,26 @@ def test_a_reply_cut_short_is_told_apart_from_none(script: Script, board: Board)
         link.query("A?")
     assert link.query("A?") == "7"
     link.close()
+
+
+def test_the_baud_rate_is_set(board: Board) -> None:
+    link = Connection(dataclasses.replace(wire_to(board), baud_rate=9600))
+    link.open()
+    assert link._resource.baud_rate == 9600
+    assert link._resource.visalib.sessions[link._resource.session].interface.baudrate == 9600
+    link.close()
+
+
+def test_one_that_takes_nothing_more(board: Board, script: Script) -> None:
+    link = Connection(wire_to(board))
+    link.open()
+    script.on("STOP", (5.0,))
+    link.write("STOP")
+    begin = time.monotonic()
+    with pytest.raises(LinkLostError, match="the link broke"):
+        link.write_block("BLOC ", np.zeros(100_000))
+    assert time.monotonic() - begin < 4.0
+    assert not link.is_open
 
 
 def test_a_cable_that_is_pulled(board: Board, script: Script) -> None:

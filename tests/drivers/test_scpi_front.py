@@ -23,6 +23,7 @@ class Source:
                 Command("LOAD", do=self.load, parameters=(1, 1)),
                 Command("LIST", ask=lambda call: ",".join(map(str, channels(call.text(), (1, 2, 3))))),
                 Command("SAY", ask=lambda call: call.text()),
+                Command("[SENSe:]FUNCtion", ask=lambda call: "VOLT"),
             ],
             reset=lambda: self.volts.update({1: 0.0, 2: 0.0, 3: 0.0}),
         )
@@ -66,6 +67,11 @@ def test_headers_have_long_and_short_forms_in_any_case(source: Source, header: s
 def test_what_is_neither_long_nor_short_is_undefined_and_a_bad_query_gets_no_reply(source: Source, header: str) -> None:
     assert said(source, f"{header}?") == ""
     assert said(source, "SYST:ERR?") == '-113,"Undefined header"'
+
+
+@pytest.mark.parametrize("header", ["SENS:FUNC", "SENSE:FUNCTION", "FUNC", ":FUNCtion"])
+def test_a_first_node_may_be_left_out(source: Source, header: str) -> None:
+    assert said(source, f"{header}?") == "VOLT"
 
 
 def test_without_a_number_the_first_channel_is_meant(source: Source) -> None:
