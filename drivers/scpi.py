@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire, numbers
+from aeqlab.drivers.connection import Connection, Wire, numbers
 from aeqlab.drivers.errors import RefusedError, ReplyError
 from aeqlab.drivers.identity import Identity, check_identity, parse_identity
 from aeqlab.drivers.instrument import Array, Change, Channel, Complaint, Direction
@@ -228,15 +228,6 @@ class Scpi(VisaInstrument):
         """Raise why something is not as it was set: what the instrument says, or else what was read back."""
         self.check()
         raise RefusedError(self.where, [what], [])
-
-    def reopen(self, attempts: int = len(BACK_OFF_S)) -> Identity:
-        """Open it again after the link was lost; it must be the very same one.
-
-        Raises:
-            AddressError, IdentityError, ReplyError.
-        """
-        self.serial = self.serial or (self.identity.serial if self.identity is not None else "")
-        return super().reopen(attempts)
 
 
 def _setting(arm: Arm) -> Setting:
