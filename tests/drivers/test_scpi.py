@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -429,6 +431,16 @@ def test_mistakes_are_told_in_sentences(data: dict[str, Any], says: str) -> None
     with pytest.raises(ValidationError) as caught:
         ScpiDescription.model_validate(data)
     assert says in str(caught.value)
+
+
+def test_the_example_of_the_documentation_is_one(bench: Bench, project_root: Path) -> None:
+    text = (project_root / "docs" / "drivers.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(maker:.*?)```", text, re.DOTALL)
+    with bench.driver(example) as supply:
+        supply.arm()
+        supply.write(["1", "2"], np.array([1.0, 1.0]))
+        assert supply.measure(["m2"]) == pytest.approx([1.001])
+        supply.off(["1", "2"])
 
 
 def test_without_a_switch_zero_must_be_within_the_limits() -> None:
