@@ -352,7 +352,7 @@ def test_a_board_that_resets_when_its_port_is_opened() -> None:
     emulated = Emulated(2, 2, low=-8.0, high=8.0, clock=clock, starts_s=1.0)
     emulated.outputs[1].value = 0.5
     with PtyServed(emulated.front, clock, opened=emulated.reboot) as served:
-        wire = Wire(served.address, timeout_s=0.2, read_end="\r\n")
+        wire = Wire(served.address, timeout_s=0.5, read_end="\r\n")
         with pytest.raises(AddressError, match="does not say its name"):
             Board(wire, "board").open()  # it still starts up
         emulated.starts_s = 0.0

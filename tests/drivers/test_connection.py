@@ -457,12 +457,14 @@ def test_it_gives_up(server: Server, slow: Connection, short_pauses: None, monke
 def test_who_calls_while_it_is_opened_again_need_not_wait(
     server: Server, slow: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BACK_OFF_S", (30.0,))
-    thread = threading.Thread(target=slow.reopen, daemon=True)
+    monkeypatch.setattr(module, "BACK_OFF_S", (1.0,))
+    thread = threading.Thread(target=slow.reopen)
     thread.start()
     until(lambda: not slow.is_open)
     with AtOnce(), pytest.raises(LinkLostError):
         slow.write("VOLT 1")
+    thread.join(20.0)
+    assert slow.is_open
 
 
 def test_another_instrument_answers_after_it_was_opened_again(script: Script, slow: Connection, short_pauses: None) -> None:

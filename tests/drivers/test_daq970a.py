@@ -258,7 +258,7 @@ def test_two_boxes_scan_at_the_same_time(bench: Bench, served: TcpServed, adc: D
 
 
 def test_a_scan_by_somebody_else_is_not_disturbed(bench: Bench, served: TcpServed) -> None:
-    with bench.driver(served, timeout_s=0.2) as adc:
+    with bench.driver(served, timeout_s=0.5) as adc:
         adc.arm()
         bench.say("INIT")
         for start in (adc.begin, lambda: adc.measure(["101"])):
@@ -356,7 +356,7 @@ def test_a_channel_without_a_module_is_told_at_opening(
     bench: Bench, served: TcpServed, inputs: dict[str, Input], said: str
 ) -> None:
     with pytest.raises(RefusedError, match=said):
-        bench.driver(served, inputs=inputs, timeout_s=0.1).open()
+        bench.driver(served, inputs=inputs, timeout_s=0.5).open()
     assert all(line.split(" ")[0].endswith("?") for line in heard(served))
 
 
@@ -390,7 +390,7 @@ def test_a_reboot_is_noticed_once(model: str, kept: str) -> None:
 
 
 def test_after_a_lost_link_it_goes_on(bench: Bench, served: TcpServed) -> None:
-    with bench.driver(served, timeout_s=0.3) as adc:
+    with bench.driver(served, timeout_s=0.5) as adc:
         adc.arm()
         adc.begin()
         served.drop()
@@ -414,9 +414,9 @@ def test_after_a_lost_link_it_goes_on(bench: Bench, served: TcpServed) -> None:
 
 
 def test_a_late_reply_is_never_taken_for_the_next(bench: Bench, served: TcpServed) -> None:
-    with bench.driver(served, timeout_s=0.25) as adc:
+    with bench.driver(served, timeout_s=0.5) as adc:
         adc.arm()
-        served.faults.late_s = 0.35
+        served.faults.late_s = 0.8
         with pytest.raises(ReplyLateError):
             adc.connection.query("READ?")
         served.faults.late_s = 0.0
