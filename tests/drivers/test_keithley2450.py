@@ -168,6 +168,17 @@ def test_a_level_that_was_refused_is_told(bench: Bench, smu: Keithley2450) -> No
         smu.write(["1"], np.array([1e-4]))
 
 
+def test_what_sources_or_measures_something_else_is_not_used_before_arming(bench: Bench) -> None:
+    bench.smu.front.carry_out(b"OUTP ON")  # a voltage source that measures a current
+    with bench.driver(source="current") as smu:
+        bench.heard()
+        with pytest.raises(SettingError, match="it is not armed: its measurement is CURR:DC, not VOLT:DC"):
+            smu.measure(["2"])
+        with pytest.raises(SettingError, match="it is not armed: its source is VOLT, not CURR"):
+            smu.write(["1"], np.array([0.0]))
+        assert bench.heard() == b""
+
+
 def test_readings_take_their_time_and_an_overload_is_none(bench: Bench, smu: Keithley2450) -> None:
     bench.wired.laid["2"] = 0.123456789
     before = bench.clock.now()
