@@ -5,13 +5,14 @@ Its commands stand at the top of `emulated/board.py`. Outputs are `1`.., inputs 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 import numpy as np
 
 from aeqlab.drivers.connection import Wire, numbers
-from aeqlab.drivers.errors import RebootedError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import DriverError, RebootedError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
 from aeqlab.drivers.readings import finite
 from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
@@ -137,12 +138,21 @@ class Board(VisaInstrument):
         """Let the nudge go off and the outputs freeze after so long a silence, and ramp to rest after three times as long.
 
         Setting it also ends the bite of a watchdog that has bitten.
+
+        Raises:
+            SettingError: no time that it can wait; nothing was sent.
+            RefusedError: the board says that its watchdog is not as it was set.
         """
+        if seconds is not None and not 0.0 < seconds < np.inf:
+            raise SettingError(
+                f"{self.name}: a watchdog waits for more than 0 s, not for {seconds:g} s. To switch it off, set it to none."
+            )
         freeze = seconds or 0.0
-        self.connection.write(f"SYSTem:WDOG {freeze:.9g},{RAMP_AFTER * freeze:.9g}")
+        ramp = RAMP_AFTER * freeze
+        self.connection.write(f"SYSTem:WDOG {freeze:.9g},{ramp:.9g}")
         said = numbers(self.ask("SYSTem:WDOG?"), 2, self.where)
-        if abs(said[0] - freeze) > 1e-6 * freeze:
-            self._refuse(f"The watchdog was set to {freeze:g} s and is at {said[0]:g} s.")
+        if not np.allclose(said, [freeze, ramp], rtol=1e-6, atol=0.0):
+            self._refuse(f"The watchdog was set to {freeze:g} s and {ramp:g} s, and is at {said[0]:g} s and {said[1]:g} s.")
         return True
 
     def bitten(self) -> int:
@@ -227,9 +237,15 @@ class Board(VisaInstrument):
         self.write(keys, targets)
         self.connection.write(f"NUDGe:BETA {beta:.9g}")
         self.connection.write("NUDGe:STATe ON")
-        said = self.ask("NUDGe:STATe?;BETA?")
-        state, _, strength = said.partition(";")
-        if state != "1" or abs(numbers(strength, 1, self.where)[0] - beta) > 1e-6 * abs(beta):
+        try:
+            said = self.ask("NUDGe:STATe?;BETA?")
+            state, _, strength = said.partition(";")
+            stands = state == "1" and abs(numbers(strength, 1, self.where)[0] - beta) <= 1e-6 * abs(beta)
+        except BaseException:  # nobody knows what it pulls to: it is not left on
+            with contextlib.suppress(DriverError):
+                self.release()
+            raise
+        if not stands:
             self.release()
             self._refuse(f"The nudge was set to beta {beta:g} and on, and says {said!r}.")
 

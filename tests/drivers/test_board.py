@@ -259,6 +259,26 @@ def test_the_board_nudges_by_itself(bench: Bench, board: Board) -> None:
     assert bench.heard() == b""
 
 
+def test_a_nudge_that_is_not_confirmed_is_not_left_on(bench: Bench, board: Board) -> None:
+    bench.served.faults.spoil = lambda reply: b"1;much\n" if b";" in reply else reply
+    with pytest.raises(ReplyError, match="no number"):
+        board.nudge(np.array([0.5, -0.25]), 0.125)
+    assert bench.wired.driven["beta"] == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_watchdog_that_never_bites_is_none(bench: Bench, board: Board, seconds: float) -> None:
+    with pytest.raises(SettingError, match="waits for more than 0 s"):
+        board.watch(seconds)
+    assert bench.heard() == b""
+
+
+def test_both_stages_of_the_watchdog_are_confirmed(bench: Bench, board: Board) -> None:
+    bench.served.faults.spoil = lambda reply: b"2,0\n" if reply == b"2,6\n" else reply
+    with pytest.raises(RefusedError, match="was set to 2 s and 6 s, and is at 2 s and 0 s"):
+        board.watch(2.0)
+
+
 def test_off_is_confirmed(bench: Bench, board: Board) -> None:
     bench.board.front.carry_out(b"OUTP ON;:SOUR:VOLT 1,(@1:4)")
     bench.heard()
