@@ -664,6 +664,19 @@ def test_an_instrument_on_a_bus_is_never_read_unasked(monkeypatch: pytest.Monkey
     link.close()
 
 
+def test_a_command_has_the_whole_time_whatever_the_reply_before_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = Bus()
+    allowed: list[int] = []
+    sent = bus.write_raw
+    monkeypatch.setattr(bus, "write_raw", lambda message: (allowed.append(bus.timeout), sent(message)))
+    line = lines.VisaLine(bus, 0.05)
+    line.send(b"LATE?\n")
+    with pytest.raises(lines.Silence):
+        line.until(b"\n")
+    line.send(b"SET\n")
+    assert allowed == [50, 50]
+
+
 # numbers in a reply
 def test_numbers() -> None:
     np.testing.assert_array_equal(numbers("+1.5E-03,-2, 3 ", 3, "adc"), [1.5e-3, -2, 3])
