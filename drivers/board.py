@@ -18,6 +18,7 @@ from aeqlab.drivers.readings import finite
 from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
 
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001
+MOST = 999  #: channels of each kind
 FAULTS = 4 | 8 | 16 | 32  #: bits of the event status register: errors of query, device, execution and command
 #: The second stage of the watchdog, the ramp to rest, comes after so many times the first.
 RAMP_AFTER = 3.0
@@ -78,6 +79,11 @@ class Board(VisaInstrument):
         self._wanted += [(OUTPUT, key, "ON") for key in limits_V or {}]
         for setting, key, value in self._wanted:
             setting.check(value, f"{self.name}, output {key}" if key else self.name)
+        for key, (low, high) in (limits_V or {}).items():
+            if not -np.inf < low < high < np.inf:
+                raise SettingError(
+                    f"{self.name}, output {key}: limits are the lowest and the highest value, not {low:g} and {high:g} V."
+                )
         self.binary = binary
         self.beta_max = self.step = 0.0
         self.lost_frames = 0
@@ -93,6 +99,11 @@ class Board(VisaInstrument):
     def _adopt(self) -> None:
         outs, ins, nudges = (int(n) for n in numbers(self.ask("SYSTem:CHANnels?"), 3, self.where))
         low, high, bits, adc_bits = numbers(self.ask("SYSTem:RANGe?"), 4, self.where).tolist()
+        if not (low < high and {bits, adc_bits} <= set(range(1, 33)) and all(0 <= n <= MOST for n in (outs, ins, nudges))):
+            raise ReplyError(
+                f"{self.where}: it says that it has {outs}, {ins} and {nudges} channels of {bits:g} and {adc_bits:g} bits "
+                f"from {low:g} to {high:g} V"
+            )
         keys = [str(k + 1) for k in range(outs)]
         present: dict[tuple[Setting, str], Value] = {(AVERAGE, ""): AVERAGE.read(self.ask(AVERAGE.ask), self.where)}
         for setting in (REST, SLEW, OUTPUT):
@@ -131,7 +142,7 @@ class Board(VisaInstrument):
             present = self._present[setting, key]
             if not same(present, wanted):
                 change = Change(key, setting.name, setting.show(present), setting.show(wanted))
-                steps.append(Step(setting.command(key, wanted), (change,)))
+                steps.append(Step(setting.command(key, wanted), (change,), stage=int(setting is OUTPUT)))
         return steps
 
     def watch(self, seconds: float | None) -> bool:

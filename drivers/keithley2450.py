@@ -180,7 +180,7 @@ class Keithley2450(VisaInstrument):
                 change = Change(OUT, setting.name, setting.show(present[setting]), setting.show(value))
                 steps.append(Step(setting.command("", value), (change,)))
         if not on:
-            steps.append(Step(OUTPUT.command("", "ON"), (Change(OUT, OUTPUT.name, "OFF", "ON"),)))
+            steps.append(Step(OUTPUT.command("", "ON"), (Change(OUT, OUTPUT.name, "OFF", "ON"),), stage=1))
         return steps
 
     def _sentence(self, code: int, text: str) -> str:

@@ -312,6 +312,9 @@ class PyMeasure(Base):
         for name, wanted in self._wanted.items():
             if not self._readable(name) or not _same(self._get(name), wanted):
                 self._set(name, wanted)
+                self.check()  # what is refused, such as a limit, keeps what comes after it from being set
+                if self._readable(name) and not _same(found := self._get(name), wanted):
+                    raise RefusedError(self.name, [f"{name} was set to {wanted!r} and is {found!r}."], [])
         self.check()
         self._set_up = True
         if left := [change for change in self._properties() if self._readable(change.setting)]:

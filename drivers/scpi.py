@@ -89,7 +89,8 @@ class Scpi(VisaInstrument):
         for (setting, arm, channel), present in zip(self._settings, self._present, strict=True):
             if not same(present, _bare(arm.wanted)):
                 change = Change(channel, setting.name, setting.show(present), setting.show(arm.wanted))
-                steps.append(Step(filled(arm.set, [channel], arm.wanted), (change,)))
+                stage = self.description.arm.index(arm)
+                steps.append(Step(filled(arm.set, [channel], arm.wanted), (change,), stage))
         return steps
 
     def _events(self) -> int:

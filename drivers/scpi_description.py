@@ -323,7 +323,7 @@ class ScpiDescription(_Part):
         outputs, inputs: its channels.
         errors: how it tells its errors; without it, nothing is known of them.
         events: query of its event status register, `*ESR?`; without it, it cannot be told that it was switched off.
-        arm: settings that arming makes.
+        arm: settings that arming makes, in this order; one that is not taken keeps those after it from being sent.
         record: further queries for the record, by name.
     """
 

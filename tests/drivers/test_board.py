@@ -191,6 +191,27 @@ def test_limits_that_the_present_value_breaks_are_refused(bench: Bench) -> None:
         with pytest.raises(RefusedError, match="does not go with another"):
             board.arm()
         assert board.complaints() == []
+    assert not bench.board.outputs[1].on  # never driven without its limits
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"limits_V": {"1": (1.0, -1.0)}}, "limits are the lowest and the highest value, not 1 and -1 V"),
+        ({"limits_V": {"1": (float("nan"), 1.0)}}, "limits are the lowest and the highest value"),
+        ({"rest_V": {"1": float("inf")}}, "rest value inf V is outside"),
+    ],
+)
+def test_settings_that_it_cannot_have_are_refused_without_a_link(bench: Bench, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        Board(bench.wire, "board", **options)
+
+
+@pytest.mark.parametrize("said", ["8,-8,16,16", "-8,8,0,16", "-8,8,16.5,16", "-8,8,1e9,16"])
+def test_a_range_that_makes_no_sense_is_refused_at_opening(bench: Bench, said: str) -> None:
+    bench.served.faults.spoil = lambda reply: said.encode() + b"\n" if reply.endswith(b",16,16\n") else reply
+    with pytest.raises(ReplyError, match="it says that it has 4, 3 and 2 channels of"):
+        Board(bench.wire, "board").open()
 
 
 def test_a_refused_set_is_told_in_sentences(bench: Bench, board: Board) -> None:

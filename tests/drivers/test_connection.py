@@ -668,7 +668,12 @@ def test_a_command_has_the_whole_time_whatever_the_reply_before_it_took(monkeypa
     bus = Bus()
     allowed: list[int] = []
     sent = bus.write_raw
-    monkeypatch.setattr(bus, "write_raw", lambda message: (allowed.append(bus.timeout), sent(message)))
+
+    def write_raw(message: bytes) -> None:
+        allowed.append(bus.timeout)
+        sent(message)
+
+    monkeypatch.setattr(bus, "write_raw", write_raw)
     line = lines.VisaLine(bus, 0.05)
     line.send(b"LATE?\n")
     with pytest.raises(lines.Silence):

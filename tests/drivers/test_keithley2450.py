@@ -105,8 +105,9 @@ def test_arming_says_what_it_changes_sends_it_in_order_and_reads_it_back(bench: 
         smu.arm()
         assert bench.heard() == (
             b'SOURce:FUNCtion CURR\nSENSe:FUNCtion "VOLT:DC"\nOUTPut:CURRent:SMODe HIMP\nSOURce:CURRent:RANGe 0.001\n'
-            b"SOURce:CURRent:VLIMit 2\nSENSe:VOLTage:RANGe 2\nSENSe:VOLTage:NPLCycles 0.1\nOUTPut ON\nSYSTem:ERRor?\n" + ADOPTED
-        )
+            b"SOURce:CURRent:VLIMit 2\nSENSe:VOLTage:RANGe 2\nSENSe:VOLTage:NPLCycles 0.1\nSYSTem:ERRor?\n"
+            + ADOPTED + b"OUTPut ON\nSYSTem:ERRor?\n" + ADOPTED
+        )  # fmt: skip
         assert smu.plan() == []
         assert (smu.channels["1"].high, smu.channels["2"].high) == (1e-3, 2.1)
 
@@ -117,6 +118,13 @@ def test_arming_brings_an_old_level_to_zero_before_its_output_goes_on(bench: Ben
         smu.arm()
         assert bench.smu.on
         assert bench.wired.driven["1"] == 0.0
+
+
+def test_a_limit_that_is_refused_keeps_the_output_off(bench: Bench) -> None:
+    with bench.driver(source_range=1e-3, limit=1e-5) as smu:
+        with pytest.raises(RefusedError, match="outside what it can do"):
+            smu.arm()
+        assert not bench.smu.on
 
 
 def test_arming_never_changes_the_function_of_a_driven_terminal(bench: Bench) -> None:

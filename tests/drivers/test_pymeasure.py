@@ -224,6 +224,13 @@ def test_after_a_dropped_link_it_is_as_it_was_and_after_a_reboot_it_is_set_up_ag
     assert len(smu.plan()) == 4
 
 
+def test_arming_ends_at_what_is_not_taken(bench: Bench) -> None:
+    bench.front.complain(-222)
+    with bench.driver() as smu, pytest.raises(RefusedError):
+        smu.arm()
+    assert not bench.on
+
+
 def test_a_reboot_is_remembered_until_it_is_asked_for(bench: Bench, smu: PyMeasure) -> None:
     smu.arm()
     bench.reset()

@@ -224,9 +224,10 @@ def test_arming_says_what_it_changes_and_reads_it_back(bench: Bench, supply: Scp
     ]  # fmt: skip
     assert bench.heard() == b""
     supply.arm()
-    assert bench.heard().startswith(
-        b"SOURce1:CURRent 0.500\nSOURce2:CURRent 0.500\nTRIGger BUS\nSYSTem:ERRor?\nSOURce1:CURRent?\n"
-    )
+    back = b"SYSTem:ERRor?\nSOURce1:CURRent?\nSOURce2:CURRent?\nTRIGger?\n"
+    assert bench.heard() == (
+        b"SOURce1:CURRent 0.500\nSOURce2:CURRent 0.500\n" + back + b"TRIGger BUS\n" + back
+    )  # fmt: skip
     assert supply.plan() == []
     assert supply.settings() == {
         "current limit in A 1": "0.5",
@@ -234,6 +235,13 @@ def test_arming_says_what_it_changes_and_reads_it_back(bench: Bench, supply: Scp
         "trigger": "BUS",
         "temperature in C": "41.5",
     }
+
+
+def test_a_limit_that_is_refused_keeps_the_rest_from_being_sent(bench: Bench) -> None:
+    text = SUPPLY.replace("wanted: 0.5", "wanted: 2.5")  # the supply takes 2 A at most
+    with bench.driver(text) as supply, pytest.raises(RefusedError, match="-222"):
+        supply.arm()
+    assert bench.supply.trigger == "IMM"
 
 
 def test_what_arming_did_not_change_is_told(bench: Bench, supply: Scpi) -> None:
