@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
 from aeqlab.app.exits import ExitCode, say
@@ -13,13 +14,23 @@ from aeqlab.drivers.finding import Found, listed, probe_all, visa_address
 
 def show_instruments(addresses: Sequence[str], *, visa: str, timeout_s: float, baud_rate: int, wakes_s: float) -> int:
     """List instruments, or ask the named ones for their names; returns the exit code, 1 where one of them does not answer."""
-    try:
-        if not addresses:
+    if math.isnan(timeout_s) or math.isnan(wakes_s):
+        say("--timeout and --wakes are times in s, not nan.")
+        return ExitCode.BAD_INPUT
+    if not addresses:
+        try:
             return _list(listed(visa))
-        named = [visa_address(text) for text in addresses]
-    except AddressError as exc:
-        say(str(exc))
-        return ExitCode.BAD_INPUT if addresses else ExitCode.FAILED
+        except AddressError as exc:
+            say(str(exc))
+            return ExitCode.FAILED
+    named = []
+    for text in addresses:
+        try:
+            named.append(visa_address(text))
+        except AddressError as exc:
+            say(str(exc))
+    if len(named) < len(addresses):
+        return ExitCode.BAD_INPUT
     wires = [Wire(address, visa, timeout_s, baud_rate=baud_rate, wakes_s=wakes_s) for address in named]
     worst = ExitCode.OK
     for answer in probe_all(wires):

@@ -5,18 +5,20 @@ Its commands stand at the top of `emulated/board.py`. Outputs are `1`.., inputs 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 import numpy as np
 
 from aeqlab.drivers.connection import Wire, numbers
-from aeqlab.drivers.errors import RebootedError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import DriverError, RebootedError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
 from aeqlab.drivers.readings import finite
 from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
 
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001
+MOST = 999  #: channels of each kind
 FAULTS = 4 | 8 | 16 | 32  #: bits of the event status register: errors of query, device, execution and command
 #: The second stage of the watchdog, the ramp to rest, comes after so many times the first.
 RAMP_AFTER = 3.0
@@ -77,6 +79,11 @@ class Board(VisaInstrument):
         self._wanted += [(OUTPUT, key, "ON") for key in limits_V or {}]
         for setting, key, value in self._wanted:
             setting.check(value, f"{self.name}, output {key}" if key else self.name)
+        for key, (low, high) in (limits_V or {}).items():
+            if not -np.inf < low < high < np.inf:
+                raise SettingError(
+                    f"{self.name}, output {key}: limits are the lowest and the highest value, not {low:g} and {high:g} V."
+                )
         self.binary = binary
         self.beta_max = self.step = 0.0
         self.lost_frames = 0
@@ -92,6 +99,11 @@ class Board(VisaInstrument):
     def _adopt(self) -> None:
         outs, ins, nudges = (int(n) for n in numbers(self.ask("SYSTem:CHANnels?"), 3, self.where))
         low, high, bits, adc_bits = numbers(self.ask("SYSTem:RANGe?"), 4, self.where).tolist()
+        if not (low < high and {bits, adc_bits} <= set(range(1, 33)) and all(0 <= n <= MOST for n in (outs, ins, nudges))):
+            raise ReplyError(
+                f"{self.where}: it says that it has {outs}, {ins} and {nudges} channels of {bits:g} and {adc_bits:g} bits "
+                f"from {low:g} to {high:g} V"
+            )
         keys = [str(k + 1) for k in range(outs)]
         present: dict[tuple[Setting, str], Value] = {(AVERAGE, ""): AVERAGE.read(self.ask(AVERAGE.ask), self.where)}
         for setting in (REST, SLEW, OUTPUT):
@@ -130,19 +142,28 @@ class Board(VisaInstrument):
             present = self._present[setting, key]
             if not same(present, wanted):
                 change = Change(key, setting.name, setting.show(present), setting.show(wanted))
-                steps.append(Step(setting.command(key, wanted), (change,)))
+                steps.append(Step(setting.command(key, wanted), (change,), stage=int(setting is OUTPUT)))
         return steps
 
     def watch(self, seconds: float | None) -> bool:
         """Let the nudge go off and the outputs freeze after so long a silence, and ramp to rest after three times as long.
 
         Setting it also ends the bite of a watchdog that has bitten.
+
+        Raises:
+            SettingError: no time that it can wait; nothing was sent.
+            RefusedError: the board says that its watchdog is not as it was set.
         """
+        if seconds is not None and not 0.0 < seconds < np.inf:
+            raise SettingError(
+                f"{self.name}: a watchdog waits for more than 0 s, not for {seconds:g} s. To switch it off, set it to none."
+            )
         freeze = seconds or 0.0
-        self.connection.write(f"SYSTem:WDOG {freeze:.9g},{RAMP_AFTER * freeze:.9g}")
+        ramp = RAMP_AFTER * freeze
+        self.connection.write(f"SYSTem:WDOG {freeze:.9g},{ramp:.9g}")
         said = numbers(self.ask("SYSTem:WDOG?"), 2, self.where)
-        if abs(said[0] - freeze) > 1e-6 * freeze:
-            self._refuse(f"The watchdog was set to {freeze:g} s and is at {said[0]:g} s.")
+        if not np.allclose(said, [freeze, ramp], rtol=1e-6, atol=0.0):
+            self._refuse(f"The watchdog was set to {freeze:g} s and {ramp:g} s, and is at {said[0]:g} s and {said[1]:g} s.")
         return True
 
     def bitten(self) -> int:
@@ -227,9 +248,15 @@ class Board(VisaInstrument):
         self.write(keys, targets)
         self.connection.write(f"NUDGe:BETA {beta:.9g}")
         self.connection.write("NUDGe:STATe ON")
-        said = self.ask("NUDGe:STATe?;BETA?")
-        state, _, strength = said.partition(";")
-        if state != "1" or abs(numbers(strength, 1, self.where)[0] - beta) > 1e-6 * abs(beta):
+        try:
+            said = self.ask("NUDGe:STATe?;BETA?")
+            state, _, strength = said.partition(";")
+            stands = state == "1" and abs(numbers(strength, 1, self.where)[0] - beta) <= 1e-6 * abs(beta)
+        except BaseException:  # nobody knows what it pulls to: it is not left on
+            with contextlib.suppress(DriverError):
+                self.release()
+            raise
+        if not stands:
             self.release()
             self._refuse(f"The nudge was set to beta {beta:g} and on, and says {said!r}.")
 

@@ -19,7 +19,7 @@ import pyvisa
 from numpy.typing import NDArray
 
 from aeqlab.drivers import blocks
-from aeqlab.drivers.errors import AddressError, DriverError, LinkLostError, ReplyError, ReplyLateError
+from aeqlab.drivers.errors import AddressError, DriverError, LinkLostError, ReplyError, ReplyLateError, SettingError
 from aeqlab.drivers.identity import Identity, parse_identity
 from aeqlab.drivers.latency import Latency, Stopwatch
 from aeqlab.drivers.line import BROKEN, QUIET_S, Line, Silence, line_of
@@ -222,7 +222,10 @@ class Connection:
 
     # inside
     def _message(self, command: str) -> bytes:
-        return (command + self.wire.write_end).encode("ascii")
+        try:
+            return (command + self.wire.write_end).encode("ascii")
+        except UnicodeEncodeError:
+            raise SettingError(f"{self.where}: {command!r} is not plain ASCII; nothing was sent.") from None
 
     def _text(self, line: Line) -> str:
         reply = line.until(self._end)

@@ -260,6 +260,10 @@ class Daq970a(VisaInstrument):
         if missing or wrong or not self._scan:
             why = f"channel {', '.join(missing)} is not in its scan list" if missing else f"see its {', '.join(wrong)}"
             raise SettingError(f"{self.where}: it is not armed: {why if self._scan else 'its scan list is empty'}. Arm it first.")
+        if other := [f"{k} ({now})" for k in keys if (now := self._present.get((FUNCTION, k), "VOLT")) != "VOLT"]:
+            raise SettingError(
+                f"{self.where}: channel {', '.join(other)} does not measure DC voltage. Name it among its inputs and arm it."
+            )
         if self.scan_s > 0.8 * self.connection.wire.timeout_s:
             raise SettingError(
                 f"{self.where}: a scan takes about {self.scan_s:.3g} s, and timeout_s is {self.connection.wire.timeout_s:g} s. "

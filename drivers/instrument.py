@@ -159,10 +159,14 @@ class Instrument(ABC):
         """Set outputs, shape (keys,), in the unit of each.
 
         Raises:
-            SettingError: a channel that is not there or no output, or a value outside its range; nothing was sent.
+            SettingError: a channel that is not there, no output or there twice, or a value outside its range; nothing was sent.
         """
         wanted = np.asarray(values, dtype=np.float64)
         channels = self._these(keys, Direction.OUT)
+        if len(set(keys)) < len(keys):
+            raise SettingError(
+                f"{self.name}: a channel is there twice in {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}."
+            )
         if wanted.shape != (len(keys),):
             raise SettingError(f"{self.name}: {len(keys)} channels, and values of shape {wanted.shape}")
         for channel, value in zip(channels, wanted.tolist(), strict=True):

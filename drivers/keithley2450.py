@@ -180,7 +180,7 @@ class Keithley2450(VisaInstrument):
                 change = Change(OUT, setting.name, setting.show(present[setting]), setting.show(value))
                 steps.append(Step(setting.command("", value), (change,)))
         if not on:
-            steps.append(Step(OUTPUT.command("", "ON"), (Change(OUT, OUTPUT.name, "OFF", "ON"),)))
+            steps.append(Step(OUTPUT.command("", "ON"), (Change(OUT, OUTPUT.name, "OFF", "ON"),), stage=1))
         return steps
 
     def _sentence(self, code: int, text: str) -> str:
@@ -191,7 +191,13 @@ class Keithley2450(VisaInstrument):
         return super()._sentence(code, said).removesuffix(")") + f", {KINDS.get(kind, 'entry')} of {when})"
 
     # what it does
+    def _ready(self, setting: Setting, wanted: str) -> None:
+        """See that it sources or measures what the unit of this channel says."""
+        if (present := self._present[setting]) != wanted:
+            raise SettingError(f"{self.where}: it is not armed: its {setting.name} is {present}, not {wanted}. Arm it first.")
+
     def _write(self, keys: Sequence[str], values: Array) -> None:
+        self._ready(SOURCE, _short(self.source))
         level = float(values[-1])
         self.connection.write(self._level.command("", level))
         found = float(self._level.read(self.ask(self._level.ask), self.where))
@@ -204,6 +210,7 @@ class Keithley2450(VisaInstrument):
         return np.full(len(keys), self._level.read(self.ask(self._level.ask), self.where), dtype=np.float64)
 
     def _measure(self, keys: Sequence[str]) -> Array:
+        self._ready(SENSE, f"{_short(self.sensed)}:DC")
         return np.repeat(numbers(self.ask("READ?"), 1, self.where), len(keys))
 
     def tripped(self) -> bool:

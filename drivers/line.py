@@ -236,6 +236,7 @@ class VisaLine(Line):
             self._resource.clear()
 
     def _put(self, message: bytes) -> None:
+        self._resource.timeout = round(1000 * self.timeout_s)  # the last wait for bytes may have left it at next to nothing
         self._resource.write_raw(message)
 
     def _some(self, seconds: float) -> bytes:

@@ -197,7 +197,8 @@ class PyMeasure(Base):
         except BaseException:
             self.close()
             raise
-        self._switched_on = switched_on and not first
+        self._switched_on |= switched_on and not first  # also where it was reopened before and nobody has asked since
+        self._set_up &= not self._switched_on
         self.identity = found
         return found
 
@@ -260,7 +261,9 @@ class PyMeasure(Base):
         if not self._scpi():
             return False
         reply = self.connection.query("*ESR?").strip().lstrip("+")
-        return reply.isdigit() and bool(int(reply) & POWER_ON)
+        if not reply.isdigit():
+            raise ReplyError(f"{self.connection.where}: the event status register is said to be {reply[:40]!r}")
+        return bool(int(reply) & POWER_ON)
 
     def rebooted(self) -> bool:
         """Tell whether it was switched off and on since this was last asked; False where it does not speak SCPI."""
@@ -309,6 +312,9 @@ class PyMeasure(Base):
         for name, wanted in self._wanted.items():
             if not self._readable(name) or not _same(self._get(name), wanted):
                 self._set(name, wanted)
+                self.check()  # what is refused, such as a limit, keeps what comes after it from being set
+                if self._readable(name) and not _same(found := self._get(name), wanted):
+                    raise RefusedError(self.name, [f"{name} was set to {wanted!r} and is {found!r}."], [])
         self.check()
         self._set_up = True
         if left := [change for change in self._properties() if self._readable(change.setting)]:
@@ -333,8 +339,14 @@ class PyMeasure(Base):
     def _off(self, keys: Sequence[str]) -> None:
         """Set the properties that switch it off, or its knobs to 0; confirmed where they can be read."""
         wanted = self._off_values or {self._knobs[key].name: 0.0 for key in keys}
+        failed: DriverError | None = None
         for name, value in wanted.items():
-            self._set(name, value)
+            try:
+                self._set(name, value)
+            except DriverError as exc:  # what cannot be set keeps nothing else from going off
+                failed = failed or exc
+        if failed is not None:
+            raise failed
         for name, value in wanted.items():
             if self._readable(name) and not _same(found := self._get(name), value):
                 self._refuse(f"{name} was set to {value!r} to switch it off, and is {found!r}.")

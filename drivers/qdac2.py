@@ -157,12 +157,24 @@ class Qdac2(VisaInstrument):
         """
         for step in self._steps():
             for change in step.changes:
-                if change.setting == RANGE.name and (volts := self._number(f"SOURce{change.channel}:VOLTage?")):
+                if change.setting == RANGE.name and (volts := self._away(change.channel)):
                     raise SettingError(
                         f"{self.where}, output {change.channel}: it is at {volts:.6g} V, and its range changes only at 0 V, "
                         "because the change makes a spike. Bring it to 0 V first."
                     )
         super().arm()
+        self._stage_present()
+
+    def _stage_present(self) -> None:
+        """Stage what is set: an output whose next voltage is refused stays then, and does not go to what was staged before."""
+        if not (keys := list(self._outputs)):
+            return
+        present, which = self._written(keys), f"(@{','.join(keys)})"
+        staged = self.readings(self.ask(f"SOURce:VOLTage:TRIGgered? {which}"), keys)
+        for key, value, old in zip(keys, present.tolist(), staged.tolist(), strict=True):
+            if old != value:
+                self.connection.write(f"SOURce{key}:VOLTage:TRIGgered {value:.10g}")
+        self.check()
 
     # settings
     def _wanted(self) -> list[tuple[Setting, str, Value]]:
@@ -208,6 +220,11 @@ class Qdac2(VisaInstrument):
                 change = Change(key, setting.name, setting.show(present), setting.show(wanted))
                 steps.append(Step(setting.command(key, wanted), (change,)))
         return steps
+
+    def _away(self, key: str) -> float:
+        """Get the voltage an output is set to, or is at by a ramp, a list or a sweep; 0 where both are 0."""
+        # that LAST tells where the output is now, and not what it was set to, is not checked on hardware
+        return self._number(f"SOURce{key}:VOLTage?") or self._number(f"SOURce{key}:VOLTage:LAST?")
 
     def _number(self, question: str) -> float:
         return float(self.readings(self.ask(question), [question])[0])

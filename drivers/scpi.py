@@ -87,9 +87,10 @@ class Scpi(VisaInstrument):
     def _steps(self) -> list[Step]:
         steps = []
         for (setting, arm, channel), present in zip(self._settings, self._present, strict=True):
-            if not same(present, arm.wanted):
+            if not same(present, _bare(arm.wanted)):
                 change = Change(channel, setting.name, setting.show(present), setting.show(arm.wanted))
-                steps.append(Step(filled(arm.set, [channel], arm.wanted), (change,)))
+                stage = self.description.arm.index(arm)
+                steps.append(Step(filled(arm.set, [channel], arm.wanted), (change,), stage))
         return steps
 
     def _events(self) -> int:
@@ -107,9 +108,14 @@ class Scpi(VisaInstrument):
         errors = self.description.errors
         while errors is not None and errors.query and len(found) < ENTRIES:
             reply = self.connection.query(errors.query).strip()
-            if reply.casefold() == errors.none.strip().casefold():
-                break
+            if reply.casefold() == errors.none.casefold():
+                return found
             found.append(self._complaint(reply))
+        if found:
+            raise ReplyError(
+                f"{self.where}: its error queue has no end: after {len(found)} entries it says {reply[:60]!r}. If "
+                "that is what it says when there is no error, write it as `none` of its description."
+            )
         return found
 
     def _complaint(self, reply: str) -> Complaint:
@@ -228,6 +234,11 @@ class Scpi(VisaInstrument):
         """Raise why something is not as it was set: what the instrument says, or else what was read back."""
         self.check()
         raise RefusedError(self.where, [what], [])
+
+
+def _bare(wanted: Value) -> Value:
+    """Get a text without the quotation marks that a reply may have around it."""
+    return wanted.strip().strip('"') if isinstance(wanted, str) else wanted
 
 
 def _setting(arm: Arm) -> Setting:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from aeqlab.drivers.blocks import TYPES
 
@@ -44,10 +44,53 @@ def _check(template: str, may: set[str], what: str, value: float | str = 0.0) ->
             f"{what} {template!r} has {', '.join('{' + one + '}' for one in sorted(unknown))}; it may have "
             f"{', '.join('{' + one + '}' for one in sorted(may))}. A brace that is meant as such is written twice."
         )
+    for _, field, spec, conversion in string.Formatter().parse(template):
+        if field in ("channel", "list") and (spec or conversion):
+            raise ValueError(f"{what} {template!r}: {{{field}}} stands as it is, without a format")
+        if spec and "{" in spec:
+            raise ValueError(f"{what} {template!r}: the format of {{{field}}} has another field in it")
     try:
         filled(template, ["1"], value)
     except (ValueError, TypeError, KeyError, IndexError) as exc:
         raise ValueError(f"{what} {template!r} cannot be filled in: {exc}") from None
+
+
+def _written(template: str, value: float) -> list[tuple[str, float]]:
+    """Get how a template writes a number, and how far off each time; nan where that is no number."""
+    found = []
+    for _, field, spec, conversion in string.Formatter().parse(template):
+        if field == "value":
+            form = "{value" + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
+            text = form.format(value=_Number(value))
+            try:
+                found.append((text, abs(float(text) - value)))
+            except ValueError:
+                found.append((text, math.nan))
+    return found
+
+
+def _sendable(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{text!r} cannot be sent: it is one line of plain ASCII characters, without what ends it")
+    return text
+
+
+def _there(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text.strip()
+
+
+def _ascii(text: str) -> str:
+    if not text.isascii():
+        raise ValueError(f"{text!r} is not plain ASCII")
+    return text
+
+
+def _no_switch(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise ValueError('it is a number or a text; write 1 or "ON", not true')
+    return given
 
 
 def _channels(given: Any) -> tuple[str, ...]:
@@ -76,6 +119,10 @@ def _twice(keys: Sequence[str]) -> list[str]:
 
 
 Channels = Annotated[tuple[str, ...], BeforeValidator(_channels)]
+#: What is sent; what comes back, which is compared without blanks around it; what ends a line.
+Sent = Annotated[str, AfterValidator(_sendable)]
+Said = Annotated[str, AfterValidator(str.strip)]
+End = Annotated[str, Field(min_length=1), AfterValidator(_ascii)]
 
 
 class _Part(BaseModel):
@@ -98,7 +145,7 @@ class _Group(_Part):
     key: str = "{channel}"
     unit: str = Field(min_length=1)
     limits: tuple[float, float]
-    step: float = Field(default=0.0, ge=0.0)
+    step: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     block: str | None = None
 
     @field_validator("key")
@@ -152,17 +199,18 @@ class Outputs(_Group):
         off_ask, off_reply: query whether it is off, and the reply when it is.
     """
 
-    set: str
-    ask: str | None = None
-    answer: str | None = None
+    set: Sent
+    ask: Sent | None = None
+    answer: Said | None = None
     slew_per_s: float = Field(default=math.inf, gt=0.0)
-    switch_off: str | None = None
-    off_ask: str | None = None
-    off_reply: str | None = None
+    switch_off: Sent | None = None
+    off_ask: Sent | None = None
+    off_reply: Said | None = None
 
     @model_validator(mode="after")
     def _templates(self) -> Self:
         self._checked(self.set, "set", value=True)
+        self._digits()
         self._checked(self.ask, "ask")
         for template, what in ((self.switch_off, "switch_off"), (self.off_ask, "off_ask")):
             if template is not None:
@@ -177,6 +225,19 @@ class Outputs(_Group):
             raise ValueError("without switch_off, off is 0, which lies outside the limits: say how it is switched off")
         return self
 
+    def _digits(self) -> None:
+        """See that what is sent is what was asked for, to half a step."""
+        low, high = self.limits
+        most = max(0.51 * self.step, 1e-6 * max(abs(low), abs(high)))
+        for part in (0.0, 0.1234567, 0.3819660, 0.7182818, 1.0):
+            value = low + part * (high - low)
+            for text, off in _written(self.set, value):
+                if not off <= most:
+                    raise ValueError(
+                        f"set {self.set!r} writes {text!r} for {value:.9g} {self.unit}, and its step is {self.step:g} "
+                        f"{self.unit}. Let it write more digits, or say how large its step is"
+                    )
+
 
 class Inputs(_Group):
     """Inputs that are measured in the same way.
@@ -185,7 +246,7 @@ class Inputs(_Group):
         measure: query of one (`{channel}`) or of several (`{list}`).
     """
 
-    measure: str
+    measure: Sent
 
     @model_validator(mode="after")
     def _templates(self) -> Self:
@@ -202,8 +263,8 @@ class Errors(_Part):
         sentences: what each error means and how to mend it, by its number or its text.
     """
 
-    query: str = ""
-    none: str = ""
+    query: Sent = ""
+    none: Said = ""
     sentences: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -230,9 +291,9 @@ class Arm(_Part):
     """
 
     name: str = Field(min_length=1)
-    set: str
-    ask: str
-    wanted: float | str
+    set: Sent
+    ask: Sent
+    wanted: Annotated[Annotated[float, Field(allow_inf_nan=False)] | str, BeforeValidator(_no_switch)]
     channels: Channels = ()
 
     @model_validator(mode="after")
@@ -241,6 +302,10 @@ class Arm(_Part):
             _check(template, may, what, self.wanted)
             if ("channel" in _fields(template)) != bool(self.channels):
                 raise ValueError(f"{what} {template!r} has {{channel}} when there are channels, and only then")
+        if not isinstance(self.wanted, str):
+            for text, off in _written(self.set, self.wanted):
+                if not off <= max(1e-6 * abs(self.wanted), 1e-12):
+                    raise ValueError(f"set {self.set!r} writes {text!r} for {self.wanted:.9g}. Let it write more digits")
         return self
 
 
@@ -258,23 +323,23 @@ class ScpiDescription(_Part):
         outputs, inputs: its channels.
         errors: how it tells its errors; without it, nothing is known of them.
         events: query of its event status register, `*ESR?`; without it, it cannot be told that it was switched off.
-        arm: settings that arming makes.
+        arm: settings that arming makes, in this order; one that is not taken keeps those after it from being sent.
         record: further queries for the record, by name.
     """
 
     maker: str = ""
-    models: tuple[str, ...] = Field(min_length=1)
-    identify: str = "*IDN?"
+    models: tuple[Annotated[str, AfterValidator(_there)], ...] = Field(min_length=1)
+    identify: Annotated[Sent, AfterValidator(_there)] = "*IDN?"
     identity_pattern: str | None = None
-    read_end: str | None = Field(default=None, min_length=1)
-    write_end: str | None = Field(default=None, min_length=1)
+    read_end: End | None = None
+    write_end: End | None = None
     baud_rate: int | None = Field(default=None, gt=0)
     outputs: tuple[Outputs, ...] = ()
     inputs: tuple[Inputs, ...] = ()
     errors: Errors | None = None
-    events: str = ""
+    events: Sent = ""
     arm: tuple[Arm, ...] = ()
-    record: dict[str, str] = {}
+    record: dict[str, Sent] = {}
 
     @field_validator("identity_pattern")
     @classmethod

@@ -106,7 +106,7 @@ class Setting:
             known = ["".join(c for c in word if not c.islower()) for word in self.words]
             if value not in known:
                 raise SettingError(f"{where}: {self.name} {value!r} is none of {', '.join(known)}. {self.says}")
-        elif not isinstance(value, str) and not self.low <= value <= self.high:
+        elif not isinstance(value, str) and not (math.isfinite(value) and self.low <= value <= self.high):
             raise SettingError(
                 f"{where}: {self.name} {value:g} {self.unit} is outside {self.low:g} to {self.high:g} {self.unit}. {self.says}"
             )
@@ -122,10 +122,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command of arming and what it changes."""
+    """A command of arming and what it changes.
+
+    Attributes:
+        stage: it is sent once all that stands in earlier stages was taken; what lets an output drive comes after its limits.
+    """
 
     command: str
     changes: tuple[Change, ...]
+    stage: int = 0
 
 
 def same(present: Value, wanted: Value) -> bool:
@@ -291,17 +296,22 @@ class VisaInstrument(Instrument):
         return [change for step in self._steps() for change in step.changes]
 
     def arm(self) -> None:
-        """Change what is not as it is wanted, and read everything back.
+        """Change what is not as it is wanted, stage by stage, and read everything back after each.
 
         Raises:
-            RefusedError: it complains, or says that a setting is not as it was set.
+            RefusedError: it complains, or says that a setting is not as it was set; nothing of later stages was sent.
         """
-        for step in self._steps():
-            self.connection.write(step.command)
-        self.check()
-        self._adopt()
-        if left := self.plan():
-            raise RefusedError(self.where, [f"It was told, and did not change {change}." for change in left], [])
+        stages = sorted({step.stage for step in self._steps()}) or [0]
+        for stage in stages:
+            for step in self._steps():
+                if step.stage == stage:
+                    self.connection.write(step.command)
+            self.check()
+            self._adopt()
+            left = [step for step in self._steps() if step.stage <= stage or stage == stages[-1]]
+            if left:
+                said = [f"It was told, and did not change {change}." for step in left for change in step.changes]
+                raise RefusedError(self.where, said, [])
 
 
 def listed(keys: Iterable[str]) -> str:

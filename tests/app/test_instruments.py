@@ -47,9 +47,14 @@ def test_one_that_does_not_answer_keeps_no_other_from_being_asked(capsys: pytest
 
 def test_what_is_no_address_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
     with TcpServed(Front("Maker,Model,7,1")) as there:
-        assert code_of(there.address, "the scanner") == ExitCode.BAD_INPUT
+        assert code_of(there.address, "the scanner", "host:0") == ExitCode.BAD_INPUT
+        for option in ("--timeout", "--wakes"):
+            assert code_of(option, "nan", there.address) == ExitCode.BAD_INPUT
         assert there.heard == []
-    assert "the scanner: write host:port" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the scanner: write host:port" in said
+    assert "host:0: 0 is no port" in said
+    assert said.count("are times in s, not nan") == 2
     assert code_of("--visa", "nowhere.so", "127.0.0.1:5025") == ExitCode.FAILED
     assert "the VISA library 'nowhere.so' cannot be used" in capsys.readouterr().err
 

@@ -191,6 +191,27 @@ def test_limits_that_the_present_value_breaks_are_refused(bench: Bench) -> None:
         with pytest.raises(RefusedError, match="does not go with another"):
             board.arm()
         assert board.complaints() == []
+    assert not bench.board.outputs[1].on  # never driven without its limits
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"limits_V": {"1": (1.0, -1.0)}}, "limits are the lowest and the highest value, not 1 and -1 V"),
+        ({"limits_V": {"1": (float("nan"), 1.0)}}, "limits are the lowest and the highest value"),
+        ({"rest_V": {"1": float("inf")}}, "rest value inf V is outside"),
+    ],
+)
+def test_settings_that_it_cannot_have_are_refused_without_a_link(bench: Bench, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        Board(bench.wire, "board", **options)
+
+
+@pytest.mark.parametrize("said", ["8,-8,16,16", "-8,8,0,16", "-8,8,16.5,16", "-8,8,1e9,16"])
+def test_a_range_that_makes_no_sense_is_refused_at_opening(bench: Bench, said: str) -> None:
+    bench.served.faults.spoil = lambda reply: said.encode() + b"\n" if reply.endswith(b",16,16\n") else reply
+    with pytest.raises(ReplyError, match="it says that it has 4, 3 and 2 channels of"):
+        Board(bench.wire, "board").open()
 
 
 def test_a_refused_set_is_told_in_sentences(bench: Bench, board: Board) -> None:
@@ -257,6 +278,26 @@ def test_the_board_nudges_by_itself(bench: Bench, board: Board) -> None:
     with pytest.raises(SettingError, match=r"beta 1\.5 is outside -1 to 1"):
         board.nudge(np.array([0.5, -0.25]), 1.5)
     assert bench.heard() == b""
+
+
+def test_a_nudge_that_is_not_confirmed_is_not_left_on(bench: Bench, board: Board) -> None:
+    bench.served.faults.spoil = lambda reply: b"1;much\n" if b";" in reply else reply
+    with pytest.raises(ReplyError, match="no number"):
+        board.nudge(np.array([0.5, -0.25]), 0.125)
+    assert bench.wired.driven["beta"] == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_watchdog_that_never_bites_is_none(bench: Bench, board: Board, seconds: float) -> None:
+    with pytest.raises(SettingError, match="waits for more than 0 s"):
+        board.watch(seconds)
+    assert bench.heard() == b""
+
+
+def test_both_stages_of_the_watchdog_are_confirmed(bench: Bench, board: Board) -> None:
+    bench.served.faults.spoil = lambda reply: b"2,0\n" if reply == b"2,6\n" else reply
+    with pytest.raises(RefusedError, match="was set to 2 s and 6 s, and is at 2 s and 0 s"):
+        board.watch(2.0)
 
 
 def test_off_is_confirmed(bench: Bench, board: Board) -> None:

@@ -118,6 +118,13 @@ def test_a_query_and_a_write(script: Script, link: Connection) -> None:
     assert 0 < latency.median_s <= latency.longest_s < TIMEOUT_S
 
 
+def test_what_is_no_ascii_is_not_sent(script: Script, link: Connection) -> None:
+    for call in (link.query, link.write):
+        with pytest.raises(SettingError, match="is not plain ASCII"):
+            call("TEMP°?")
+    assert script.seen == [b"*IDN?"]
+
+
 def test_an_empty_reply_is_one(script: Script, link: Connection) -> None:
     script.on("LIST?", b"\n")
     assert link.query("LIST?") == ""
@@ -233,8 +240,6 @@ def test_what_no_block_can_hold_is_not_sent(script: Script, link: Connection) ->
     for values, dtype in (([1e39], "<f4"), ([np.nan], "<f4"), ([70000], "<i2")):
         with pytest.raises(SettingError):
             link.write_block("BLOC ", np.array(values), dtype)
-    with pytest.raises(UnicodeEncodeError):
-        link.write("VOLT 1 µV")
     assert link.query("*IDN?") == NAME.decode()
     assert script.seen == [b"*IDN?", b"*IDN?"]
 
@@ -664,6 +669,24 @@ def test_an_instrument_on_a_bus_is_never_read_unasked(monkeypatch: pytest.Monkey
     assert "unasked" not in bus.calls
     assert bus.calls[:3] == ["clear", "*IDN?", "read"]
     link.close()
+
+
+def test_a_command_has_the_whole_time_whatever_the_reply_before_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = Bus()
+    allowed: list[int] = []
+    sent = bus.write_raw
+
+    def write_raw(message: bytes) -> None:
+        allowed.append(bus.timeout)
+        sent(message)
+
+    monkeypatch.setattr(bus, "write_raw", write_raw)
+    line = lines.VisaLine(bus, 0.05)
+    line.send(b"LATE?\n")
+    with pytest.raises(lines.Silence):
+        line.until(b"\n")
+    line.send(b"SET\n")
+    assert allowed == [50, 50]
 
 
 # numbers in a reply

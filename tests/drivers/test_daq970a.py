@@ -106,6 +106,16 @@ def test_opening_only_asks_and_takes_what_stands(bench: Bench, served: TcpServed
         assert (settings["channel 102: aperture"], settings["channel 101: range"]) == ("0.2 PLC", "10 V")
 
 
+def test_what_is_no_dc_voltage_is_not_measured(bench: Bench, served: TcpServed) -> None:
+    bench.say('ROUT:SCAN (@101:102);:SENS:FUNC "RES",(@102)')
+    with bench.driver(served, inputs=None) as adc:
+        heard(served)
+        with pytest.raises(SettingError, match=r"channel 102 \(RES\) does not measure DC voltage"):
+            adc.measure(["101", "102"])
+        assert heard(served) == []
+        assert adc.measure(["101"]).tolist() == about([1.5])
+
+
 def test_an_empty_scan_list_is_taken_and_cannot_be_measured(bench: Bench, served: TcpServed) -> None:
     with bench.driver(served, inputs=None) as adc:
         assert heard(served) == [*OPEN, *BOX]

@@ -105,8 +105,9 @@ def test_arming_says_what_it_changes_sends_it_in_order_and_reads_it_back(bench: 
         smu.arm()
         assert bench.heard() == (
             b'SOURce:FUNCtion CURR\nSENSe:FUNCtion "VOLT:DC"\nOUTPut:CURRent:SMODe HIMP\nSOURce:CURRent:RANGe 0.001\n'
-            b"SOURce:CURRent:VLIMit 2\nSENSe:VOLTage:RANGe 2\nSENSe:VOLTage:NPLCycles 0.1\nOUTPut ON\nSYSTem:ERRor?\n" + ADOPTED
-        )
+            b"SOURce:CURRent:VLIMit 2\nSENSe:VOLTage:RANGe 2\nSENSe:VOLTage:NPLCycles 0.1\nSYSTem:ERRor?\n"
+            + ADOPTED + b"OUTPut ON\nSYSTem:ERRor?\n" + ADOPTED
+        )  # fmt: skip
         assert smu.plan() == []
         assert (smu.channels["1"].high, smu.channels["2"].high) == (1e-3, 2.1)
 
@@ -117,6 +118,13 @@ def test_arming_brings_an_old_level_to_zero_before_its_output_goes_on(bench: Ben
         smu.arm()
         assert bench.smu.on
         assert bench.wired.driven["1"] == 0.0
+
+
+def test_a_limit_that_is_refused_keeps_the_output_off(bench: Bench) -> None:
+    with bench.driver(source_range=1e-3, limit=1e-5) as smu:
+        with pytest.raises(RefusedError, match="outside what it can do"):
+            smu.arm()
+        assert not bench.smu.on
 
 
 def test_arming_never_changes_the_function_of_a_driven_terminal(bench: Bench) -> None:
@@ -166,6 +174,17 @@ def test_a_level_that_was_refused_is_told(bench: Bench, smu: Keithley2450) -> No
     bench.smu.range["CURRent"] = 1e-6  # somebody turned its knob
     with pytest.raises(RefusedError, match=r"outside what it can do.*-222.*Data out of range.*error of 2018/05/26 00:00"):
         smu.write(["1"], np.array([1e-4]))
+
+
+def test_what_sources_or_measures_something_else_is_not_used_before_arming(bench: Bench) -> None:
+    bench.smu.front.carry_out(b"OUTP ON")  # a voltage source that measures a current
+    with bench.driver(source="current") as smu:
+        bench.heard()
+        with pytest.raises(SettingError, match="it is not armed: its measurement is CURR:DC, not VOLT:DC"):
+            smu.measure(["2"])
+        with pytest.raises(SettingError, match="it is not armed: its source is VOLT, not CURR"):
+            smu.write(["1"], np.array([0.0]))
+        assert bench.heard() == b""
 
 
 def test_readings_take_their_time_and_an_overload_is_none(bench: Bench, smu: Keithley2450) -> None:

@@ -64,6 +64,7 @@ def test_it_sets_measures_and_stops(made: tuple[Any, Motor]) -> None:
         (["x"], [1.0, 2.0], "1 channels, and values of shape"),
         (["y"], [1.0], "there is no output 'y'; its outputs are x to x"),
         (["encoder"], [1.0], "there is no output 'encoder'"),
+        (["x", "x"], [1.0, 2.0], "a channel is there twice in x, x"),
     ],
 )
 def test_what_it_may_not_do_never_reaches_it(made: tuple[Any, Motor], keys: list[str], values: Any, said: str) -> None:

@@ -224,6 +224,39 @@ def test_after_a_dropped_link_it_is_as_it_was_and_after_a_reboot_it_is_set_up_ag
     assert len(smu.plan()) == 4
 
 
+def test_arming_ends_at_what_is_not_taken(bench: Bench) -> None:
+    bench.front.complain(-222)
+    with bench.driver() as smu, pytest.raises(RefusedError):
+        smu.arm()
+    assert not bench.on
+
+
+def test_a_reboot_is_remembered_until_it_is_asked_for(bench: Bench, smu: PyMeasure) -> None:
+    smu.arm()
+    bench.reset()
+    bench.front.events = POWER_ON
+    smu.reopen()
+    assert len(smu.plan()) == 4
+    smu.reopen()  # its event register was taken by the first time
+    assert smu.rebooted()
+    assert not smu.rebooted()
+
+
+def test_a_garbled_event_register_is_no_good_news(bench: Bench, smu: PyMeasure) -> None:
+    bench.served.faults.spoil = lambda reply: b"x" + reply
+    with pytest.raises(ReplyError, match="the event status register is said to be"):
+        smu.rebooted()
+
+
+def test_what_cannot_be_set_keeps_nothing_else_from_going_off(bench: Bench) -> None:
+    with bench.driver(off={"source_mode": "nonsense", "source_enabled": False}) as smu:
+        smu.arm()
+        assert bench.on
+        with pytest.raises(SettingError, match="source_mode cannot be set to 'nonsense'"):
+            smu.off(["1"])
+        assert not bench.on
+
+
 @pytest.mark.parametrize(
     ("model", "options", "says"),
     [

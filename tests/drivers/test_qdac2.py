@@ -118,14 +118,15 @@ def test_arming_is_planned_sent_and_read_back(bench: Bench, served: TcpServed) -
         assert heard(served) == []
         dac.arm()
         assert heard(served) == [
-            "SOURce3:VOLTage?", "SOURce3:VOLTage:SLEW 5", "SOURce3:FILTer DC", "SOURce3:RANGe LOW",
+            "SOURce3:VOLTage?", "SOURce3:VOLTage:LAST?", "SOURce3:VOLTage:SLEW 5", "SOURce3:FILTer DC", "SOURce3:RANGe LOW",
             "SOURce3:DC:TRIGger:SOURce BUS", "SENSe3:RANGe LOW", "SENSe3:NPLCycles 2", "SYSTem:ERRor:ALL?", *ADOPT_3,
             "SENSe3:RANGe?", "SENSe3:NPLCycles?", "SOURce3:RANGe:LOW:MINimum?", "SOURce3:RANGe:LOW:MAXimum?",
+            "SOURce:VOLTage? (@3)", "SOURce:VOLTage:TRIGgered? (@3)", "SYSTem:ERRor:ALL?",
         ]  # fmt: skip
         assert dac.plan() == []
         assert (dac.channels["3"].low, dac.channels["3"].high) == (-2.048, 2.048)
         dac.arm()
-        assert not any(line.startswith("SOURce") and not line.endswith("?") for line in heard(served))
+        assert not any(line.startswith("SOURce") and "?" not in line for line in heard(served))
 
 
 def test_a_range_is_not_changed_away_from_zero(bench: Bench, served: TcpServed) -> None:
@@ -135,6 +136,17 @@ def test_a_range_is_not_changed_away_from_zero(bench: Bench, served: TcpServed) 
         with pytest.raises(SettingError, match=r"output 3: it is at 0\.5 V, and its range changes only at 0 V"):
             dac.arm()
         assert heard(served) == ["SOURce3:VOLTage?"]
+
+
+def test_a_range_is_not_changed_while_the_output_is_still_on_its_way_to_zero(bench: Bench, served: TcpServed) -> None:
+    bench.box.front.carry_out(b"SOUR3:VOLT 1")
+    bench.clock.spend(1.0)
+    bench.box.front.carry_out(b"SOUR3:VOLT:SLEW 0.1;:SOUR3:VOLT 0")
+    with bench.driver(served, outputs={"3": Output(Range.LOW)}) as dac:
+        with pytest.raises(SettingError, match=r"output 3: it is at 1 V, and its range changes only at 0 V"):
+            dac.arm()
+        bench.clock.spend(11.0)
+        dac.arm()
 
 
 def test_a_setting_that_does_not_take_is_told(bench: Bench, served: TcpServed) -> None:
@@ -205,6 +217,16 @@ def test_what_the_box_refuses_stays_and_the_rest_moves(bench: Bench, dac: Qdac2)
         dac.write(["3", "4"], np.array([5.0, 5.0]))
     assert caught.value.codes == (-222,)
     assert (bench.box.outputs[3].volts, round(bench.box.outputs[4].volts, 6)) == (0.0, 5.0)
+
+
+def test_what_the_box_refuses_does_not_go_to_what_was_staged_before_arming(bench: Bench, served: TcpServed) -> None:
+    bench.box.front.carry_out(b"SOUR3:VOLT 0.5;VOLT:TRIG -2")
+    with bench.driver(served) as dac:
+        dac.arm()
+        bench.box.front.carry_out(b"SOUR3:RANG LOW")
+        with pytest.raises(RefusedError, match="outside what the output can do in its range"):
+            dac.write(["3"], np.array([5.0]))
+    assert bench.box.outputs[3].volts == pytest.approx(0.5, abs=1e-6)
 
 
 def test_off_is_zero_volts_and_is_confirmed(bench: Bench, served: TcpServed, dac: Qdac2) -> None:

@@ -224,9 +224,10 @@ def test_arming_says_what_it_changes_and_reads_it_back(bench: Bench, supply: Scp
     ]  # fmt: skip
     assert bench.heard() == b""
     supply.arm()
-    assert bench.heard().startswith(
-        b"SOURce1:CURRent 0.500\nSOURce2:CURRent 0.500\nTRIGger BUS\nSYSTem:ERRor?\nSOURce1:CURRent?\n"
-    )
+    back = b"SYSTem:ERRor?\nSOURce1:CURRent?\nSOURce2:CURRent?\nTRIGger?\n"
+    assert bench.heard() == (
+        b"SOURce1:CURRent 0.500\nSOURce2:CURRent 0.500\n" + back + b"TRIGger BUS\n" + back
+    )  # fmt: skip
     assert supply.plan() == []
     assert supply.settings() == {
         "current limit in A 1": "0.5",
@@ -234,6 +235,13 @@ def test_arming_says_what_it_changes_and_reads_it_back(bench: Bench, supply: Scp
         "trigger": "BUS",
         "temperature in C": "41.5",
     }
+
+
+def test_a_limit_that_is_refused_keeps_the_rest_from_being_sent(bench: Bench) -> None:
+    text = SUPPLY.replace("wanted: 0.5", "wanted: 2.5")  # the supply takes 2 A at most
+    with bench.driver(text) as supply, pytest.raises(RefusedError, match="-222"):
+        supply.arm()
+    assert bench.supply.trigger == "IMM"
 
 
 def test_what_arming_did_not_change_is_told(bench: Bench, supply: Scpi) -> None:
@@ -425,12 +433,41 @@ def changed(*path: str | int, to: Any) -> dict[str, Any]:
         (changed("errors", "none", to=""), "query and none belong together"),
         (changed("identity_pattern", to="("), "is no regular expression"),
         ({"models": ["X"]}, "neither outputs nor inputs"),
+        (changed("models", to=[" "]), "it is empty"),
+        (changed("identify", to=""), "it is empty"),
+        (changed("outputs", 0, "step", to=float("inf")), "finite number"),
+        (changed("outputs", 0, "set", to="VOLT {value:.0f},(@{list})"), "writes '-4' for -3.765433 V, and its step is 0.001 V"),
+        (changed("outputs", 0, "set", to="VOLT {value:%},(@{list})"), "writes '-500.000000%' for -5 V"),
+        (changed("outputs", 0, "set", to="VOLT {value:*>8.3f},(@{list})"), "writes '**-5.000' for -5 V"),
+        (changed("outputs", 0, "set", to="VOLT {value:{value}},(@{list})"), "the format of {value} has another field in it"),
+        (changed("outputs", 0, "set", to="VOLT {value} µV,(@{list})"), "one line of plain ASCII characters"),
+        (changed("outputs", 0, "ask", to="VOLT? (@{list})\n"), "one line of plain ASCII characters"),
+        (changed("outputs", 0, "ask", to="VOLT? (@{list:.1})"), "{list} stands as it is, without a format"),
+        (changed("inputs", 0, "measure", to="MEAS? {channel!r}"), "{channel} stands as it is, without a format"),
+        (changed("record", to={"temperature": "TEMP°?"}), "one line of plain ASCII characters"),
+        (changed("read_end", to="§"), "is not plain ASCII"),
+        (changed("arm", 0, "wanted", to=float("nan")), "finite number"),
+        (changed("arm", 0, "wanted", to=True), 'write 1 or "ON", not true'),
+        (changed("arm", 0, "wanted", to=0.12345), "writes '0.123' for 0.12345. Let it write more digits"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_sentences(data: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ScpiDescription.model_validate(data)
     assert says in str(caught.value)
+
+
+def test_replies_are_compared_without_blanks_and_quotation_marks_around_them(bench: Bench) -> None:
+    text = SUPPLY.replace('off_reply: "0"', 'off_reply: " 0 "').replace("wanted: BUS", "wanted: '\"BUS\"'")
+    with bench.driver(text) as supply:
+        supply.arm()
+        assert supply.plan() == []
+        supply.off(["1", "2", "3", "4"])
+
+
+def test_an_error_queue_without_an_end_is_told_at_opening(bench: Bench) -> None:
+    with pytest.raises(ReplyError, match=r"has no end: after 100 entries it says.*No error.*write it as `none`"):
+        bench.driver(SUPPLY.replace('+0,"No error"', "No error")).open()
 
 
 def test_the_example_of_the_documentation_is_one(bench: Bench, project_root: Path) -> None:
