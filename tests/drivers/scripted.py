@@ -198,3 +198,11 @@ def serving(script: Script) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def until(condition: Callable[[], bool], patience_s: float = 10.0) -> None:
+    """Wait until something is so; a command without a reply is heard some time after it was sent."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.002)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scripted import HANG_UP, NAME, Later, Reply, Script, Server, serving
+from scripted import HANG_UP, NAME, Later, Reply, Script, Server, serving, until
 
 from aeqlab.drivers import connection as module
 from aeqlab.drivers import line as lines
@@ -76,13 +76,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def through_visa(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the VISA library carry the bytes, as that of a vendor does."""
     monkeypatch.setattr(module, "line_of", lines.VisaLine)
-
-
-def until(condition: Callable[[], bool], patience_s: float = 10.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.002)
 
 
 def until_it_raises(call: Callable[[], object], error: type[DriverError]) -> None:
