@@ -103,7 +103,7 @@ class Board(VisaInstrument):
         present |= {(LIMITS, key): _pair(*ends) for key, ends in limits.items()}
         self.step = (high - low) / (2**bits - 1)
         adc_step = (high - low) / (2**adc_bits - 1)
-        channels = [Channel(key, Direction.OUT, "V", *ends, self.step) for key, ends in limits.items()]
+        channels = [Channel(key, Direction.OUT, "V", ends[0], ends[1], self.step) for key, ends in limits.items()]
         channels += [Channel(str(FIRST_INPUT + k), Direction.IN, "V", low, high, adc_step) for k in range(ins)]
         channels += [Channel(str(FIRST_NUDGE + k), Direction.OUT, "V", low, high, self.step) for k in range(nudges)]
         self._channels, self._present = {channel.key: channel for channel in channels}, present

@@ -1,8 +1,8 @@
 """Keithley 2450 source-measure unit: a current with a voltage limit, or a voltage with a current limit; and what it measures.
 
 Its output is `1`, its measurement is `2`. Commands: RIGS section 2.4 (from the drivers of PyMeasure and QCoDeS). It must be set
-to the SCPI command set at its front; this is asked for before anything else. "Output off is not a safe state" (its manual, page 33):
-what guards people is its interlock.
+to the SCPI command set at its front; this is asked for before anything else. "Output off is not a safe state" (its manual, page
+33): what guards people is its interlock.
 """
 
 from __future__ import annotations
