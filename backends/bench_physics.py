@@ -309,7 +309,7 @@ class BenchPhysics:
         self._changed.clear()
 
     def _row(self, kind: int) -> Array:
-        """Get what a row of the journal holds: as it was driven, before errors of gain and offset, so as to judge limits by it."""
+        """Get what a row of the journal holds: as it was driven, before errors of gain and offset, to judge limits by it."""
         if kind == rows.NUDGE:
             return np.concatenate([[self.motion.beta], self.motion.y[0]])
         if kind == rows.SETPOINT:
