@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -158,6 +159,7 @@ class Bench:
         self.terminals: dict[str, Terminals] = {}
         self._locks: dict[str, Lock] = {}
         self._over = threading.Event()
+        self._beat = threading.Thread(target=self._beats, name="bench", daemon=True)
         try:
             counts = self.physics.counts
             self._build(settings.wired(Dimensions(counts["x"], counts["s"], counts["u"], 1)))
@@ -169,7 +171,6 @@ class Bench:
             if any(isinstance(one, Board) for one in self.emulated.values()):
                 self.clock.passed = self._look_after
         else:
-            self._beat = threading.Thread(target=self._beats, name="bench", daemon=True)
             self._beat.start()
 
     @property
@@ -196,15 +197,15 @@ class Bench:
 
     def reboot(self, name: str) -> None:
         """Switch an instrument off and on: its outputs and settings are as delivered, its links are broken."""
-        with self._locks[name]:
-            self.physics.note("rebooted", instrument=name)
-            self.emulated[name].reboot()
+        self._restart(name)
         if isinstance(served := self.served[name], TcpServed):
             served.drop()
 
     def close(self) -> None:
         """Stop serving, and close the journal. May be called twice."""
         self._over.set()
+        if self._beat.is_alive():
+            self._beat.join(5.0)
         for served in self.served.values():
             served.close()
         self.physics.close()
@@ -259,7 +260,7 @@ class Bench:
                     )
                 else:
                     resets = isinstance(settings, BoardSettings) and settings.resets_when_opened
-                    opened = self.emulated[name].reboot if resets else None
+                    opened = partial(self._restart, name) if resets else None
                     self.served[name] = PtyServed(front, self.clock, settings.message_s, opened=opened, lock=lock)
             except OSError as exc:
                 what = f"port {settings.port}" if settings.serve == "tcp" else "a serial port"
@@ -268,6 +269,11 @@ class Bench:
             raise DeviceConfigError("the bench cannot be served:\n" + "\n".join(problems))
 
     # what goes on by itself
+    def _restart(self, name: str) -> None:
+        with self._locks[name]:
+            self.physics.note("rebooted", instrument=name)
+            self.emulated[name].reboot()
+
     def _look_after(self) -> None:
         """Let watchdogs do what they have done by now."""
         for name, one in self.emulated.items():

@@ -218,7 +218,7 @@ class BenchPhysics:
         k = self._parts["x"].start
         hurried = lines.moving and bool((lines.filtered != lines.setpoint)[k:].any() or lines.slewing[k:].any())
         pieces = np.ceil(left / (min(FINE_S, self._stretch_s) if hurried else self._stretch_s) - 1e-9)
-        dt = left if pieces <= 1 else left / pieces
+        dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once
         self._drift_on(dt)
         path = lines.path(self._cells * dt)
         real = self._gain * path + self._offset

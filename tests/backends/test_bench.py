@@ -56,12 +56,14 @@ THETA = [str(k) for k in range(101, 116)]
 class Rig:
     """The bench and the three drivers, armed."""
 
-    def __init__(self, stack: ExitStack, journal: Path | None = None, nplc: float = 1.0, **changes: Any) -> None:
+    def __init__(
+        self, stack: ExitStack, journal: Path | None = None, nplc: float = 1.0, range_V: float = 10.0, **changes: Any
+    ) -> None:
         self.bench = stack.enter_context(Bench(BenchSettings.model_validate({**IDEAL, **changes}), journal=journal))
         self.folder = journal
         where = {name: Wire(address, timeout_s=5.0) for name, address in self.bench.addresses.items()}
         self.dac = stack.enter_context(Qdac2(where["dac"], "dac", serial="121", outputs={str(k): Output() for k in range(1, 17)}))
-        inputs = {key: Input(range_V=10.0, nplc=nplc, delay_s=0.0) for key in [*THETA, "116"]}
+        inputs = {key: Input(range_V=range_V, nplc=nplc, delay_s=0.0) for key in [*THETA, "116"]}
         self.adc = stack.enter_context(Daq970a(where["adc"], "adc", serial="MY1", inputs=inputs))
         self.smu = stack.enter_context(
             Keithley2450(where["smu"], "smu", source="CURRent", source_range=1e-3, limit=10.0, sense_range=2.0, nplc=1.0)
@@ -263,6 +265,68 @@ def test_a_source_of_voltage_on_an_output_is_said_not_to_be_modelled(stack: Exit
     connection.query("*OPC?")
     assert [event.name for event in rig.journal().events] == ["start", "not_modelled"]
     assert rig.journal().currents.values[-1, 0] == 0.0
+
+
+@pytest.mark.parametrize(("profile", "least"), [("ideal", 0.999), ("bench", 0.98)])
+def test_a_step_of_learning_on_it_goes_down_the_gradient(stack: ExitStack, profile: str, least: float) -> None:
+    rig = Rig(stack, profile=profile, range_V=1.0)
+    x, y, beta = 0.3, 0.4, 0.2
+    goal = 0.3 * np.sin(np.arange(K) + 0.5)
+    u = goal.copy()
+    for _ in range(6):  # quasi-static homeostasis
+        rig.set(u, x)
+        rig.bench.spend(1.0)
+        u = u + goal - rig.read()[:K]
+    rig.set(u, x)
+    rig.bench.spend(1.0)
+    held = rig.read()
+    rig.smu.write(["1"], np.array([-beta * (held[K] - y) / 1000]))  # one shot
+    rig.bench.spend(1.0)
+    step = rig.read()[:K] - held[:K]
+    physics = rig.bench.physics
+    phi = np.asarray(physics.energy.features(physics.motion.x)[0])  # type: ignore[attr-defined]
+    downhill = -physics.epsilon * (held[K] - y) * phi / (1 + 2 * C)  # dC/dtheta = (s - y) ds/dtheta
+    assert np.abs(held[:K] - goal).max() < 1e-3
+    assert step @ downhill / np.linalg.norm(step) / np.linalg.norm(downhill) > least
+
+
+def test_two_hundred_and_fifty_five_knobs_on_eleven_boxes_and_five_scanners() -> None:
+    wiring = {f"dac{n}[1-24]": f"u[{24 * n}-{24 * n + 23}]" for n in range(10)} | {
+        "dac10[1-15]": "u[240-254]",
+        "dac10[16]": "x[0]",
+    }
+    instruments: dict[str, Any] = {f"dac{n}": {"kind": "qdac2", "serial": str(n)} for n in range(11)}
+    for n in range(5):
+        instruments[f"adc{n}"] = {"kind": "daq970a", "serial": f"MY{n}", "modules": [20, 20, 20]}
+        for slot in range(3):
+            first = 60 * n + 20 * slot
+            last = min(first + 19, 254)
+            if first <= 254:
+                wiring[f"adc{n}[{100 * slot + 101}-{100 * slot + 101 + last - first}]"] = f"theta[{first}-{last}]"
+    wiring["adc4[320]"] = "s[0]"
+    settings = BenchSettings.model_validate(
+        {**IDEAL, "physics": {"energy": "linear", "options": {"frequencies": 127}, "epsilon": 0.01}, "instruments": instruments,
+         "wiring": wiring, "profile": "bench"}
+    )  # fmt: skip
+    with Bench(settings) as bench, ExitStack() as stack:
+        outputs = {str(k): Output() for k in range(1, 25)}
+        boxes = [
+            stack.enter_context(Qdac2(Wire(bench.addresses[f"dac{n}"], timeout_s=5.0), f"dac{n}", outputs=outputs))
+            for n in range(11)
+        ]
+        for box in boxes:
+            box.open()
+            box.arm()
+            box.write(list(outputs), np.full(24, 0.1))
+        bench.spend(2.0)
+        line = np.array([bench.physics.sense("u", k, 0.0) for k in range(255)])
+        assert np.abs(line - 0.1).max() < 0.1 * 0.01 + 2e-3
+        adc = stack.enter_context(
+            Daq970a(Wire(bench.addresses["adc2"], timeout_s=5.0), "adc2", inputs={"101": Input(1.0, 1.0, 0.0)})
+        )
+        adc.open()
+        adc.arm()
+        assert adc.measure(["101"])[0] == pytest.approx(bench.physics.theta[120], abs=1e-4)
 
 
 @pytest.mark.parametrize("serve", ["tcp", pytest.param("serial", marks=no_ports)])
