@@ -1,7 +1,7 @@
 """The physical system of an emulated bench: knobs driven one by one, quantities sensed one by one, time by the bench's clock.
 
-Whenever something is driven or sensed, the physics first moves on to the time of the clock; then what is driven acts. The
-quantities, each counted from 0:
+Whatever is driven acts from the time at which it was driven; whenever something is sensed, the physics first moves on to the time
+of the clock. The quantities, each counted from 0:
 
     u       control knobs, in V: driven; sensed behind filter and errors, as the hardware feels it, without drift and crosstalk
     x       input knobs, likewise
@@ -14,6 +14,7 @@ quantities, each counted from 0:
 from __future__ import annotations
 
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ from aeqlab.drivers.emulated.clock import Clock
 
 Array = NDArray[np.float64]
 
-SAME_S = 20e-6  #: what is driven within this is driven at the same time
+SAME_S = 20e-6  #: the physics does not move on by less
+TOGETHER_S = 200e-6  #: what is driven within this is driven at the same time, as by one trigger
+MOST_WAITING = 1000  #: so many knobs may wait to be driven until the physics moves on
 FINE_S = 1e-3  #: inputs and currents on their way are straight for so long
 SLEPT = 40.0  #: after so many of its slowest time constants a system that nobody moves is at rest, but for its drift
 APERTURE_S = 4.1  #: longest aperture: 200 line cycles
@@ -112,6 +115,7 @@ class BenchPhysics:
         self.saturated = False
         self._lock = threading.RLock()
         self._changed: set[int] = set()
+        self._waiting: deque[tuple[float, str, int, float, float, float]] = deque()
         self._journal: JournalWriter | None = None
         if journal is not None:
             self._journal = JournalWriter(journal, self._header())
@@ -123,25 +127,9 @@ class BenchPhysics:
     def drive(self, name: str, k: int, value: float, slew_per_s: float = np.inf, lag_s: float = 0.0) -> None:
         """Drive a knob from now on, no faster than the slew; two filters in a row act as one of their time constants' sum."""
         with self._lock:
-            self.move_on()
-            if name in ("y", "beta"):
-                y, beta = self.motion.y.copy(), self.motion.beta
-                if name == "y":
-                    y[0, k] = value
-                else:
-                    beta = value
-                if beta != self.motion.beta or not np.array_equal(y, self.motion.y):
-                    self.motion.nudge(y, beta)
-                    self._changed.add(rows.NUDGE)
-                return
-            at = self._parts[name].start + k
-            if name != "i":
-                slew_per_s = min(slew_per_s, self.profile.slew_V_per_s or np.inf)
-                lag_s += self.profile.filter_s
-            before = self._lines.setpoint[at], self._lines.output[at]
-            self._lines.drive(at, value, slew_per_s, lag_s)
-            if before != (self._lines.setpoint[at], self._lines.output[at]):
-                self._changed |= {"u": {rows.SETPOINT, rows.APPLIED}, "x": {rows.INPUT}, "i": {rows.CURRENT}}[name]
+            self._waiting.append((self.clock.now(), name, k, value, slew_per_s, lag_s))
+            if len(self._waiting) >= MOST_WAITING:
+                self.move_on()
 
     def sense(self, name: str, k: int, aperture_s: float) -> float:
         """Sense a quantity: its true mean over an aperture that ends now; knobs and temperature as they are now."""
@@ -166,12 +154,12 @@ class BenchPhysics:
     def move_on(self) -> None:
         """Let the physics move on to the time of the clock."""
         with self._lock:
-            now = self.clock.now()
-            if now - self.t < SAME_S:
-                return
-            self._write()
-            while now - self.t > 1e-3 * SAME_S:
-                self._pass(now)
+            while self._waiting:
+                when = self._waiting[0][0]
+                self._until(when)
+                while self._waiting and self._waiting[0][0] - when < TOGETHER_S:
+                    self._act(*self._waiting.popleft()[1:])
+            self._until(self.clock.now())
 
     # what is true
     @property
@@ -188,8 +176,8 @@ class BenchPhysics:
     def note(self, event: str, **details: Any) -> None:
         """Write into the journal what happened."""
         with self._lock:
-            if self._journal is not None:
-                self._journal.event(event, self.t, **details)
+            self.move_on()
+            self._event(event, **details)
 
     def flush(self) -> None:
         """Move on, and see that the journal holds what was driven until now."""
@@ -206,6 +194,38 @@ class BenchPhysics:
                 self._journal = None
 
     # inside
+    def _event(self, event: str, **details: Any) -> None:
+        if self._journal is not None:
+            self._journal.event(event, self.t, **details)
+
+    def _act(self, name: str, k: int, value: float, slew_per_s: float, lag_s: float) -> None:
+        """Let what was driven act from now on."""
+        if name in ("y", "beta"):
+            y, beta = self.motion.y.copy(), self.motion.beta
+            if name == "y":
+                y[0, k] = value
+            else:
+                beta = value
+            if beta != self.motion.beta or not np.array_equal(y, self.motion.y):
+                self.motion.nudge(y, beta)
+                self._changed.add(rows.NUDGE)
+            return
+        at = self._parts[name].start + k
+        if name != "i":
+            slew_per_s = min(slew_per_s, self.profile.slew_V_per_s or np.inf)
+            lag_s += self.profile.filter_s
+        before = self._lines.setpoint[at], self._lines.output[at]
+        self._lines.drive(at, value, slew_per_s, lag_s)
+        if before != (self._lines.setpoint[at], self._lines.output[at]):
+            self._changed |= {"u": {rows.SETPOINT, rows.APPLIED}, "x": {rows.INPUT}, "i": {rows.CURRENT}}[name]
+
+    def _until(self, now: float) -> None:
+        """Let time pass until now."""
+        if now - self.t >= SAME_S:
+            self._write()
+            while now - self.t > 1e-3 * SAME_S:
+                self._pass(now)
+
     def _pass(self, now: float) -> None:
         """Let one stretch of time pass, at most until now."""
         lines, motion, left = self._lines, self.motion, now - self.t
@@ -233,7 +253,7 @@ class BenchPhysics:
                 self._step_s, ends, points, slopes = integrate(motion.rate, u, self.z, dt, self._step_s, motion.inside)
         except (DivergedError, UserCodeError) as exc:
             if not self.saturated:
-                self.note("not_followed", why=str(exc))
+                self._event("not_followed", why=str(exc))
             self.saturated, self._step_s = True, self.profile.tau_state_s
             ends, points, slopes = np.array([0.0, dt]), np.stack([self.z, self.z]), np.zeros((2, len(self.z)))
         self._history.add(self.t + ends, points, slopes)
@@ -279,7 +299,7 @@ class BenchPhysics:
             self.saturated = False
             return np.array(z)
         if not self.saturated:
-            self.note("saturated")
+            self._event("saturated")
         self.saturated = True
         return np.clip(z, -rail, rail)
 
