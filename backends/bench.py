@@ -94,13 +94,13 @@ class Terminals:
             if wire.port.drives:
                 self._scale[key] = bench.settings.force_V_per_A if wire.port.unit == "A" else 1.0
                 offset = offset_V if wire.port.unit == "V" else 0.0  # a source of current has its offset in A
-                bench.physics.wire(wire.quantity, wire.index, 1 + gain_error * errors[0], offset * errors[1])
+                bench.physics.wire(wire.quantity, wire.index, wire.gain * (1 + gain_error * errors[0]), offset * errors[1])
                 continue
             rng = stream(seed, f"bench noise of {name} {key}")
             electrical = wire.quantity != "temperature"  # a thermometer in K
             self._converters[key] = Converter(
                 noise if electrical else 0.0, hum if electrical else 0.0, profile.line_Hz, rng,
-                gain=1 + settings.reading_gain_error * errors[0], offset=settings.reading_offset_V * errors[1],
+                gain=wire.gain * (1 + settings.reading_gain_error * errors[0]), offset=settings.reading_offset_V * errors[1],
             )  # fmt: skip
 
     def drive(self, key: str, value: float, slew_per_s: float = float("inf"), lag_s: float = 0.0) -> None:

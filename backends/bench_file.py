@@ -20,7 +20,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,11 +51,12 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A channel that is wired: which quantity, and which of them."""
+    """A channel that is wired: which quantity, which of them, and what the wire makes of it: 1, or what a fault makes of that."""
 
     port: Port
     quantity: str
     index: int
+    gain: float = 1.0
 
 
 Wiring = Mapping[str, Mapping[str, Wire]]  # by instrument and channel
@@ -170,6 +171,9 @@ class BenchSettings(BaseModel):
     wiring: dict[str, str] = Field(
         description="channels, such as dac[1-16], and the quantities they are wired to, such as u[0-15]"
     )
+    gains: dict[str, float] = Field(
+        default_factory=dict, description="faults of wires, by channel: 0 is broken, -1 has its two ends swapped, 0.5 is half"
+    )
     open: tuple[str, ...] = Field(default=(), description="quantities that are left unwired on purpose, such as u[3]")
 
     @field_validator("physics", mode="before")
@@ -223,6 +227,8 @@ class _Wiring:
         for channels, quantities in settings.wiring.items():
             self._line(channels, quantities)
         self._complete({place for text in settings.open for place in self._quantities(text, "open")})
+        for text, gain in settings.gains.items():
+            self._fault(text, gain)
         self._of_boards(settings)
         taken: dict[int, str] = {}
         for name, one in settings.instruments.items():
@@ -257,6 +263,15 @@ class _Wiring:
         else:
             self._sensed.add((quantity, index))
         self.wires[name][key] = Wire(port, quantity, index)
+
+    def _fault(self, text: str, gain: float) -> None:
+        for name, key in self._channels(text, f"gains: {text}"):
+            wire = self.wires[name].get(key)
+            if wire is None or wire.quantity == "y":
+                why = "is not wired" if wire is None else "is a target, which a board knows as a number"
+                self.problems.append(f"gains: {text}: {name}[{key}] {why}; it has no gain.")
+            else:
+                self.wires[name][key] = replace(wire, gain=gain)
 
     def _complete(self, left_open: set[tuple[str, int]]) -> None:
         """See that every knob is driven, and every parameter and output sensed."""

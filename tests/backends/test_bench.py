@@ -166,7 +166,7 @@ def test_the_journal_holds_every_value_that_was_applied_and_when(stack: ExitStac
     rig = Rig(stack, journal=tmp_path / "j")
     told: list[tuple[float, Array]] = []
     for n in range(4):
-        u = np.round(np.sin(np.arange(K) + n), 3)
+        u: Array = np.sin(np.arange(K, dtype=np.float64) + n)
         rig.set(u, 0.1 * n)
         told.append((rig.bench.clock.now(), u))
         rig.bench.spend(0.1)
@@ -243,7 +243,7 @@ def test_a_rebooted_instrument_has_its_outputs_at_zero(stack: ExitStack, tmp_pat
     assert rig.dac.rebooted()
     journal = rig.journal()
     assert [event.name for event in journal.events] == ["start", "rebooted"]
-    np.testing.assert_array_equal(journal.last_applied(), np.zeros(K))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(journal.last_applied(), np.zeros(K))
 
 
 def test_channels_that_have_failed_stay_as_they_are(stack: ExitStack) -> None:
@@ -256,6 +256,18 @@ def test_channels_that_have_failed_stay_as_they_are(stack: ExitStack) -> None:
     rig.bench.spend(5.0)
     assert rig.bench.physics.sense("u", 1, 0.0) == pytest.approx(0.3, abs=1e-6)
     assert rig.read()[2] == before[2]
+
+
+def test_wires_that_are_broken_swapped_or_half(stack: ExitStack) -> None:
+    rig = Rig(stack, gains={"dac[2]": 0.0, "dac[3]": -1.0, "dac[4-5]": 0.5, "adc[106]": -1.0})
+    rig.set(np.full(K, 0.4), 0.0)
+    rig.bench.spend(5.0)
+    u = np.array([0.4, 0.0, -0.4, 0.2, 0.2, *np.full(10, 0.4)])
+    theta, s = equilibrium(features(rig, 0.0), u)
+    theta[5] *= -1
+    np.testing.assert_allclose(rig.read(), [*theta, s], atol=2e-5)
+    with pytest.raises(ValidationError, match=r"gains: dac\[20\]: dac\[20\] is not wired"):
+        BenchSettings.model_validate({**IDEAL, "gains": {"dac[20]": 0.5}})
 
 
 def test_a_source_of_voltage_on_an_output_is_said_not_to_be_modelled(stack: ExitStack, tmp_path: Path) -> None:
