@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from aeqlab.backends.apertures import Converter
+from aeqlab.backends.bench_faults import Script
 from aeqlab.backends.bench_file import (
     BenchSettings,
     BoardSettings,
@@ -158,6 +159,7 @@ class Bench:
         self.served: dict[str, TcpServed | PtyServed] = {}
         self.terminals: dict[str, Terminals] = {}
         self._locks: dict[str, Lock] = {}
+        self._script = Script(settings.faults)
         self._over = threading.Event()
         self._beat = threading.Thread(target=self._beats, name="bench", daemon=True)
         try:
@@ -168,7 +170,7 @@ class Bench:
             self.close()
             raise
         if isinstance(self.clock, SteppedClock):
-            if any(isinstance(one, Board) for one in self.emulated.values()):
+            if settings.faults or any(isinstance(one, Board) for one in self.emulated.values()):
                 self.clock.passed = self._look_after
         else:
             self._beat.start()
@@ -186,6 +188,10 @@ class Bench:
                     stack.enter_context(lock)
             self.clock.spend(seconds)
         self.physics.flush()
+
+    def lock(self, name: str) -> Lock:
+        """Get the lock under which messages to an instrument are carried out."""
+        return self._locks[name]
 
     def drop(self, name: str) -> None:
         """Break every link to an instrument on TCP, which itself goes on."""
@@ -275,11 +281,12 @@ class Bench:
             self.emulated[name].reboot()
 
     def _look_after(self) -> None:
-        """Let watchdogs do what they have done by now."""
+        """Let watchdogs do what they have done by now, and the script of faults go on."""
         for name, one in self.emulated.items():
             if isinstance(one, Board):
                 with self._locks[name]:
                     one.catch_up()
+        self._script.go_on(self)
 
     def _beats(self) -> None:
         while not self._over.wait(BEAT_S):

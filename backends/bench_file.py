@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from aeqlab.backends.bench_faults import Fault
 from aeqlab.backends.bench_profiles import PROFILES, Profile
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.settings import Dimensions, UnknownUntilPreparing
@@ -174,6 +175,7 @@ class BenchSettings(BaseModel):
     gains: dict[str, float] = Field(
         default_factory=dict, description="faults of wires, by channel: 0 is broken, -1 has its two ends swapped, 0.5 is half"
     )
+    faults: tuple[Fault, ...] = Field(default=(), description="a script of what goes wrong, and when")
     open: tuple[str, ...] = Field(default=(), description="quantities that are left unwired on purpose, such as u[3]")
 
     @field_validator("physics", mode="before")
@@ -229,6 +231,11 @@ class _Wiring:
         self._complete({place for text in settings.open for place in self._quantities(text, "open")})
         for text, gain in settings.gains.items():
             self._fault(text, gain)
+        self.problems += [said for fault in settings.faults if (said := fault.wrong(self.ports)) is not None]
+        for fault in settings.faults:
+            one = settings.instruments.get(fault.instrument)
+            if fault.kind == "dropped" and one is not None and one.serve == "serial":
+                self.problems.append(f"fault dropped: {fault.instrument} is on a serial port, which has no link that breaks.")
         self._of_boards(settings)
         taken: dict[int, str] = {}
         for name, one in settings.instruments.items():
