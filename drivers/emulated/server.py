@@ -18,6 +18,8 @@ from typing import Any, Self
 from aeqlab.drivers.emulated.clock import Clock, WallClock
 from aeqlab.drivers.emulated.scpi import Conversation, Front
 
+REMEMBERED = 10_000  #: pieces of what was heard
+
 Lock = contextlib.AbstractContextManager[Any]  #: such as a threading.RLock: whoever has it may take it again
 
 
@@ -53,13 +55,15 @@ class Served:
     ) -> None:  # fmt: skip
         self.front, self.clock, self.message_s = front, clock or WallClock(), message_s
         self.faults = Faults()
-        self.heard: list[bytes] = []  #: what came, as it came
+        self.heard: list[bytes] = []  #: what came last, as it came
         self._lock: Lock = lock if lock is not None else threading.RLock()
         self._over = threading.Event()
 
     def _hear(self, talk: Conversation, data: bytes, send: Callable[[bytes], None]) -> None:
         with self._lock:
             self.heard.append(data)
+            if len(self.heard) > 2 * REMEMBERED:  # a bench runs for days
+                del self.heard[:REMEMBERED]
             if self.faults.deaf:
                 return
             replies = talk.hear(data, lambda: self.clock.spend(self.message_s))  # however the line cuts it into pieces
