@@ -14,7 +14,7 @@ import numpy as np
 
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.running import found_in_words, shortest
-from aeqlab.app.words import name_in_words, size_in_words, state_in_words, value_in_words
+from aeqlab.app.words import NAMES, name_in_words, size_in_words, state_in_words, value_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
@@ -129,7 +129,9 @@ def _stages(run: Run) -> Iterator[str]:
         took = "" if math.isnan(row["ended_at"]) else duration_in_words(row["ended_at"] - row["started_at"])
         found = {key: value for key, value in _json(row["result"]).items() if key not in ("stage", "best", "points", "methods")}
         words = ", ".join(
-            f"{name_in_words(key)} {value_in_words(key, value)}" for key, value in found.items() if value is not None
+            f"{name_in_words(key)} {value_in_words(key, value)}"
+            for key, value in found.items()
+            if value is not None or key in NAMES  # a cost that is not known is a finding, a beta that a method has not is none
         )
         rows.append((f"  {row['path']}", row["kind"], row["outcome"] or "going on", took, words))
     yield from columns(rows)

@@ -99,11 +99,12 @@ class Board(VisaInstrument):
             if len(fields) != outs:
                 raise ReplyError(f"{self.where}: {len(fields)} values of {setting.name} came, {outs} were asked for")
             present |= {(setting, key): setting.read(field, self.where) for key, field in zip(keys, fields, strict=True)}
-        limits = dict(zip(keys, numbers(self.ask(LIMITS.ask), 2 * outs, self.where).reshape(outs, 2).tolist(), strict=True))
-        present |= {(LIMITS, key): _pair(*ends) for key, ends in limits.items()}
+        ends = numbers(self.ask(LIMITS.ask), 2 * outs, self.where).reshape(outs, 2).tolist()
+        limits: dict[str, tuple[float, float]] = {key: (lo, hi) for key, (lo, hi) in zip(keys, ends, strict=True)}
+        present |= {(LIMITS, key): _pair(lo, hi) for key, (lo, hi) in limits.items()}
         self.step = (high - low) / (2**bits - 1)
         adc_step = (high - low) / (2**adc_bits - 1)
-        channels = [Channel(key, Direction.OUT, "V", ends[0], ends[1], self.step) for key, ends in limits.items()]
+        channels = [Channel(key, Direction.OUT, "V", lo, hi, self.step) for key, (lo, hi) in limits.items()]
         channels += [Channel(str(FIRST_INPUT + k), Direction.IN, "V", low, high, adc_step) for k in range(ins)]
         channels += [Channel(str(FIRST_NUDGE + k), Direction.OUT, "V", low, high, self.step) for k in range(nudges)]
         self._channels, self._present = {channel.key: channel for channel in channels}, present
@@ -196,12 +197,16 @@ class Board(VisaInstrument):
     def _off(self, keys: Sequence[str]) -> None:
         """Switch outputs off (0 V); the nudge first, where one of its targets is among them. Confirmed by read-back."""
         outs = [key for key in keys if int(key) < FIRST_NUDGE]
-        if len(outs) < len(keys):
-            self.release()
+        nudged = len(outs) < len(keys)
+        if nudged:
+            self.connection.write("NUDGe:STATe OFF")
         if outs:
             self.connection.write(f"OUTPut OFF,{listed(outs)}")
-            if numbers(self.ask(f"OUTPut? {listed(outs)}"), len(outs), self.where).any():
-                self._refuse("Outputs were switched off and say that they are on. Switch the board off at its supply.")
+        # everything is sent before anything is asked: what does not answer well keeps nothing from going off
+        if nudged and self.ask("NUDGe:STATe?") != "0":
+            self._refuse("The nudge was switched off and says that it is on. Switch the board off at its supply.")
+        if outs and numbers(self.ask(f"OUTPut? {listed(outs)}"), len(outs), self.where).any():
+            self._refuse("Outputs were switched off and say that they are on. Switch the board off at its supply.")
 
     # the nudge
     def nudge(self, targets: Array, beta: float) -> None:

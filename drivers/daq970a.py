@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aeqlab.drivers import blocks
 from aeqlab.drivers.connection import Wire
-from aeqlab.drivers.errors import ReplyError, SettingError
+from aeqlab.drivers.errors import RefusedError, ReplyError, SettingError
 from aeqlab.drivers.identity import Identity
 from aeqlab.drivers.instrument import Change, Channel, Direction
 from aeqlab.drivers.visa import Setting, Step, Value, VisaInstrument, listed, same
@@ -34,6 +34,7 @@ WHOLE_NPLC = (1.0, 2.0, 10.0, 20.0, 100.0, 200.0)
 RESOLUTION = {
     0.02: 1e-4, 0.06: 3e-5, 0.2: 1e-5, 1.0: 3e-6, 2.0: 2.2e-6, 10.0: 1e-6, 20.0: 8e-7, 100.0: 3e-7, 200.0: 2.2e-7,
 }  # fmt: skip
+ALREADY_RUNNING = -213  #: the error for a scan that is started while another one is under way
 SCANNING = 16  #: bit of the operation register: a scan is under way
 
 
@@ -154,10 +155,17 @@ class Daq970a(VisaInstrument):
 
         Raises:
             SettingError: it is not armed, or a scan takes longer than a reply is waited for; nothing was sent.
+            RefusedError: it complains; the scan is not taken for begun.
         """
         self._ready(self._scan)
         if not self._begun:
-            self.connection.write("INITiate")
+            # the question tells that the scan has begun; *OPC? would wait for its end
+            if complaints := self._entries(self.ask("INITiate;:SYSTem:ERRor?")):
+                complaints += self.complaints()
+                codes = [one.code for one in complaints]
+                if ALREADY_RUNNING not in codes:
+                    self.connection.write("ABORt")  # nobody will fetch what was begun
+                raise RefusedError(self.where, [one.text for one in complaints], codes)
             self._begun = True
 
     # settings

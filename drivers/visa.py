@@ -197,7 +197,8 @@ class VisaInstrument(Instrument):
 
     def _known(self, identity: Identity) -> Identity:
         try:
-            check_identity(identity, self.where, maker=self.maker, models=self.models, serial=self.serial)
+            serial = self.serial or (self.identity.serial if self.identity is not None else "")  # the very one it was before
+            check_identity(identity, self.where, maker=self.maker, models=self.models, serial=serial)
             switched_on = self._events() & POWER_ON  # asked for even the first time, so that the next time means something
             self._switched_on |= bool(switched_on) and self.identity is not None
             self.identity = identity

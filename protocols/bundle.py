@@ -66,7 +66,8 @@ def bundle_runs(
     missing: list[str] = []
     with written_beside(target) as beside, tempfile.TemporaryDirectory(prefix=".aeqlab-", dir=target.parent) as room:
         records = {_name(run): _copied(run, Path(room) / f"{number}.sqlite") for number, run in enumerate(runs)}
-        files = dict(sorted(_files_of(runs, records, checkpoints, missing)))
+        found = _files_of(runs, records, checkpoints, missing)
+        files = {name: path for name, path in sorted(found) if path.resolve() != target.resolve()}  # not the bundle it replaces
         names = _write(beside, files, _time_of(runs), _texts(runs))
     return Bundled(target, tuple(names), tuple(missing))
 
@@ -102,11 +103,12 @@ def _files_of(runs: Sequence[Run], records: dict[str, Path], checkpoints: bool, 
         yield f"{name}/record.sqlite", records[name]
         missing += [f"{name}: there is no {file}." for file in _FILES if not (run.path / file).is_file()]
         missing += [f"{name}: {file} is not in it; it was too large to be copied." for file in _left_outside(run)]
+        others = {record.parent for record in run.path.rglob("record.sqlite")} - {run.path}  # runs that were made inside of it
         for path in sorted(run.path.rglob("*")):
             parts = path.relative_to(run.path).parts
             passing = parts[0] in _PASSING or (parts[0] == "checkpoints" and not checkpoints)
             hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-            if not passing and not hidden and path.is_file() and not path.is_symlink():
+            if not passing and not hidden and others.isdisjoint(path.parents) and path.is_file() and not path.is_symlink():
                 yield f"{name}/{'/'.join(parts)}", path
 
 

@@ -71,7 +71,7 @@ def compare(session: RunSession, options: CompareOptions) -> dict[str, Any]:
     try:
         from aeqlab.protocols.comparison_figure import draw
 
-        draw(session.folder / FIGURE, curves, options, cost_unit=f"({session.info.outputs.unit})²")
+        draw(session.folder / FIGURE, curves, options, cost_unit=f"{session.info.outputs.unit}²")
         said["figure"] = FIGURE
     except ImportError as exc:
         session.say("warning", "figure", f"{FIGURE} was not drawn, matplotlib does not load ({exc}); {TABLE} has the numbers.")

@@ -125,6 +125,8 @@ class Row:
         if target is None:
             return said
         samples, seconds = (self.to_target[axis].in_words("never") for axis in ("samples", "seconds"))
+        if not self.reached and self.diverged == self.seeds:
+            return said
         if not self.reached:
             return f"{said}; {target} not reached in {self.budget['samples']:.4g} samples, {self.budget['seconds']:.4g} s"
         return f"{said}; {target} after {samples} samples, {seconds} s ({self.reached} of {self.seeds} seeds)"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.protocols.atomic import file_beside
 from aeqlab.protocols.comparison import Curve, reach
 from aeqlab.protocols.methods import NOT_THE_GRADIENT
 from aeqlab.protocols.stages.compare import CompareOptions
@@ -54,14 +55,13 @@ def draw(path: Path, curves: Sequence[Curve], options: CompareOptions, *, cost_u
         if drawn:  # nothing has no logarithm
             panel.set(xscale="log", yscale="log")
         panel.grid(visible=True, which="major", color="#dddddd", lw=0.6)
-    panels[0].set_ylabel("cost without a nudge" + (f" ({cost_unit})" if cost_unit and cost_unit != "(1)²" else ""))
+    panels[0].set_ylabel("cost without a nudge" + (f" ({cost_unit})" if cost_unit and cost_unit != "1²" else ""))
     seeds = len({curve.seed for curve in curves})
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 6), frameon=False)
     panels[-1].set_title(f"median and range of {seeds} seed{'s' if seeds > 1 else ''}", fontsize=9, loc="right")
-    beside = path.with_name(f".{path.name}.part")
-    figure.savefig(beside, format="png", dpi=110)
-    beside.replace(path)
+    with file_beside(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
 
 
 def _label(name: str, curves: Sequence[Curve]) -> str:

@@ -36,6 +36,7 @@ from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings, sample_o
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.compare import CompareOptions
+from aeqlab.protocols.stages.condition import condition
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
@@ -318,6 +319,8 @@ def _needs_samples(entry: StageEntry) -> bool:
 def _stage(check: _Check, path: Path_, entry: StageEntry) -> None:
     at = (*path, entry.kind)
     match entry.options:
+        case RepeatOptions() as options:
+            _repeat(check, at, options)
         case EvaluateOptions() as options:
             _evaluate(check, at, options)
         case InferOptions() as options:
@@ -388,6 +391,17 @@ def _evaluate(check: _Check, at: Path_, options: EvaluateOptions) -> None:
     _batch(check, at, options.batch, training=False)
     if options.on == "test" and check.widths is not None and check.widths.test_samples == 0:
         check.wrong((*at, "on"), "these data have no test samples.", "Set test_fraction, or evaluate on train.")
+
+
+def _repeat(check: _Check, at: Path_, options: RepeatOptions) -> None:
+    """A training looks at the test set on the way, where there is one: a condition on the training set has no number then."""
+    if options.until is None or not condition(options.until).name.startswith("train_"):
+        return
+    looks = [entry.options for _, entry in all_stages(options.sequence)]
+    on_train = any(isinstance(look, EvaluateOptions | InferOptions) and look.on == "train" for look in looks)
+    if not on_train and check.widths is not None and check.widths.test_samples:
+        message = f"{condition(options.until).name} is found by no stage within: these data have a test set, which is looked at."
+        check.wrong((*at, "until"), message, "Put evaluate: {on: train} into the sequence, or take test_... instead.")
 
 
 def _restore(check: _Check, at: Path_, options: RestoreOptions) -> None:

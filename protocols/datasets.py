@@ -53,8 +53,9 @@ def scan_to_xarray(scan: Scan) -> xarray.Dataset:
         scan: of a run.
     Returns:
         Dimensions and coordinates are the axes; points that follow one another have the dimension `point`, with the setpoints and
-        the time `t` as coordinates. Variables: what was read by its name (`..._read` where an axis has the same), and beside
-        each `..._deviation`; `..._readback` of each axis; `settled`, `verdict`, `readings` and `t` of the points.
+        the time `t` as coordinates. Variables: what was read by its name (`..._read` where an axis has the same, or a column of
+        the points such as `t` or `settled`, as in an export), and beside each `..._deviation`; `..._readback` of each axis;
+        `settled`, `verdict`, `readings` and `t` of the points.
     Raises:
         ExportError: xarray is not installed.
     """
@@ -76,14 +77,14 @@ def scan_to_xarray(scan: Scan) -> xarray.Dataset:
         coordinates[axis.name] = (*at, {"long_name": axis.kind, "units": axis.unit})
     variables = {}
     for name, values in scan.values.items():
-        own, unit = f"{name}_read" if name in scan.setpoints else name, scan.units[name]
+        own, unit = f"{name}_read" if name in scan.setpoints or name in points else name, scan.units[name]
         variables[own] = told(values, unit, name)
-        variables[f"{name}_deviation"] = told(scan.deviations[name], unit, f"standard deviation of one reading of {name}")
+        variables[f"{own}_deviation"] = told(scan.deviations[name], unit, f"standard deviation of one reading of {name}")
     for axis in scan.axes:
         text = f"{axis.name} as the device reports it"
         variables[f"{axis.name}_readback"] = told(scan.readbacks[axis.name], axis.unit, text)
     for column, empty in (("settled", np.nan), ("verdict", ""), ("readings", np.nan), ("t", np.nan)):
-        variables.setdefault(column, told(placed(column, empty), points.units[column], POINTS.column(column).text))
+        variables[column] = told(placed(column, empty), points.units[column], POINTS.column(column).text)
     if not scan.is_grid:
         coordinates["t"] = variables.pop("t")
     return make(variables, coords=coordinates, attrs={"title": scan.kind, "path": scan.path})

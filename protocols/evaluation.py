@@ -107,7 +107,7 @@ def _say_not_held(session: RunSession, predict: Prediction, name: str) -> None:
     about = f"evaluate: theta was not held often enough on the {name} set"
     told = any(text.startswith(about) for text in session.status.warnings)
     session.say(
-        "device" if told else "warning", "evaluate",
+        "device" if told else "warning", "not held",
         f"{about}: in {predict.held:,} of {predict.holds:,} presentations. Cost and error rate are of these alone, and none is "
         "kept as the best. Loosen the tolerance, or allow homeostasis more time.",
     )  # fmt: skip

@@ -421,7 +421,11 @@ def _sentence(path: Path, exc: sqlite3.Error) -> RecordError:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, default=_plain, ensure_ascii=False)
+    """Write JSON that any program reads: it has no word for what is not finite, which is null there."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    if "NaN" not in text and "Infinity" not in text:
+        return text
+    return json.dumps(json.loads(text, parse_constant=lambda word: None), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

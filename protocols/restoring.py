@@ -42,18 +42,18 @@ def find_theta(session: RunSession, options: RestoreOptions) -> tuple[Array, str
         by = f"{tree['name']} {tree['value']:.4g} of {tree['samples']} samples"
         return np.asarray(tree["theta"]), f"best: step {tree['step']}, {by}"
     if "@" in word and not (session.base / word).exists():
-        folder, step = run_and_step(word, session.base, session.folder.parent)
+        folder, step = run_and_step(word, session.base, session.folder)
         return theta_of_run(folder, step), f"{folder.name}, step {step}"
     return _of_file(session.base / Path(word).expanduser(), session.info.n_parameters), word
 
 
-def run_and_step(word: str, base: Path, runs: Path) -> tuple[Path, int]:
+def run_and_step(word: str, base: Path, present: Path) -> tuple[Path, int]:
     """Find the folder of the run and the step that `RUN@step` names.
 
     Args:
-        word: RUN is a folder, or what `find_run` takes.
+        word: RUN is a folder, or what `find_run` takes; `last` is the run before the present one.
         base: folder from which paths resolve.
-        runs: folder in which runs are looked for by their names.
+        present: folder of the present run; others are looked for beside it.
     Raises:
         DataError: the word has another form, or there is no such run.
     """
@@ -62,7 +62,7 @@ def run_and_step(word: str, base: Path, runs: Path) -> tuple[Path, int]:
         raise DataError(f"restore: {word!r} is neither a file nor RUN@step, such as 20261123-062105-linear-k3f9@1000.")
     here = base / name
     try:
-        return here if (here / "record.sqlite").exists() else find_run(name, runs), int(step)
+        return here if (here / "record.sqlite").exists() else find_run(name, present.parent, present), int(step)
     except UnknownRunError as exc:
         raise DataError(f"restore: {exc}") from exc
 

@@ -127,9 +127,13 @@ def is_alive(path: Path) -> bool:
     return is_held(path / ".lock")
 
 
-def find_run(word: str, runs: Path) -> Path:
+def find_run(word: str, runs: Path, but: Path | None = None) -> Path:
     """Find a run folder by its path, its name, the end of its name, or the word `last`.
 
+    Args:
+        word: what names it.
+        runs: folder that holds the run folders.
+        but: a run that `last` does not mean: one that looks for the one before itself.
     Raises:
         UnknownRunError: none is meant by the word, or more than one.
     """
@@ -137,8 +141,9 @@ def find_run(word: str, runs: Path) -> Path:
     if (direct / "record.sqlite").exists():
         return direct
     folders = sorted(path.parent for path in runs.glob("*/record.sqlite"))
-    if word == "last" and folders:
-        return folders[-1]
+    others = [path for path in folders if but is None or path.name != but.name]
+    if word == "last" and others:
+        return others[-1]
     found = [path for path in folders if path.name == word or path.name.endswith(f"-{word}")]
     if len(found) == 1:
         return found[0]

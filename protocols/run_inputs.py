@@ -133,7 +133,7 @@ class _Keeper:
 
     def _theta(self, word: str) -> str:
         """Save theta of another run; the present one has still to come to its step."""
-        folder, step = run_and_step(word, self.base, self.folder.parent)
+        folder, step = run_and_step(word, self.base, self.folder)
         if folder.resolve() == self.folder.resolve():
             return word
         if word not in self._copies:

@@ -86,8 +86,9 @@ class Board:
         self.clock: Clock = clock or WallClock()
         self.terminals: Terminals = terminals or Bare()
         self.bits, self.adc_bits = bits, adc_bits or bits
-        self.low, self.step, self.adc_step = low, (high - low) / 2.0**bits, (high - low) / 2.0**self.adc_bits
-        self.high, self.adc_high = high - self.step, high - self.adc_step
+        self.step: float = (high - low) / 2**bits
+        self.adc_step: float = (high - low) / 2**self.adc_bits
+        self.low, self.high, self.adc_high = low, high - self.step, high - self.adc_step
         self.conversion_s, self.starts_s, self.beta_max = conversion_s, starts_s, beta_max
         self._outs, self._ins = range(1, outputs + 1), range(FIRST_INPUT, FIRST_INPUT + inputs)
         self._nudged = range(FIRST_NUDGE, FIRST_NUDGE + nudges)

@@ -41,7 +41,7 @@ def test_one_that_does_not_answer_keeps_no_other_from_being_asked(capsys: pytest
         assert code_of("--timeout", "0.3", *addresses) == ExitCode.FAILED
     out, err = capsys.readouterr()
     assert "Maker Model, serial number 7" in out
-    assert f"TCPIP::127.0.0.1::{port}::SOCKET: it refuses the connection" in err
+    assert f"TCPIP::127.0.0.1::{port}::SOCKET: it cannot be opened: ConnectionRefusedError" in err
     assert "no maker, model and serial number: 'not a name'" in err
 
 

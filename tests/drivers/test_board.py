@@ -263,7 +263,7 @@ def test_off_is_confirmed(bench: Bench, board: Board) -> None:
     bench.board.front.carry_out(b"OUTP ON;:SOUR:VOLT 1,(@1:4)")
     bench.heard()
     board.off(["1", "2", "2001"])
-    assert bench.heard() == b"NUDGe:STATe OFF\nNUDGe:STATe?\nOUTPut OFF,(@1:2)\nOUTPut? (@1:2)\n"
+    assert bench.heard() == b"NUDGe:STATe OFF\nOUTPut OFF,(@1:2)\nNUDGe:STATe?\nOUTPut? (@1:2)\n"
     assert [bench.wired.driven[key] for key in "1234"] == [0.0, 0.0, 1.0, 1.0]
 
 
@@ -296,6 +296,7 @@ def test_the_watchdog_bites_in_two_stages(bench: Bench, board: Board) -> None:
 
 
 def test_a_dropped_link_is_opened_again_and_nothing_was_lost(bench: Bench, board: Board) -> None:
+    board.serial = ""  # any, and from then on the same
     board.write(["1"], np.array([0.5]))
     bench.served.drop()  # type: ignore[attr-defined]
     with pytest.raises(LinkLostError):
@@ -303,6 +304,9 @@ def test_a_dropped_link_is_opened_again_and_nothing_was_lost(bench: Bench, board
     board.reopen()
     assert not board.rebooted()
     assert board.written(["1"]).tolist() == [0.5]
+    bench.board.front.name = "aeqlab,BOARD-16,B0002,1.0"
+    with pytest.raises(IdentityError, match="the serial number asked for is B0001"):
+        board.reopen()
 
 
 def test_a_reboot_is_noticed(bench: Bench, board: Board) -> None:

@@ -233,7 +233,7 @@ def test_a_scan_that_was_begun_is_fetched(bench: Bench, served: TcpServed, adc: 
     adc.begin()
     assert bench.clock.now() == before  # it does not wait
     assert adc.measure(["102"])[0] == about(-2.25)
-    assert heard(served) == ["INITiate", "FETCh?"]
+    assert heard(served) == ["INITiate;:SYSTem:ERRor?", "FETCh?"]
     assert bench.clock.now() - before == pytest.approx(adc.scan_s)
     adc.measure(["102"])
     assert heard(served) == ["READ?"]
@@ -261,10 +261,19 @@ def test_a_scan_by_somebody_else_is_not_disturbed(bench: Bench, served: TcpServe
     with bench.driver(served, timeout_s=0.2) as adc:
         adc.arm()
         bench.say("INIT")
-        with pytest.raises(RefusedError, match="already running"):
-            adc.measure(["101"])
+        for start in (adc.begin, lambda: adc.measure(["101"])):
+            with pytest.raises(RefusedError, match="already running"):
+                start()
         bench.clock.spend(adc.scan_s)
         assert adc.measure(["101"])[0] == about(1.5)
+
+
+def test_a_scan_that_begins_with_complaints_is_not_taken_for_begun(bench: Bench, served: TcpServed, adc: Daq970a) -> None:
+    bench.say("NONSENSE")
+    with pytest.raises(RefusedError, match="does not know a command"):
+        adc.begin()
+    assert adc.measure(["101"])[0] == about(1.5)
+    assert heard(served) == ["INITiate;:SYSTem:ERRor?", "SYSTem:ERRor?", "ABORt", "READ?"]
 
 
 def test_readings_have_the_resolution_of_their_aperture(bench: Bench, adc: Daq970a) -> None:
@@ -384,7 +393,6 @@ def test_after_a_lost_link_it_goes_on(bench: Bench, served: TcpServed) -> None:
     with bench.driver(served, timeout_s=0.3) as adc:
         adc.arm()
         adc.begin()
-        adc.ask("*OPC?")
         served.drop()
         with pytest.raises(LinkLostError):
             adc.measure(["101"])

@@ -21,6 +21,7 @@ from run_helpers import SMALL, experiment
 from aeqlab.protocols import load_run
 from aeqlab.protocols.bundle import READER, bundle_runs
 from aeqlab.protocols.errors import ExportError, RecordError
+from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.run import run_experiment
 
 
@@ -74,6 +75,14 @@ def test_what_stages_wrote_is_in_it_and_what_serves_the_run_is_not(finished: Pat
     assert f"{finished.name}/checkpoints/more.aeq" in bundle_runs([run], "all.zip", checkpoints=True).names
 
 
+def test_a_run_made_again_inside_the_folder_of_the_first_is_one_of_its_own(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / finished.name
+    shutil.copytree(finished, run)
+    again = run_experiment(load_experiment(run / "experiment.yaml"), runs=run / "runs").folder
+    assert bundle_runs([run], "new.zip").names == bundle_runs([finished], "old.zip").names
+    assert f"{again.name}/inputs/theta.csv" in bundle_runs([again], "again.zip").names
+
+
 def test_the_reader_in_it_needs_no_aeqlab(finished: Path, tmp_path: Path) -> None:
     out = unpacked(bundle_runs([finished]).file, tmp_path / "out")
     probe = "import sys, runpy; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0]); print(sorted(sys.modules))"
@@ -110,6 +119,13 @@ def test_the_same_run_gives_the_same_bytes(finished: Path, tmp_path: Path) -> No
         *minute, second = time.gmtime(load_run(finished).attempts["ended_at"][-1])[:6]
         assert {info.date_time for info in archive.infolist()} == {(*minute, second // 2 * 2)}  # zip files know even seconds
         assert archive.namelist()[:-1] == sorted(archive.namelist()[:-1])
+
+
+def test_a_bundle_that_lies_in_the_run_folder_is_replaced_and_not_taken_along(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / finished.name
+    shutil.copytree(finished, run)
+    first = bundle_runs([run], run / "mine.zip").file.read_bytes()
+    assert bundle_runs([run], run / "mine.zip", force=True).file.read_bytes() == first
 
 
 def test_a_live_run_is_bundled_as_a_single_file(tmp_path: Path) -> None:

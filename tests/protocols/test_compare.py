@@ -15,6 +15,7 @@ from run_helpers import SMALL, experiment
 from aeqlab.protocols import load_run
 from aeqlab.protocols.comparing import _Span
 from aeqlab.protocols.comparison import Curve, Spread, summarise, write_csv
+from aeqlab.protocols.comparison_figure import draw
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.load import Run
@@ -202,7 +203,7 @@ def test_a_method_that_runs_away_ends_its_span_and_spoils_no_other(tmp_path: Pat
     assert float(healthy["cost_at_equal_seconds_highest"]) < 1
     assert wild["cost_at_equal_samples_lowest"] == wild["cost_at_equal_seconds_median"] == "inf"
     said = result.summary["methods"]
-    assert said["wild"].startswith("ran away in 2 of 2 seeds; cost infinite at equal time; cost < 0.2 not reached in ")
+    assert said["wild"] == "ran away in 2 of 2 seeds; cost infinite at equal time"
     assert "ran away" not in said["aeqprop"]
     assert labels == ["aeqprop", "wild (ran away in 2 of 2 seeds)"]
 
@@ -315,6 +316,20 @@ def test_one_seed_that_runs_away_leaves_equal_and_the_others_as_they_are() -> No
     said = wild.in_words("cost < 0.45")
     assert said.startswith("ran away in 1 of 2 seeds; cost infinite (0.2 to infinite) at equal time; cost < 0.45 after 5 samples")
     assert list(curves[3].at("samples", np.array([0, 5, 5.1]))) == [4.0, 0.4, math.inf]
+
+
+def test_a_figure_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    def full(self: Figure, file: Path, **more: Any) -> None:
+        file.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    options = CompareOptions(methods={"steady": TrainOptions(beta=1)}, samples=20)
+    with pytest.raises(OSError, match="full"):
+        draw(tmp_path / "comparison.png", [curve("steady", 1, [0, 10, 20], [4.0, 1.0, 0.5])], options, cost_unit="V²")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_known_is_no_number_in_a_spread() -> None:

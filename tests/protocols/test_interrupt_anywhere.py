@@ -147,6 +147,9 @@ def check(folder: Path, kind: str, device: str, at: int, way: str) -> None:
     """Interrupt at a moment and look at everything that must be so afterwards."""
     result, session = run(folder, kind, device, at, way)
     said = f"{kind} on {device}, {way} at moment {at}: {result.state}, {result.reason}"
+    if session.moments < at:  # a stage that waits has a moment more or less from run to run: this one was over before
+        assert (kind, result.state, at - session.moments <= 2) == ("ask", RunState.FINISHED, True), said
+        return
     expected = {
         "abort": RunState.ABORTED,
         "safe": RunState.ABORTED,

@@ -58,6 +58,15 @@ def test_what_training_evaluates_on_the_way_is_found(tmp_path: Path, of: str) ->
         run_sequence(tmp_path, f"repeat: {{until: {of}_cost_free < 1e9, times: 2, sequence: [{TRAIN}]}}", text)
 
 
+def test_training_looks_at_the_test_set_so_that_the_training_set_has_no_number(tmp_path: Path) -> None:
+    train = TRAIN.replace("samples: 20", "samples: 20, evaluate_every: {samples: 10}")
+    repeat = "repeat: {until: train_cost_free < 1e9, times: 2, sequence: [%s]}"
+    with pytest.raises(FileErrors, match=r"until: train_cost_free is found by no stage within: these data have a test set"):
+        run_sequence(tmp_path, repeat % train)
+    result, _ = run_sequence(tmp_path, repeat % f"{train}, evaluate: {{on: train, samples: 2}}")
+    assert result.summary["stages"]["0"]["reached"]
+
+
 def test_what_never_comes_true_ends_at_the_bound_and_is_said(tmp_path: Path) -> None:
     result, _ = run_sequence(tmp_path, f"repeat: {{until: cost < -1, times: 3, sequence: [{TRAIN}]}}")
     assert result.state is RunState.FINISHED

@@ -119,6 +119,13 @@ def test_theta_of_another_run_is_kept_and_the_run_repeats_when_that_is_gone(tmp_
     assert load_run(again.folder).stages["result"].tolist() == run.stages["result"].tolist()
 
 
+def test_the_last_run_is_the_one_before_the_present_one(tmp_path: Path) -> None:
+    source, _ = run_sequence(tmp_path, "train: {beta: 0.2, samples: 30}")
+    result, run = run_sequence(tmp_path, "restore: {theta: last@17}")
+    assert result.state is RunState.FINISHED, result.reason
+    np.testing.assert_array_equal(run.theta, load_run(source.folder).theta_at(17))
+
+
 @pytest.mark.usefixtures("shown_at_every_sample")
 def test_a_run_goes_on_from_what_it_kept(walls: Path) -> None:
     source, _ = run_sequence(walls, "train: {beta: 0.2, samples: 30}", TABLE)

@@ -18,6 +18,7 @@ from aeqlab.protocols import load_run
 from aeqlab.protocols.check import check
 from aeqlab.protocols.control import obey
 from aeqlab.protocols.errors import FileErrors
+from aeqlab.protocols.export_scans import series_of
 from aeqlab.protocols.grid import visits
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import Progress, RunResult
@@ -454,6 +455,19 @@ def test_a_ramp_as_xarray(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset["u3"], run.scans[0].setpoints["u3"])
     np.testing.assert_array_equal(dataset["t"], run.scans[0].points["t"])
     assert set(dataset.coords) == {"u3", "t"}
+
+
+def test_a_reading_takes_no_place_of_what_is_said_of_the_points_in_xarray(tmp_path: Path) -> None:
+    read = "[s, t, settled, ticks]"
+    scan = f"scan: {{over: [{{quantity: u3, values: [0, 0.1]}}], read: {read}, average: 3}}"
+    _, run = _ok(tmp_path, f"{scan}\nramp: {{quantity: u3, to: 0.5, seconds: 1, read: {read}}}")
+    for scan in run.scans:
+        dataset = scan.to_xarray()
+        for name in ("t", "settled"):
+            np.testing.assert_array_equal(dataset[name], scan.points[name])
+            np.testing.assert_array_equal(dataset[f"{name}_read"], scan.values[name])
+            np.testing.assert_array_equal(dataset[f"{name}_read_deviation"], scan.deviations[name])
+        assert {str(name) for name in dataset.variables} <= {one.name for one in series_of(scan)}  # those of an export
 
 
 def test_a_scan_that_was_left_has_holes_in_xarray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
