@@ -13,9 +13,10 @@ virtual run stays bounded. A piece is
                 end of each stretch of time in which one moved
     3 nudge     beta float64, then the targets; beta 0 is off
     4 input     float64 per input knob
+    6 current   float64 per output: what currents into the outputs push them with; on benches that have such currents
     5 event     UTF-8 JSON object with "event": connect, leave, freeze, make_safe, at_rest, watchdog, state_taken, restored, ...
 
-Every piece begins with rows 1-4 as they stand, so each can be read alone. A row is one `os.write`, handed to the operating
+Every piece begins with rows 1-4 and 6 as they stand, so each can be read alone. A row is one `os.write`, handed to the operating
 system before the call returns; a torn last row is ignored by the reader.
 """
 
@@ -38,7 +39,7 @@ from aeqlab.backends.errors import BackendError
 
 Array = NDArray[np.float64]
 
-SETPOINT, APPLIED, NUDGE, INPUT, EVENT = 1, 2, 3, 4, 5
+SETPOINT, APPLIED, NUDGE, INPUT, EVENT, CURRENT = 1, 2, 3, 4, 5, 6
 FORMAT = "aeqlab-journal-1"
 _ROW = struct.Struct("<B3xIdqQ")
 _PIECE = re.compile(r"journal-(\d{6})\.bin$")
@@ -68,7 +69,7 @@ class JournalWriter:
             raise JournalError(f"{folder}: the journal cannot be written: {exc.strerror}. Choose a folder that can.") from exc
 
     def write(self, kind: int, t: float, values: Array) -> None:
-        """Write one row of numbers (kinds 1 to 4) at device time t."""
+        """Write one row of numbers (any kind but an event) at device time t."""
         payload = values.tobytes()
         self._latest[kind] = (t, payload)
         self._put(kind, t, payload)
@@ -146,6 +147,8 @@ class Journal:
     nudges: Rows  # values of shape (rows, 1): beta
     inputs: Rows
     events: tuple[Event, ...]
+    targets: Rows  # of the same rows as nudges; shape (rows, outputs), or (rows, 0) where the header names no outputs
+    currents: Rows  # shape (rows, outputs)
 
     def largest(self) -> Array:
         """Get the largest |applied value| of each knob, shape (knobs,)."""
@@ -202,7 +205,9 @@ def read_journal(path: Path) -> Journal:
     if not pieces:
         raise JournalError(f"{path}: there is no journal here (journal-*.bin).")
     header: dict[str, Any] = {}
-    rows: dict[int, list[tuple[float, int, int, bytes]]] = {kind: [] for kind in (SETPOINT, APPLIED, NUDGE, INPUT, EVENT)}
+    rows: dict[int, list[tuple[float, int, int, bytes]]] = {
+        kind: [] for kind in (SETPOINT, APPLIED, NUDGE, INPUT, EVENT, CURRENT)
+    }
     for piece in pieces:
         try:
             data = piece.read_bytes()
@@ -217,6 +222,7 @@ def read_journal(path: Path) -> Journal:
     for t, wall_ns, number, payload in rows[EVENT]:
         details = json.loads(payload)
         events.append(Event(details.pop("event"), t, wall_ns, number, details))
+    outputs = len(header.get("outputs", ()))
     return Journal(
         header,
         _as_rows(rows[SETPOINT], len(header["knobs"])),
@@ -224,6 +230,8 @@ def read_journal(path: Path) -> Journal:
         _as_rows(rows[NUDGE], 1),
         _as_rows(rows[INPUT], len(header["inputs"])),
         tuple(events),
+        _as_rows(rows[NUDGE], outputs, 1),
+        _as_rows(rows[CURRENT], outputs),
     )
 
 
@@ -249,10 +257,10 @@ def _read_piece(piece: Path, data: bytes, rows: dict[int, list[tuple[float, int,
     return header
 
 
-def _as_rows(rows: list[tuple[float, int, int, bytes]], n: int) -> Rows:
+def _as_rows(rows: list[tuple[float, int, int, bytes]], n: int, skip: int = 0) -> Rows:
     values = np.zeros((len(rows), n))
-    for i, row in enumerate(rows):
-        values[i] = np.frombuffer(row[3], dtype="<f8", count=n)
+    for i, row in enumerate(rows if n else ()):
+        values[i] = np.frombuffer(row[3], dtype="<f8", offset=8 * skip, count=n)
     return Rows(
         np.array([row[0] for row in rows], dtype=np.float64),
         np.array([row[1] for row in rows], dtype=np.int64),

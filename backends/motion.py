@@ -51,6 +51,7 @@ class Motion:
         self.x = np.zeros((1, len(energy.inputs)))
         self.y = np.zeros((1, len(energy.outputs)))
         self.beta = 0.0
+        self.force: Array | None = None
         self._landscape = energy.at(self.x)
 
     def present(self, x: Array) -> None:
@@ -65,6 +66,10 @@ class Motion:
         if beta != self.beta:
             self.beta = beta
             self._modes = None
+
+    def push(self, force: Array | None) -> None:
+        """Push the outputs with constant forces, shape (Y,), as currents into them do; None for none."""
+        self.force = force
 
     def start(self, theta: Array) -> Array:
         """Make the z in which the system wakes up, with its parameters at theta."""
@@ -82,6 +87,8 @@ class Motion:
         rate[:n] = self._landscape.state_gradient(theta, states)[0]
         if self.beta:
             rate[self._out] += self.beta * self.cost.gradient(states[:, self._out], self.y)[0]
+        if self.force is not None:
+            rate[self._out] -= self.force
         rate[:n] /= -self._tau_s
         rate[n:] = (self.coupling.gradient(u, theta) + self._landscape.parameter_gradient(theta, states)) * -self._speed
         if box is not None:
@@ -96,6 +103,8 @@ class Motion:
             return None
         pull = np.zeros(1 + energy.n_parameters)
         pull[0] = self.beta * self.y[0, 0]
+        if self.force is not None:
+            pull[0] += self.force[0]
         if self._modes is None:
             row = np.concatenate([[-1.0], energy.features(self.x)[0]])  # E = (row . z)^2 / 2 + c s^2
             hessian = np.outer(row, row)

@@ -287,13 +287,14 @@ class Conversation:
         self.front, self.end = front, end
         self._came = bytearray()
 
-    def hear(self, data: bytes) -> list[bytes]:
-        """Take bytes as they come; returns a reply, with its end, for every message that has one."""
+    def hear(self, data: bytes, each: Callable[[], None] = lambda: None) -> list[bytes]:
+        """Take bytes as they come; returns a reply, with its end, for every message that has one; calls `each` before each."""
         self._came += data
         replies = []
         while (length := _length(self._came)) is not None:
             message = bytes(self._came[:length])
             del self._came[: length + 1]
+            each()
             if reply := self.front.carry_out(message.rstrip(b"\r")):
                 replies.append(reply + self.end)
         return replies

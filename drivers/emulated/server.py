@@ -13,10 +13,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aeqlab.drivers.emulated.clock import Clock, WallClock
 from aeqlab.drivers.emulated.scpi import Conversation, Front
+
+REMEMBERED = 10_000  #: pieces of what was heard
+
+Lock = contextlib.AbstractContextManager[Any]  #: such as a threading.RLock: whoever has it may take it again
 
 
 @dataclass
@@ -43,22 +47,26 @@ class Served:
         front: of the instrument.
         clock: of the bench.
         message_s: what a message costs besides what it does, in s of the bench.
+        lock: under which messages are carried out; None: one of its own.
     """
 
-    def __init__(self, front: Front, clock: Clock | None = None, message_s: float = 0.0) -> None:
+    def __init__(
+        self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, lock: Lock | None = None
+    ) -> None:  # fmt: skip
         self.front, self.clock, self.message_s = front, clock or WallClock(), message_s
         self.faults = Faults()
-        self.heard: list[bytes] = []  #: what came, as it came
-        self._lock = threading.RLock()
+        self.heard: list[bytes] = []  #: what came last, as it came
+        self._lock: Lock = lock if lock is not None else threading.RLock()
         self._over = threading.Event()
 
     def _hear(self, talk: Conversation, data: bytes, send: Callable[[bytes], None]) -> None:
         with self._lock:
             self.heard.append(data)
+            if len(self.heard) > 2 * REMEMBERED:  # a bench runs for days
+                del self.heard[:REMEMBERED]
             if self.faults.deaf:
                 return
-            self.clock.spend(self.message_s)
-            replies = talk.hear(data)
+            replies = talk.hear(data, lambda: self.clock.spend(self.message_s))  # however the line cuts it into pieces
         for reply in replies:
             if self.faults.mute:
                 continue
@@ -86,9 +94,10 @@ class TcpServed(Served):
     """
 
     def __init__(
-        self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, port: int = 0, sockets: int = 16
-    ) -> None:
-        super().__init__(front, clock, message_s)
+        self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, port: int = 0, sockets: int = 16,
+        lock: Lock | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(front, clock, message_s, lock=lock)
         self._sockets, self._links = sockets, set[socket.socket]()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
@@ -144,9 +153,9 @@ class PtyServed(Served):
 
     def __init__(
         self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, end: bytes = b"\r\n",
-        opened: Callable[[], None] | None = None,
+        opened: Callable[[], None] | None = None, lock: Lock | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(front, clock, message_s)
+        super().__init__(front, clock, message_s, lock=lock)
         if sys.platform == "win32":
             raise OSError("there are no pseudo-terminals on Windows; serve the instrument over TCP")
         import tty

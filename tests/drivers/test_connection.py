@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -613,7 +614,6 @@ class Bus:
         raise NotImplementedError
 
     def ignore_warning(self, *_: object) -> Any:
-        import contextlib
 
         return contextlib.nullcontext()
 

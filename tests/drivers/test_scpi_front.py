@@ -156,3 +156,15 @@ def test_a_carriage_return_before_the_end_means_nothing(source: Source) -> None:
 
 def test_short_forms() -> None:
     assert [short_form(word) for word in ("SOURce", "VOLTage", "*IDN", "NPLCycles")] == ["SOUR", "VOLT", "*IDN", "NPLC"]
+
+
+def test_what_is_done_before_each_message_is_done_as_often_however_they_are_cut(source: Source) -> None:
+    data = b"SOURce1:VOLTage 1\nSOURce2:VOLTage 1\n*IDN?\n"
+    for pieces in ([data], [data[k : k + 1] for k in range(len(data))], [data[:20], data[20:]]):
+        counted: list[float] = []
+        talk = Conversation(source.front)
+        for piece in pieces:
+            talk.hear(piece, lambda counted=counted: counted.append(source.volts[2]))  # type: ignore[misc]
+        assert len(counted) == 3
+        assert counted[-1] == 1.0
+        source.volts[2] = 0.0
