@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 
-from aeqlab.drivers.connection import Wire, numbers
-from aeqlab.drivers.errors import DriverError, RebootedError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.connection import Wire
+from aeqlab.drivers.errors import DriverError, RebootedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
-from aeqlab.drivers.readings import finite
+from aeqlab.drivers.readings import finite, numbers
 from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
 
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001
@@ -265,11 +265,6 @@ class Board(VisaInstrument):
         self.connection.write("NUDGe:STATe OFF")
         if self.ask("NUDGe:STATe?") != "0":
             self._refuse("The nudge was switched off and says that it is on.")
-
-    def _refuse(self, what: str) -> NoReturn:
-        """Raise why a setting is not as it was set: what the board says, or else what was read back."""
-        self.check()
-        raise RefusedError(self.where, [what], [])
 
     # inputs
     def _measure(self, keys: Sequence[str]) -> Array:

@@ -24,7 +24,6 @@ from aeqlab.drivers.identity import Identity, parse_identity
 from aeqlab.drivers.latency import Latency, Stopwatch
 from aeqlab.drivers.line import BROKEN, QUIET_S, Line, Silence, line_of
 from aeqlab.drivers.readings import finite
-from aeqlab.drivers.readings import numbers as numbers  # drivers find it here
 
 Array = NDArray[Any]
 Reply = TypeVar("Reply")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,6 +207,16 @@ class Instrument(ABC):
         """
         if complaints := self.complaints():
             raise RefusedError(self.name, [one.text for one in complaints], [one.code for one in complaints])
+
+    @property
+    def where(self) -> str:
+        """How messages call it; over VISA with its address."""
+        return self.name
+
+    def _refuse(self, what: str) -> NoReturn:
+        """Raise why something is not as it was set: what the instrument says, or else what was read back."""
+        self.check()
+        raise RefusedError(self.where, [what], [])
 
     def _these(self, keys: Sequence[str], direction: Direction) -> list[Channel]:
         found = []

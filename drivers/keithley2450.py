@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from aeqlab.drivers.connection import Wire, numbers
+from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.errors import IdentityError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
+from aeqlab.drivers.readings import numbers
 from aeqlab.drivers.visa import Setting, Step, Value, VisaInstrument, same
 
 OUT, IN = "1", "2"

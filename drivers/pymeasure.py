@@ -352,10 +352,6 @@ class PyMeasure(Base):
                 self._refuse(f"{name} was set to {value!r} to switch it off, and is {found!r}.")
         self.check()
 
-    def _refuse(self, what: str) -> NoReturn:
-        self.check()
-        raise RefusedError(self.name, [what], [])
-
 
 class _Adapter:
     """What a class of PyMeasure takes for its link. A command waits for what follows it: a read makes a query of it.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NoReturn
 
 import numpy as np
 
-from aeqlab.drivers.connection import Connection, Wire, numbers
+from aeqlab.drivers.connection import Connection, Wire
 from aeqlab.drivers.errors import RefusedError, ReplyError
 from aeqlab.drivers.identity import Identity, check_identity, parse_identity
 from aeqlab.drivers.instrument import Array, Change, Channel, Complaint, Direction
+from aeqlab.drivers.readings import numbers
 from aeqlab.drivers.scpi_description import Arm, Inputs, Outputs, ScpiDescription, filled
 from aeqlab.drivers.visa import ENTRIES, Setting, Step, Value, VisaInstrument, same
 
@@ -229,11 +229,6 @@ class Scpi(VisaInstrument):
             found = self._asked(group.ask, group, channels)
             return [key for key, value in zip(keys, found.tolist(), strict=True) if abs(value) > 0.51 * group.step]
         return []
-
-    def _refuse(self, what: str) -> NoReturn:
-        """Raise why something is not as it was set: what the instrument says, or else what was read back."""
-        self.check()
-        raise RefusedError(self.where, [what], [])
 
 
 def _bare(wanted: Value) -> Value:

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire, numbers
+from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire
 from aeqlab.drivers.errors import DriverError, OverloadError, RefusedError, ReplyError, ReplyLateError, SettingError
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Change, Complaint, Instrument
+from aeqlab.drivers.readings import numbers
 
 Array = NDArray[Any]
 Value = str | float

@@ -18,7 +18,7 @@ from scripted import HANG_UP, NAME, Later, Reply, Script, Server, serving, until
 from aeqlab.drivers import connection as module
 from aeqlab.drivers import line as lines
 from aeqlab.drivers.blocks import TYPES, encode
-from aeqlab.drivers.connection import Connection, Wire, numbers
+from aeqlab.drivers.connection import Connection, Wire
 from aeqlab.drivers.errors import (
     AddressError,
     DriverError,
@@ -30,7 +30,7 @@ from aeqlab.drivers.errors import (
     SettingError,
 )
 from aeqlab.drivers.identity import check_identity
-from aeqlab.drivers.readings import finite
+from aeqlab.drivers.readings import finite, numbers
 
 TIMEOUT_S = 0.4
 
