@@ -166,6 +166,11 @@ class Board(VisaInstrument):
             self._refuse(f"The watchdog was set to {freeze:g} s and {ramp:g} s, and is at {said[0]:g} s and {said[1]:g} s.")
         return True
 
+    def tripped(self) -> tuple[str, ...]:
+        """Get all its outputs and targets, where its watchdog has bitten."""
+        outs = [key for key, channel in self._channels.items() if channel.direction is Direction.OUT]
+        return tuple(outs) if self.bitten() else ()
+
     def bitten(self) -> int:
         """Get the stage its watchdog has come to: 0, 1 (nudge off, outputs frozen) or 2 (outputs ramp to rest)."""
         return int(numbers(self.ask("SYSTem:WDOG:STAGe?"), 1, self.where)[0])
@@ -223,6 +228,7 @@ class Board(VisaInstrument):
             self.connection.write("NUDGe:STATe OFF")
         if outs:
             self.connection.write(f"OUTPut OFF,{listed(outs)}")
+            self._present |= {(OUTPUT, key): "OFF" for key in outs}  # they have to be armed again
         # everything is sent before anything is asked: what does not answer well keeps nothing from going off
         if nudged and self.ask("NUDGe:STATe?") != "0":
             self._refuse("The nudge was switched off and says that it is on. Switch the board off at its supply.")
@@ -259,6 +265,11 @@ class Board(VisaInstrument):
         if not stands:
             self.release()
             self._refuse(f"The nudge was set to beta {beta:g} and on, and says {said!r}.")
+
+    def nudge_stands(self) -> float:
+        """Ask for the nudge that is on: its beta; 0 where it is off."""
+        state, _, strength = self.ask("NUDGe:STATe?;BETA?").partition(";")
+        return float(numbers(strength, 1, self.where)[0]) if state == "1" else 0.0
 
     def release(self) -> None:
         """Switch the nudge off; confirmed by read-back."""

@@ -127,6 +127,39 @@ class Instrument(ABC):
         """Bring outputs to their safe end: off, or at zero where there is nothing to switch."""
         raise NotImplementedError
 
+    def begin(self) -> None:  # noqa: B027  # most instruments measure when they are asked
+        """Begin to measure and do not wait for it, so that several instruments measure at the same time."""
+
+    def tripped(self) -> tuple[str, ...]:
+        """Get the keys of outputs that deliver less than they were set to: held by a limit of their own, or by a watchdog."""
+        return ()
+
+    def on(self, keys: Sequence[str]) -> None:
+        """Switch outputs on that arming left off, and read that back."""
+        raise NotImplementedError(f"{self.name} cannot switch its outputs on by themselves.")
+
+    def is_on(self) -> bool:
+        """Ask whether its outputs are on."""
+        raise NotImplementedError(f"{self.name} does not tell whether its outputs are on.")
+
+    # a nudge of its own, where it has one
+    @property
+    def nudged(self) -> list[str]:
+        """Keys of the terminals that it can pull to targets by itself; empty for most instruments."""
+        return []
+
+    def nudge(self, targets: Array, beta: float) -> None:
+        """Pull each of `nudged` to its target, shape (nudged,), with strength beta: the energy beta/2 (s - y)^2."""
+        raise NotImplementedError(f"{self.name} has no nudge of its own.")
+
+    def release(self) -> None:
+        """Switch its own nudge off, and read that back."""
+        raise NotImplementedError(f"{self.name} has no nudge of its own.")
+
+    def nudge_stands(self) -> float:
+        """Ask for the strength of its own nudge; 0 where it is off."""
+        raise NotImplementedError(f"{self.name} has no nudge of its own.")
+
     def complaints(self) -> list[Complaint]:
         """Empty its error queue; oldest first."""
         return []

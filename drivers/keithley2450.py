@@ -62,6 +62,7 @@ class Keithley2450(VisaInstrument):
         sense_range: of what it measures, one of `RANGES`; None: as it stands.
         nplc: aperture in power-line cycles, 0.01 to 10; None: as it stands.
         off_state: what its terminals are with the output off: HIMP (open), ZERO, NORM or GUAR; None: as it stands.
+        stays_off: arming leaves its output off; `on` switches it on.
     Raises:
         SettingError: a setting that it does not have.
     """
@@ -83,9 +84,10 @@ class Keithley2450(VisaInstrument):
     def __init__(
         self, wire: Wire, name: str = "", *, serial: str = "", source: Function | str = Function.CURRENT,
         source_range: float | None = None, limit: float | None = None, sense_range: float | None = None,
-        nplc: float | None = None, off_state: str | None = None,
+        nplc: float | None = None, off_state: str | None = None, stays_off: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(wire, name, serial=serial)
+        self._stays_off = stays_off
         self.source = self._function(source)
         self.sensed = OTHER[self.source]
         f, other = self.source, self.sensed
@@ -180,7 +182,7 @@ class Keithley2450(VisaInstrument):
             if not same(present[setting], value):
                 change = Change(OUT, setting.name, setting.show(present[setting]), setting.show(value))
                 steps.append(Step(setting.command("", value), (change,)))
-        if not on:
+        if not on and not self._stays_off:
             steps.append(Step(OUTPUT.command("", "ON"), (Change(OUT, OUTPUT.name, "OFF", "ON"),), stage=1))
         return steps
 
@@ -214,15 +216,27 @@ class Keithley2450(VisaInstrument):
         self._ready(SENSE, f"{_short(self.sensed)}:DC")
         return np.repeat(numbers(self.ask("READ?"), 1, self.where), len(keys))
 
-    def tripped(self) -> bool:
-        """Tell whether its limit holds the output: what it drives is less than it was set to then."""
+    def on(self, keys: Sequence[str]) -> None:
+        """Switch its output on, at the level it is set to, and read that back."""
+        self._ready(SOURCE, _short(self.source))
+        self.connection.write(OUTPUT.command("", "ON"))
+        if OUTPUT.read(self.ask(OUTPUT.ask), self.where) != "ON":
+            self._refuse("Its output was switched on and says that it is off. Look at its interlock.")
+
+    def is_on(self) -> bool:
+        """Ask whether its output is on."""
+        return OUTPUT.read(self.ask(OUTPUT.ask), self.where) == "ON"
+
+    def tripped(self) -> tuple[str, ...]:
+        """Get its output, where its limit holds it: what it drives is less than it was set to then."""
         said = self.ask(self._trip).strip()
         if said not in ("0", "1"):
             raise ReplyError(f"{self.where}: whether its limit holds is said to be {said[:20]!r}")
-        return said == "1"
+        return (OUT,) if said == "1" else ()
 
     def _off(self, keys: Sequence[str]) -> None:
         self.connection.write(OUTPUT.command("", "OFF"))
+        self._present[OUTPUT] = "OFF"  # whatever it was, it has to be armed again
         if OUTPUT.read(self.ask(OUTPUT.ask), self.where) != "OFF":
             self.check()
             raise RefusedError(

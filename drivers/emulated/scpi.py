@@ -24,6 +24,7 @@ TEXTS = {
     -224: "Illegal parameter value", -230: "Data corrupt or stale", -350: "Error queue overflow", -410: "Query INTERRUPTED",
     -420: "Query UNTERMINATED",
 }  # fmt: skip
+MOST_KNOWN = 2000  #: headers that are remembered
 QUEUE = 20  #: errors that fit into the queue
 POWER_ON, COMMAND, EXECUTION, DEVICE, QUERY, COMPLETE = 128, 32, 16, 8, 4, 1  #: bits of the event status register
 
@@ -204,6 +205,7 @@ class Front:
             Command("SYSTem:ERRor:ALL", ask=lambda call: self._all_errors()),
         ]
         self._table = [(_pattern(one.header), one) for one in (*self.commands, *common)]
+        self._known: dict[str, tuple[Command, tuple[int, ...]]] = {}  # headers that were found before
 
     def complain(self, code: int, text: str = "") -> None:
         """Queue an error; where the queue is full, its last entry says so."""
@@ -249,9 +251,13 @@ class Front:
         common = word.startswith("*")
         tries = [word.lstrip(":")] if common or word.startswith(":") or not path else [f"{path}:{word}", word]
         for full in tries:
+            if (known := self._known.get(full)) is not None:
+                return *known, path if common else full.rpartition(":")[0]
             for pattern, command in self._table:
                 if match := pattern.fullmatch(full):
                     suffixes = tuple(int(number) if number else 1 for number in match.groups() if number is not None)
+                    if len(self._known) < MOST_KNOWN:
+                        self._known[full] = command, suffixes
                     return command, suffixes, path if common else full.rpartition(":")[0]
         raise ScpiError(-113)
 
@@ -280,6 +286,10 @@ class Front:
         return said
 
 
+#: What may hold the end of a message, or of a part of it, within itself: a quotation or a block.
+_PAIRED = re.compile(rb"[\"'#]")
+
+
 class Conversation:
     """What came over one link so far: bytes in, whole messages carried out, replies out."""
 
@@ -302,6 +312,9 @@ class Conversation:
 
 def _length(came: bytearray) -> int | None:
     """Get the length of the first whole message, which ends with LF outside of any block; None where there is none yet."""
+    end = came.find(b"\n")
+    if end < 0 or not _PAIRED.search(came, 0, end):
+        return end if end >= 0 else None
     at = 0
     while at < len(came):
         if came[at] == ord("\n"):
@@ -328,6 +341,10 @@ def _past(data: bytes | bytearray, at: int) -> int:
 
 def _split(message: bytes, by: bytes) -> list[bytes]:
     """Split at a character, but not within quotations, lists and blocks."""
+    if by not in message:
+        return [message]
+    if not _PAIRED.search(message) and b"(" not in message:
+        return message.split(by)
     parts, begin, at, depth = [], 0, 0, 0
     while at < len(message):
         c = message[at : at + 1]
