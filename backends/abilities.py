@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from aeqlab.backends.interlocks import Interlock, Reading
+
 Array = NDArray[Any]
 
 
@@ -127,6 +129,57 @@ class Layers(Protocol):
 
 
 @runtime_checkable
+class DropsNudge(Protocol):
+    """The nudge can be taken off by any thread, while another waits for the device; a freeze then only has to follow."""
+
+    def drop_nudge(self) -> None:
+        """Take the nudge off now and let none come on before a freeze or a release. Never raises, never waits for a tick."""
+
+
+@runtime_checkable
+class Monitored(Protocol):
+    """It tells the newest value of all that is read, what stops it, and what went wrong and was mended."""
+
+    def monitored(self) -> dict[str, Reading]:
+        """Get the newest value of every readout and monitor by name; nan for what is missing. Takes no time."""
+
+    def guards(self) -> tuple[Interlock, ...]:
+        """Get the interlocks that its description has."""
+
+    def take_told(self) -> list[str]:
+        """Take the sentences about what happened since this was last asked, oldest first."""
+
+
+@runtime_checkable
+class Identifies(Protocol):
+    """How it answers has to be found out, and is kept: see `identification`. The one ability that changes `info`."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """Get what an identification belongs to, by name."""
+
+    def identification(self) -> dict[str, Any] | None:
+        """Get the identification that is in use, as plain values; None where there is none that is fresh."""
+
+    def take_identification(self, tree: dict[str, Any]) -> str:
+        """Use an identification, and keep it in a dated file, whose path it returns; `info` follows it from then on.
+
+        Raises:
+            DeviceConfigError: it is of another device, stale or damaged.
+        """
+
+
+@runtime_checkable
+class Arms(Protocol):
+    """Instruments are brought into the state in which they are used: by the first tick that moves something, or when asked."""
+
+    def arming_plan(self) -> list[str]:
+        """List what arming will change, from the settings as they stand."""
+
+    def arm(self) -> list[str]:
+        """Arm now, if it is not armed; returns what was changed since the device was opened."""
+
+
+@runtime_checkable
 class StartsAfresh(Protocol):
     """The state of a sample starts where the last one ended, and can be told not to: an evaluation wants every start alike."""
 
@@ -138,7 +191,7 @@ CAPABILITIES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         HoldsParameters, WritableParameters, AdjustableCoupling, Epochs, KnowsEnergy, KnowsTruth, Differentiable,
-        Unrolls, Checkpointable, OutputClamp, Layers, StartsAfresh,
+        Unrolls, Checkpointable, OutputClamp, Layers, StartsAfresh, Identifies, Arms, Monitored, DropsNudge,
     )
 }  # fmt: skip
 

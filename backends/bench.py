@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from aeqlab.backends.apertures import Converter
 from aeqlab.backends.bench_faults import Script
@@ -123,14 +123,28 @@ class Terminals:
 
 
 class _OfSmu(Terminals):
-    """Terminals of a 2450, whose output pushes only as a source of current; a source of voltage is not modelled."""
+    """Terminals of a 2450: a source of current pushes an output, one of voltage holds it through its own resistance."""
 
     smu: Keithley2450 | None = None
 
+    def __init__(self, name: str, settings: InstrumentSettings, bench: Bench, wires: dict[str, Wire]) -> None:
+        super().__init__(name, settings, bench, wires)
+        self._conductance = bench.settings.clamp_conductance
+        wire = wires.get("1")
+        if wire is not None and wire.quantity == "i":
+            bench.physics.wire("y", wire.index, 1.0, 0.0)  # what holds it acts as a strong nudge
+            self._holds: int | None = wire.index
+        else:
+            self._holds = None
+
     def drive(self, key: str, value: float, slew_per_s: float = float("inf"), lag_s: float = 0.0) -> None:
-        current = self.smu is not None and self.smu.function == "CURRent"
-        if value and not current:
-            self._physics.note("not_modelled", why=f"a source of {value:g} V on an output: it pushes nothing here")
+        """Drive the output: with a current, or towards a voltage while the source is on."""
+        smu = self.smu
+        if smu is not None and self._holds is not None and key not in self.stuck:
+            holds = smu.on and smu.function == "VOLTage"
+            self._physics.drive("y", self._holds, value if holds else 0.0)
+            self._physics.drive("beta", 0, self._conductance if holds else 0.0)
+        current = smu is not None and smu.function == "CURRent"
         super().drive(key, value if current else 0.0, slew_per_s, lag_s)
 
 
@@ -143,6 +157,7 @@ class Bench:
         journal: folder of its journal; None for none.
     Attributes:
         addresses: VISA address of each instrument.
+        journal: folder of its journal; None for none.
         emulated, served, terminals: of each instrument, by name: for faults on command, and for tests.
     Raises:
         DeviceConfigError: it cannot be built, wired or served; everything that is wrong at once.
@@ -150,7 +165,7 @@ class Bench:
     """
 
     def __init__(self, settings: BenchSettings, *, base: Path = Path(), journal: Path | None = None) -> None:
-        self.settings = settings
+        self.settings, self.journal = settings, journal
         self.clock: Clock = SteppedClock() if settings.clock == "lockstep" else WallClock(settings.speed)
         self.physics = BenchPhysics(
             settings.physics, settings.imperfections, self.clock, seed=settings.seed, base=base, journal=journal
@@ -188,6 +203,18 @@ class Bench:
                     stack.enter_context(lock)
             self.clock.spend(seconds)
         self.physics.flush()
+
+    def truth(self) -> dict[str, Any]:
+        """Get the true state as plain numbers: t, theta, outputs, temperature in K, and u, x and i behind their filters."""
+        physics = self.physics
+        with physics.lock:
+            physics.move_on()
+            counts = physics.counts
+            knobs = {name: [physics.sense(name, k, 0.0) for k in range(counts[name])] for name in ("u", "x", "i")}
+            return {
+                "t": physics.t, "theta": physics.theta.tolist(), "outputs": physics.outputs.tolist(),
+                "temperature": physics.sense("temperature", 0, 0.0), **knobs,
+            }  # fmt: skip
 
     def lock(self, name: str) -> Lock:
         """Get the lock under which messages to an instrument are carried out."""

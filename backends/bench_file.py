@@ -168,6 +168,9 @@ class BenchSettings(BaseModel):
     force_V_per_A: float = Field(
         default=1000.0, gt=0, le=1e12, description="how a current pushes an output: 1 mA as much as 1 V of misfit does"
     )
+    clamp_conductance: float = Field(
+        default=100.0, gt=0, le=1e4, description="how stiffly a source of voltage holds an output, as a nudge of this beta does"
+    )
     instruments: dict[str, AnyInstrument] = Field(min_length=1)
     wiring: dict[str, str] = Field(
         description="channels, such as dac[1-16], and the quantities they are wired to, such as u[0-15]"

@@ -42,6 +42,10 @@ class Lines:
         """Which outputs are on their way, shape (n,)."""
         return self._ramp_s > 0
 
+    def far(self, near: float) -> bool:
+        """Tell whether a line is still slewing, or behind its filter by more than `near`, in its unit."""
+        return self.moving and (bool(self.slewing.any()) or bool((np.abs(self.filtered - self.setpoint) > near).any()))
+
     def path(self, times: Array) -> Array:
         """Get the filtered lines at times from now on, shape (m,) in s, as (m, n) or, where all stand still, as (1, n)."""
         if not self.moving:

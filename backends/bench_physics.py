@@ -40,6 +40,8 @@ Array = NDArray[np.float64]
 SAME_S = 20e-6  #: the physics does not move on by less
 TOGETHER_S = 200e-6  #: what is driven within this is driven at the same time, as by one trigger
 MOST_WAITING = 1000  #: so many knobs may wait to be driven until the physics moves on
+#: Lines that are so near to where they go are straight for longer: the bend of a filter's tail is then below a microvolt.
+CALM_V, CALM_TIMES = 1e-4, 4
 FINE_S = 1e-3  #: inputs and currents on their way are straight for so long
 SLEPT = 40.0  #: after so many of its slowest time constants a system that nobody moves is at rest, but for its drift
 APERTURE_S = 4.1  #: longest aperture: 200 line cycles
@@ -113,7 +115,7 @@ class BenchPhysics:
         self._step_s = profile.tau_state_s
         self._cells = np.linspace(0.0, 1.0, CELLS + 1)
         self.saturated = False
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._changed: set[int] = set()
         self._waiting: deque[tuple[float, str, int, float, float, float]] = deque()
         self._journal: JournalWriter | None = None
@@ -126,14 +128,14 @@ class BenchPhysics:
     # what terminals do
     def drive(self, name: str, k: int, value: float, slew_per_s: float = np.inf, lag_s: float = 0.0) -> None:
         """Drive a knob from now on, no faster than the slew; two filters in a row act as one of their time constants' sum."""
-        with self._lock:
+        with self.lock:
             self._waiting.append((self.clock.now(), name, k, value, slew_per_s, lag_s))
             if len(self._waiting) >= MOST_WAITING:
                 self.move_on()
 
     def sense(self, name: str, k: int, aperture_s: float) -> float:
         """Sense a quantity: its true mean over an aperture that ends now; knobs and temperature as they are now."""
-        with self._lock:
+        with self.lock:
             self.move_on()
             if name == "temperature":
                 return ROOM_K + self._warmer_K()
@@ -153,7 +155,7 @@ class BenchPhysics:
 
     def move_on(self) -> None:
         """Let the physics move on to the time of the clock."""
-        with self._lock:
+        with self.lock:
             while self._waiting:
                 when = self._waiting[0][0]
                 self._until(when)
@@ -175,19 +177,19 @@ class BenchPhysics:
     # the journal
     def note(self, event: str, **details: Any) -> None:
         """Write into the journal what happened."""
-        with self._lock:
+        with self.lock:
             self.move_on()
             self._event(event, **details)
 
     def flush(self) -> None:
         """Move on, and see that the journal holds what was driven until now."""
-        with self._lock:
+        with self.lock:
             self.move_on()
             self._write()
 
     def close(self) -> None:
         """Close the journal. May be called twice."""
-        with self._lock:
+        with self.lock:
             if self._journal is not None:
                 self.flush()
                 self._journal.close()
@@ -237,7 +239,8 @@ class BenchPhysics:
             return
         k = self._parts["x"].start
         hurried = lines.moving and bool((lines.filtered != lines.setpoint)[k:].any() or lines.slewing[k:].any())
-        pieces = np.ceil(left / (min(FINE_S, self._stretch_s) if hurried else self._stretch_s) - 1e-9)
+        stretch_s = min(FINE_S, self._stretch_s) if hurried else self._stretch_s * (1 if lines.far(CALM_V) else CALM_TIMES)
+        pieces = np.ceil(left / stretch_s - 1e-9)
         dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once
         self._drift_on(dt)
         path = lines.path(self._cells * dt)

@@ -64,19 +64,21 @@ def knobs(
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """A row of readouts: names, unit, and the read noise of each (standard deviation in `unit`, 0: none known)."""
+    """A row of readouts: names, unit, read noise (standard deviation) and resolution of each in `unit`, 0 where not known."""
 
     names: tuple[str, ...]
     unit: str
     noise: Array
+    step: Array
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def channels(names: tuple[str, ...], unit: str = "1", noise: float | Array = 0.0) -> Channels:
-    """Make a row of readouts; a scalar noise counts for every one."""
-    return Channels(names, unit, np.array(np.broadcast_to(np.asarray(noise, dtype=np.float64), (len(names),))))
+def channels(names: tuple[str, ...], unit: str = "1", noise: float | Array = 0.0, step: float | Array = 0.0) -> Channels:
+    """Make a row of readouts; a scalar counts for every one."""
+    parts = (np.array(np.broadcast_to(np.asarray(v, dtype=np.float64), (len(names),))) for v in (noise, step))
+    return Channels(names, unit, *parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class ParameterBlock:
     """A named part of the one flat parameter vector.
 
     `epsilon` is the coupling of the block (scalar, or one per parameter in shape (size,)), None where it is not known, as on
-    a rig. `low` and `high` bound what theta may be told to hold, in `unit`. `noise` is the read noise of theta.
+    a rig. `low` and `high` bound what theta may be told to hold, in `unit`. `noise` is the read noise of theta, `step` the
+    resolution of its reading (0: none known), `tolerance` what |theta - target| may be where the experiment leaves it at auto
+    (None: as that works it out; likewise nan); scalars, or arrays of shape (size,).
     """
 
     name: str
@@ -94,7 +98,9 @@ class ParameterBlock:
     epsilon: float | Array | None = None
     low: float = -np.inf
     high: float = np.inf
-    noise: float = 0.0
+    noise: float | Array = 0.0
+    step: float | Array = 0.0
+    tolerance: float | Array | None = None
 
     @property
     def size(self) -> int:
@@ -134,8 +140,10 @@ class DeviceInfo:
     number). `settles_at_once` says that one `advance` reaches the equilibrium; `one_shot` that the nudged phase moves the
     parameters exactly once and not to the joint equilibrium (section 5.3, `parameter_relaxation: once`). `response` is None
     where it must be identified first. `tick_s` is the shortest `advance` (None: it chooses, as in section 5.1). `notes` say in
-    words what else is to be known, such as failed knobs. `speed` are seconds of its clock per second on the wall, where it runs
-    on the wall clock.
+    words what else is to be known, such as failed knobs. `freeze_rests_inputs`: a freeze also brings the input knobs to rest, so
+    that the outputs are not those of the last sample any more. `waits_s`: so long it may wait for hardware that does not answer,
+    beyond a tick, in seconds on the wall. `speed` are seconds of its clock per second on the wall, where it
+    runs on the wall clock.
     """
 
     kind: str
@@ -155,6 +163,8 @@ class DeviceInfo:
     simulated: bool = True
     response: ControlResponse | None = None
     notes: tuple[str, ...] = ()
+    freeze_rests_inputs: bool = False
+    waits_s: float = 0.0
     speed: float = 1.0
 
     @property

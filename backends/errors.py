@@ -6,6 +6,7 @@ BackendError
 ├── LimitError             a value outside the limits of a knob or of beta; nothing was moved
 ├── DeviceStateError       a call that makes no sense now: closed, nothing presented, not able to
 ├── DeviceLostError        the device no longer answers; its state is unknown
+├── DisturbedError         something broke in the middle of a phase and was mended; the phase is spoiled (may be begun again)
 ├── DivergedError          the physics ran away (a result of the experiment, not a failure of the program)
 ├── UserCodeError          code of the user's own raised; names their file and line
 └── WireError              a message that is not in the agreed form (may be retried on a fresh connection)
@@ -36,6 +37,10 @@ class DeviceStateError(BackendError):
 
 class DeviceLostError(BackendError):
     """The device no longer answers; what it does now is unknown. May be retried after reconnecting."""
+
+
+class DisturbedError(BackendError):
+    """Something broke in the middle of a phase and was mended; the nudge is off. The phase may be begun again."""
 
 
 class DivergedError(BackendError):

@@ -9,12 +9,15 @@ from pydantic import Field
 
 from aeqlab.backends.device import Device
 from aeqlab.backends.hopfield.settings import HopfieldSettings
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.user_device import CustomSettings
 
-DeviceSettings = Annotated[SimulatedSettings | SlowSettings | HopfieldSettings | CustomSettings, Field(discriminator="kind")]
+DeviceSettings = Annotated[
+    SimulatedSettings | SlowSettings | HopfieldSettings | CustomSettings | RigSettings, Field(discriminator="kind")
+]
 
 
 def open_device(settings: DeviceSettings, *, seed: int, base: Path) -> Device:
@@ -37,6 +40,7 @@ __all__ = [
     "DeviceSettings",
     "Dimensions",
     "HopfieldSettings",
+    "RigSettings",
     "SimulatedSettings",
     "SlowSettings",
     "UnknownUntilPreparing",

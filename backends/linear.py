@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.couplings import Coupling, Quadratic
@@ -27,9 +27,16 @@ class LinearOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     frequencies: int = Field(default=10, ge=0, le=10_000, description="highest frequency F; there are 2F + 1 parameters")
+    constant: bool = Field(default=True, description="whether 1 is among the features; without it there are 2F parameters")
     s_squared: float = Field(
         default=0.0, ge=0, le=1e6, description="coefficient c of |s|^2, which bounds negative nudges (Fig. 3)"
     )
+
+    @model_validator(mode="after")
+    def _has_features(self) -> LinearOptions:
+        if not self.constant and not self.frequencies:
+            raise ValueError("without the constant a frequency is needed: there would be no feature at all")
+        return self
 
 
 class LinearLandscape(Remembering):
@@ -68,20 +75,22 @@ class LinearEnergy(PreparedEnergy):
 
     def __init__(self, options: LinearOptions) -> None:
         self.frequencies = options.frequencies
+        self._first = int(options.constant)  # where sin and cos begin
         self.s_squared = options.s_squared
         self.inputs = knobs(("z",), low=-1.0, high=1.0)
         self.outputs = channels(("s",))
-        self.parameters = (ParameterBlock("theta", (2 * options.frequencies + 1,), 0),)
+        self.parameters = (ParameterBlock("theta", (2 * options.frequencies + self._first,), 0),)
         self.n_states = 1
         self.output_index = np.array([0])
         self._waves = np.pi * np.arange(1, options.frequencies + 1)
 
     def features(self, x: Array) -> Array:
-        """Compute phi(z) of each sample, shape (B, 2F + 1), from x (B, 1): 1, sin, cos, sin, cos, ..."""
-        phi = np.ones((len(x), 2 * self.frequencies + 1))
+        """Compute phi(z) of each sample, shape (B, 2F + 1), from x (B, 1): 1, sin, cos, sin, cos, ...; 2F without the 1."""
+        first = self._first
+        phi = np.ones((len(x), 2 * self.frequencies + first))
         angle = x * self._waves
-        np.sin(angle, out=phi[:, 1::2])
-        np.cos(angle, out=phi[:, 2::2])
+        np.sin(angle, out=phi[:, first::2])
+        np.cos(angle, out=phi[:, first + 1 :: 2])
         return phi
 
     def at(self, x: Array) -> Landscape:
@@ -110,13 +119,14 @@ class LinearEnergy(PreparedEnergy):
     def beta_bounds(self, coupling: Coupling) -> BetaBounds:
         """Compute -(1 + 2c) held and -(2c + 1/(1 + sum epsilon_k phi_k^2)) floating, for the softest input.
 
-        With one epsilon |phi|^2 = 1 + F for every input. With several, sin and cos of a frequency count with the larger one.
+        With one epsilon |phi|^2 = 1 + F for every input, F without the constant. With several, sin and cos of a
+        frequency count with the larger one.
         """
         held = -(1 + 2 * self.s_squared)
         if coupling.superquadratic:
             return BetaBounds(held, held)
         if not isinstance(coupling, Quadratic):
             return BetaBounds(held, None)
-        e = coupling.built
-        softness = e[0] + np.maximum(e[1::2], e[2::2]).sum()
+        e, first = coupling.built, self._first
+        softness = e[:first].sum() + np.maximum(e[first::2], e[first + 1 :: 2]).sum()
         return BetaBounds(held, -(2 * self.s_squared + 1 / (1 + float(softness))))

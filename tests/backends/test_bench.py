@@ -270,13 +270,18 @@ def test_wires_that_are_broken_swapped_or_half(stack: ExitStack) -> None:
         BenchSettings.model_validate({**IDEAL, "gains": {"dac[20]": 0.5}})
 
 
-def test_a_source_of_voltage_on_an_output_is_said_not_to_be_modelled(stack: ExitStack, tmp_path: Path) -> None:
+def test_a_source_of_voltage_holds_an_output_until_it_is_switched_off(stack: ExitStack, tmp_path: Path) -> None:
     rig = Rig(stack, journal=tmp_path / "j")
     connection = rig.smu.connection
     connection.write("SOURce:FUNCtion VOLTage;:SOURce:VOLTage:RANGe 2;:SOURce:VOLTage 1;:OUTPut ON")
     connection.query("*OPC?")
-    assert [event.name for event in rig.journal().events] == ["start", "not_modelled"]
-    assert rig.journal().currents.values[-1, 0] == 0.0
+    rig.bench.spend(2.0)
+    assert rig.bench.truth()["outputs"][0] == pytest.approx(1.0, abs=0.03)
+    connection.write("OUTPut OFF")
+    connection.query("*OPC?")
+    rig.bench.spend(2.0)
+    assert abs(rig.bench.truth()["outputs"][0]) < 0.01
+    assert rig.journal().currents.values[-1, 0] == 0.0  # it is no source of current
 
 
 @pytest.mark.parametrize(("profile", "least"), [("ideal", 0.999), ("bench", 0.98)])
