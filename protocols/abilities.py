@@ -14,7 +14,8 @@ for _name, _cls in CAPABILITIES.items():
 #: Those of them that read and move nothing; they are allowed in every state.
 READING = frozenset(
     {"parameters", "true_parameters", "energy", "equilibrium", "states", "outputs_of", "energy_gradient", "loss_gradient",
-     "loss_and_gradient", "unrolled_loss_and_gradient", "state", "layers"}
+     "loss_and_gradient", "unrolled_loss_and_gradient", "state", "layers",
+     "arming_plan", "fingerprint", "identification", "guards", "monitored", "take_told", "drop_nudge"}
 )  # fmt: skip
 
 

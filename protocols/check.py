@@ -12,7 +12,10 @@ import numpy as np
 from aeqlab.backends.device import Knobs
 from aeqlab.backends.imperfections import EngineImperfections, Imperfections
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.rig_plan import plan_of
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions
+from aeqlab.backends.silence import if_computer_dies
 from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.crosscheck import (
     all_stages,
@@ -29,6 +32,7 @@ from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.methods import nudges
+from aeqlab.protocols.outline import outlined_rig
 from aeqlab.protocols.reaction import Reaction, reaction_of
 from aeqlab.protocols.stages.ask import AskOptions
 from aeqlab.protocols.user_files import user_code
@@ -70,6 +74,8 @@ class CheckReport:
         estimate: steps, time and disk; None where only running can tell.
         imperfections: what is imperfect in the simulated hardware, phrase by phrase.
         user_code: code of the user's that a run will import and run, as the file names it; a check does not.
+        if_dies: what each instrument that drives something does when this computer dies.
+        notified: who is told of what.
         reaction: how soon the device is stopped after what drives it fell silent; None in virtual time.
     """
 
@@ -80,6 +86,8 @@ class CheckReport:
     imperfections: tuple[str, ...]
     user_code: tuple[str, ...]
     reaction: Reaction | None = None
+    if_dies: tuple[str, ...] = ()
+    notified: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -109,6 +117,8 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         imperfections=() if experiment.device.imperfections is None else tuple(experiment.device.imperfections.in_words()),
         user_code=tuple(dict.fromkeys(_user_code(experiment))),
         reaction=reaction_of(experiment.device),
+        if_dies=_if_dies(experiment.device, base),
+        notified=tuple(f"{entry.way} on {', '.join(entry.on)}" for entry in experiment.notify),
     )
 
 
@@ -135,6 +145,15 @@ def _envelope(
 ) -> Iterator[Envelope]:
     device = experiment.device
     asked = None if widths is None else widths.range
+    if isinstance(device, RigSettings):
+        info = outlined_rig(device, base)
+        if info is not None:
+            yield _of_knobs("input knobs", info.inputs, asked)
+            yield _of_knobs("control knobs", info.controls, None)
+            block = info.parameters[0]
+            yield Envelope("parameters", block.size, block.unit, block.low, block.high, note="read, never set")
+        yield replace(_nudge(experiment, bounds), low=None, high=None, note=_of_stiffness(device))
+        return
     inputs, parameters = _built_in(experiment, base)
     if inputs is not None:
         yield _of_knobs("input knobs", inputs, asked)
@@ -194,6 +213,16 @@ def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:
             note += f", floating above {bounds.floating:.4g}"
     asked = (min(low for low, _ in pairs), max(high for _, high in pairs)) if pairs else None
     return Envelope("nudge beta", 1, "1", -limit, limit, asked, note=note)
+
+
+def _if_dies(device: DeviceSettings, base: Path) -> tuple[str, ...]:
+    return tuple(if_computer_dies(plan_of(device.described, base))) if isinstance(device, RigSettings) else ()
+
+
+def _of_stiffness(device: RigSettings) -> str:
+    """Say what a rig's nudge may be."""
+    entry = device.described.nudge
+    return f"{entry.realisation}, at most {entry.beta_max:g}; negative ones as far as realisation and measured stiffness allow"
 
 
 def _built_in(experiment: Experiment, base: Path) -> tuple[Knobs | None, tuple[float, float]]:

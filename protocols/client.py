@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aeqlab.backends.device import Clock, SafetyReport
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import NotAllowedError, SessionError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
@@ -26,6 +28,7 @@ from aeqlab.protocols.lease import holder_of, no_room, slug, state_folder
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.lost import LostSession, forget, last_commands, left_behind, lost_session, recover
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
+from aeqlab.protocols.notify import NotifyEntry
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_file import SessionFile, write_private
 
@@ -89,6 +92,7 @@ def open_session(
     homeostasis: HomeostasisSettings | None = None,
     settling: SettlingSettings | None = None,
     limits: SessionLimits | None = None,
+    notify: Sequence[NotifyEntry] = (),
     who: str = "a client",
     then: str = "freeze",
 ) -> SessionClient:
@@ -102,6 +106,7 @@ def open_session(
         folder: run folder; the folder of a session that is started is `session` in it. None: in the user's state folder.
         homeostasis, settling: settings of the loops; None leaves those of a running session as they are.
         limits: session limits of a session that is started; one that runs must have the same. None: those it has.
+        notify: whom a session that is started tells of alarms.
         who: how this client is called in the session's events.
         then: how a session that is started leaves the device at its end: freeze, safe or hold.
     Returns:
@@ -132,7 +137,8 @@ def open_session(
         client.outlives = True
         client.notice("attached", f"attached to the session {running.name} ({running.address})")
         return client
-    stays = then == "hold" and isinstance(settings, SlowSettings) and settings.clock is Clock.WALL  # else no time passes in it
+    on_wall = isinstance(settings, SlowSettings | RigSettings) and settings.clock is Clock.WALL  # else no time passes in it
+    stays = then == "hold" and on_wall
     folder = _new_folder(folder).resolve()
     file = SessionFile(
         device=settings,
@@ -142,6 +148,7 @@ def open_session(
         homeostasis=homeostasis or HomeostasisSettings(),
         settling=settling or SettlingSettings(),
         limits=limits,
+        notify=list(notify),
         plant=folder / "device" if stays and device_address(settings, base) is None else None,
         with_client=not stays,
         then=then,  # type: ignore[arg-type]
@@ -296,7 +303,7 @@ def device_address(settings: DeviceSettings, base: Path) -> str | None:
     """Get what the lease of a device is taken on; None for emulated hardware that is made new for each session."""
     if isinstance(settings, SlowSettings) and settings.address is not None:
         return str((base / settings.address).resolve())
-    return None
+    return settings.lease_address if isinstance(settings, RigSettings) else None
 
 
 def detached() -> dict[str, Any]:

@@ -138,6 +138,12 @@ COMMANDS: dict[str, Command] = {
     ),
     "state": Command((), "control", False, "everything that decides the future", _S("state")),
     "restore": Command((("state", "mapping"),), "control", True, "nothing", _S("restore")),
+    # alarms
+    "alarms": Command((), "key", False, "every alarm that is kept, oldest first", _V("alarms"), direct=True),
+    "acknowledge": Command(
+        (("by", "text"), ("number", "number?")), "key", False, "the alarms that were not acknowledged yet; all without a number",
+        _S("acknowledge"), direct=True,
+    ),
     # safety
     "freeze": Command(
         (("reason", "text"), ("by", "text?")), "anyone", False, "nothing, once it is frozen", _V("freeze"), urgent=True

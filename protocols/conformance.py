@@ -14,12 +14,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from aeqlab.backends.device import Device
+from aeqlab.backends.device import Device, capabilities
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.protocols.conformance_bench import Bench, Broken, NotApplicable
 from aeqlab.protocols.conformance_lines import LINES
-from aeqlab.protocols.errors import Interrupted, ProtocolError
+from aeqlab.protocols.errors import IdentifyError, Interrupted, ProtocolError
 from aeqlab.protocols.homeostasis import HomeostasisSettings
+from aeqlab.protocols.identify import Identifying
+from aeqlab.protocols.session import Session
 from aeqlab.protocols.settling import Interrupt, SettlingSettings
 
 Array = NDArray[Any]
@@ -68,6 +70,7 @@ def conform(
     device = open_device()
     lines: list[Line] = []
     try:
+        identified_first(device, interrupt)
         bench = Bench(device, held, calm, seed, interrupt)
         for name, check in LINES:
             line = _line(name, check, bench)
@@ -80,6 +83,22 @@ def conform(
     finally:
         device.close()
     return lines
+
+
+def identified_first(device: Device, interrupt: Interrupt | None = None) -> None:
+    """Identify a device of which nobody knows how it answers, so that a loop can be closed on it.
+
+    Raises:
+        IdentifyError: it cannot be told, or it is wrongly wired.
+    """
+    if "Identifies" not in capabilities(device) or device.identification() is not None:  # type: ignore[attr-defined]
+        return
+    session = Session(device, who="acceptance")
+    session.point_interrupt = interrupt
+    found = Identifying(session, fingerprint=device.fingerprint()).run()  # type: ignore[attr-defined]
+    if found.faults:
+        raise IdentifyError(f"{device.info.name}: {' '.join(found.faults)}")
+    device.take_identification(found.made.tree())  # type: ignore[attr-defined]
 
 
 def _line(name: str, check: Callable[[Bench], str], bench: Bench) -> Line:

@@ -178,7 +178,7 @@ def readings_are_fresh(bench: Bench) -> str:
 def freeze_freezes(bench: Bench) -> str:
     """`freeze` takes the nudge off, leaves u where it is, and reading goes on."""
     device, info = bench.device, bench.info
-    _, free, y, beta = start_at_rest(bench)
+    x, free, y, beta = start_at_rest(bench)
     device.nudge(y, beta)
     if not bench.floats:
         device.hold_exactly(True)  # type: ignore[attr-defined]
@@ -196,6 +196,8 @@ def freeze_freezes(bench: Bench) -> str:
     moved = np.abs(frozen_at - u) - 0.51 * info.controls.step - rounding(info, u) - slack
     demand(bool((moved <= 0).all()), f"u moved by {np.max(np.abs(frozen_at - u)):.3g} at the freeze")
     if bench.floats:
+        if info.freeze_rests_inputs:
+            device.present(x)
         settled = bench.rest().outputs
         left = float(np.max(np.abs(settled - free.outputs)))
         room = 0.3 * moved_by_nudge + 2.0 * bench.output_error(4)
@@ -209,7 +211,7 @@ def freeze_drops_what_is_staged(bench: Bench) -> str:
     """What was set and is not applied yet is dropped by `freeze`: frozen is still, whatever was on its way."""
     device, info = bench.device, bench.info
     other, there = bench.steady()
-    _, free, y, beta = start_at_rest(bench)
+    x, free, y, beta = start_at_rest(bench)
     u = device.controls()
     aside = np.asarray(np.clip(u + 0.2, info.controls.low, info.controls.high), dtype=info.dtype)
     device.present(other)
@@ -219,6 +221,8 @@ def freeze_drops_what_is_staged(bench: Bench) -> str:
     bench.read()
     moved = np.abs(device.controls() - u) - 0.51 * info.controls.step - rounding(info, u)
     demand(bool((moved <= 0).all()), f"control knobs that were staged moved by {np.max(moved):.3g} after the freeze")
+    if info.freeze_rests_inputs:
+        device.present(x)
     outputs = (bench.rest() if bench.floats else bench.read()).outputs
     left, apart = float(np.max(np.abs(outputs - free.outputs))), float(np.max(np.abs(there - free.outputs)))
     room = 0.3 * apart + 2.0 * bench.output_error(4)

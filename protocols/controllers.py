@@ -17,7 +17,7 @@ from aeqlab.backends.device import DeviceInfo
 from aeqlab.protocols.drift import Drift
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.hold_settings import HomeostasisSettings
-from aeqlab.protocols.settling import parameter_noise
+from aeqlab.protocols.settling import declared_tolerance, parameter_noise, parameter_step
 
 Array = NDArray[Any]
 
@@ -57,10 +57,13 @@ class Controller:
         self.dead_s = 0.0 if response is None else float(np.max(response.dead_time_s, initial=0.0))
         self.blocks = [block.slice for block in self.info.parameters]
         self.noise = parameter_noise(self.info)
+        self.read_step = parameter_step(self.info)
+        self.declared = declared_tolerance(self.info)
         self.noisy = bool(self.noise.any())
-        #: the smallest change of theta a knob can make, and 0.6 of it: the nearest code leaves 0.5
+        #: the smallest change of theta a knob can make; and what no tolerance goes below: 0.6 of it, as the nearest code leaves
+        #: 0.5, and 1.5 steps of the reading, which without noise is off by half of one before and after a correction
         self.lsb = self.info.controls.step * np.abs(self.gain)
-        self.least = 0.6 * self.lsb
+        self.least = np.maximum(0.6 * self.lsb, 1.5 * self.read_step)
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
         self.share: Array = np.full(n, min(1.0, self.settings.gain))
         self.prepared = True

@@ -18,6 +18,8 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.rig_plan import rig_problems
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.settings import BetaBounds, Dimensions, UnknownUntilPreparing
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
@@ -30,7 +32,7 @@ from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.limits_inside import outside
 from aeqlab.protocols.methods import lacking, nudges, offered, possible
-from aeqlab.protocols.outline import MOST_PARAMETERS, Described, outlined
+from aeqlab.protocols.outline import MOST_PARAMETERS, Described, outlined, outlined_rig
 from aeqlab.protocols.places import is_file, resolve
 from aeqlab.protocols.quantity_checks import BY_NAME, Around, findings, sample_of
 from aeqlab.protocols.scaling import scaled
@@ -158,6 +160,12 @@ def input_knobs(device: DeviceSettings, base: Path) -> Knobs | None:
     if isinstance(device, HopfieldSettings):
         low, high = device.input_interval
         return knobs(("every input",), low=low, high=high, rest=min(max(0.0, low), high))
+    if isinstance(device, RigSettings):
+        try:
+            info = outlined_rig(device, base)
+        except BackendError:  # told with its own key
+            return None
+        return None if info is None else info.inputs
     energy = built_in_energy(device, base)
     return None if energy is None else energy.inputs
 
@@ -187,7 +195,7 @@ def counted(widths: DataWidths, table: Data) -> DataWidths:
 
 def _device(check: _Check) -> None:
     device = check.parts.device
-    if device is None:
+    if device is None or (isinstance(device, RigSettings) and device.rig is None):  # what is wrong with its file was told
         return
     for key, message in missing_user_files(device, check.base):
         check.wrong(("device", *key), message, _FROM_HERE)
@@ -195,12 +203,16 @@ def _device(check: _Check) -> None:
         check.dimensions, check.bounds = device_facts(device, check.base)
     except BackendError as exc:
         check.wrong(("device",), str(exc))
+    if isinstance(device, RigSettings):
+        for place, message in [] if device.rig is None else rig_problems(device.rig, check.base):
+            check.wrong(("device", "rig", *place), message)
+        return
     _imperfections(check, device)
 
 
 def _imperfections(check: _Check, device: DeviceSettings) -> None:
     """Check that the knobs that have failed are there, and say what has no effect."""
-    if isinstance(device, CustomSettings) or device.imperfections is None:
+    if isinstance(device, CustomSettings | RigSettings) or device.imperfections is None:
         return
     flaws = device.imperfections
     if check.dimensions is not None:
@@ -298,7 +310,7 @@ def _homeostasis(check: _Check) -> None:
     settings, device = check.parts.homeostasis, check.parts.device
     if settings is None:
         return
-    if settings.controller == "ideal" and isinstance(device, SlowSettings):
+    if settings.controller == "ideal" and isinstance(device, SlowSettings | RigSettings):
         message = f"the {device.kind} device does not hold its parameters by itself, so ideal homeostasis is not possible on it."
         check.wrong(("homeostasis", "controller"), message, "Use integral, or leave the key out.")
     if check.dimensions is not None:

@@ -15,6 +15,7 @@ ProtocolError
 │   │   └── LateError      because this client was late: continue, and do the sample again
 │   └── SessionLostError   the session no longer answers; the state of the rig is unknown
 ├── CapabilityError        a protocol asks for an ability this device does not have
+├── IdentifyError          how a device answers could not be found out, or its wiring is wrong; names every fault
 ├── HoldError              homeostasis could not hold theta and the experiment says not to go on without
 └── Interrupted            not an error: someone asked for it
     ├── StopRequested      end at the sample boundary
@@ -124,6 +125,10 @@ class SessionLostError(SessionError):
 
 class CapabilityError(ProtocolError):
     """A protocol asks for an ability that this device does not have; the message names both."""
+
+
+class IdentifyError(ProtocolError):
+    """How a device answers could not be found out, or something is wrong with its wiring; every fault is named."""
 
 
 class HoldError(ProtocolError):

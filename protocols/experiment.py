@@ -18,7 +18,9 @@ from pydantic import (
     ValidationError,
 )
 
-from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.kinds import DeviceSettings, RigSettings
+from aeqlab.backends.rig_plan import plan_of
+from aeqlab.backends.silence import unattended_refusal
 from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.crosscheck import Parts, all_stages, cross_check
 from aeqlab.protocols.data import DataSettings
@@ -27,8 +29,10 @@ from aeqlab.protocols.explain import explain, place_of
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.nearest import did_you_mean
+from aeqlab.protocols.notify import NotifyEntry
 from aeqlab.protocols.overrides import apply_overrides
 from aeqlab.protocols.plain import tree_of
+from aeqlab.protocols.rig_loading import take_in_rig
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.yaml import Node, parse, read_text
 from aeqlab.protocols.yaml_write import write_yaml
@@ -59,6 +63,10 @@ class Experiment(BaseModel):
     then: Literal["freeze", "safe", "hold"] = Field(default="freeze", description="What the device does after the last stage.")
     runs: str | None = Field(default=None, min_length=1, description="Folder for the runs (default: runs, where it is started).")
     operator: str = Field(default="", max_length=200, description="Who stands at the device, for the record.")
+    unattended: bool = Field(
+        default=False, description="Nobody stays with the rig: refused where something could do damage when this computer dies."
+    )
+    notify: list[NotifyEntry] = Field(default=[], max_length=20, description="Whom to tell of alarms, changes of state, the end.")
     tags: list[str] = Field(default=[], max_length=100, description="Words to find the run by.")
     notes: str = Field(default="", description="Anything to remember, for the record.")
 
@@ -157,10 +165,17 @@ def _checked(
     text: str, tree: Node, problems: list[Problem], path: Path | None, base: Path, overrides: Sequence[str]
 ) -> LoadedExperiment:
     """Put the overrides into a tree and check it as a whole."""
-    problems += apply_overrides(tree, overrides, stages=list(StageEntry.words()), keys=list(Experiment.model_fields))
+    of_rig = [text for text in overrides if text.startswith("device.rig.")]
+    words = {"stages": list(StageEntry.words()), "keys": list(Experiment.model_fields)}
+    problems += apply_overrides(tree, [text for text in overrides if text not in of_rig], **words)
+    problems += take_in_rig(tree, base)
+    problems += apply_overrides(tree, of_rig, **words)
     experiment = _read(tree, problems)
     found, warnings = cross_check(_parts(tree, experiment), tree, base)
     problems += found
+    if experiment is not None and experiment.unattended and isinstance(experiment.device, RigSettings) and not problems:
+        node = place_of(tree, ("unattended",))
+        problems += [node.problem(why, key="unattended") for why in refusal_to_leave(experiment.device, base)]
     if problems or experiment is None:
         raise FileErrors(_in_order(problems))
     return LoadedExperiment(experiment, text, path, base, tree, tuple(warnings))
@@ -183,7 +198,8 @@ def _place(problem: Problem) -> tuple[object, ...]:
 def preset_names() -> tuple[str, ...]:
     """Get the names of the experiments that ship with aeqlab."""
     folder = resources.files("aeqlab.protocols.presets")
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+    names = (file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return tuple(sorted(name for name in names if "." not in name))  # demo.bench.yaml is a bench, demo.rig.yaml a rig
 
 
 def preset_text(name: str) -> str:
@@ -224,6 +240,11 @@ def _find(source: str | Path) -> tuple[str, Path | None, str]:
         hint = did_you_mean(name, preset_names()).strip() or f"Presets are {', '.join(preset_names())}."
         raise FileErrors([Problem(name, None, None, "", "neither a file nor a preset.", hint)])
     return read_text(path), path, name
+
+
+def refusal_to_leave(device: RigSettings, base: Path) -> list[str]:
+    """List what keeps a rig from being left alone."""
+    return unattended_refusal(plan_of(device.described, base))
 
 
 @cache

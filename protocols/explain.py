@@ -93,13 +93,25 @@ def place_of(tree: Node, path: Iterable[int | str]) -> Node:
     """Find the node at a path, or the deepest one on the way to it that exists; a mapping's entry stands where its key does."""
     node = tree
     for part in path:
-        if isinstance(node.value, dict) and str(part) in node.value:
-            node = _entry(node, str(part))
+        key = str(part)
+        if isinstance(part, int) and isinstance(node.value, dict):
+            continue  # a single entry where a list of them may stand
+        if isinstance(node.value, dict) and key not in node.value:
+            key = _with_unit(key, node.value)
+        if isinstance(node.value, dict) and key in node.value:
+            node = _entry(node, key)
         elif isinstance(node.value, list) and str(part).isdecimal() and int(part) < len(node.value):
             node = node.value[int(part)]
         else:
             break
     return node
+
+
+def _with_unit(key: str, keys: Iterable[str]) -> str:
+    """Find the key that is meant where it bears its unit, such as limits_V or slew_mm_per_s; else it is the key itself."""
+    head, rate = (key.removesuffix("_per_s"), "_per_s") if key.endswith("_per_s") else (key, "")
+    pattern = re.compile(rf"{re.escape(head)}_[A-Za-z%µΩ/]+{rate}")
+    return next((one for one in keys if pattern.fullmatch(one)), key)
 
 
 def _entry(parent: Node, key: str, *, by_key: bool = False) -> Node:
@@ -119,6 +131,8 @@ def _walk(tree: Node, error: dict[str, Any]) -> _Found:
     loc: Loc = tuple(error["loc"])
     for i, part in enumerate(loc):
         value = node.value
+        if isinstance(value, dict) and isinstance(part, str) and part not in value:
+            part = _with_unit(part, value)
         if isinstance(value, dict) and isinstance(part, str) and part in value:
             node = _entry(node, part, by_key=error["type"] == "extra_forbidden")
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):

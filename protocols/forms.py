@@ -27,6 +27,7 @@ from aeqlab.backends.device import (
     SafetyReport,
 )
 from aeqlab.backends.errors import WireError
+from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
 
@@ -42,6 +43,7 @@ CLASSES: dict[type, dict[str, Callable[[Any], Any]]] = {
     HoldReport: {"verdict": Verdict},
     SettleReport: {"verdict": Verdict},
     SessionEvent: {},
+    Alarm: {},
     SessionStatus: {"state": SessionState, "clients": tuple},
 }
 _FIELDS = {cls: tuple(f.name for f in fields(cls) if f.init) for cls in CLASSES}

@@ -265,7 +265,7 @@ class _Loop:
                 if not window.full(span, reads):
                     continue
                 figures = window.figures()
-                if dead_reading(window, noise):
+                if dead_reading(window, noise, controller.read_step):
                     verdict = Verdict.STALE
                     break
                 length = window.t[-1] - window.t[0]

@@ -64,6 +64,7 @@ def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevic
     }
     cls = type("LimitedDevice", (LimitedDevice,), methods)
     made: LimitedDevice = cls(device, info, (limits and limits.slew_per_s) or np.inf)
+    made.limits = limits or SessionLimits()
     return made
 
 
@@ -73,6 +74,8 @@ class LimitedDevice(Device):
     `setpoints` are the control knobs as last commanded, shape (controls,); None before the first command. A freeze commands them
     to stay where they are, make safe to go to rest.
     """
+
+    limits = SessionLimits()
 
     def __init__(self, inner: Device, info: DeviceInfo, slew_per_s: float) -> None:
         self.inner = inner
@@ -176,7 +179,18 @@ def _forward(method: str) -> Callable[..., Any]:
         self._presented, self._applied = self.inner._presented, self.inner._applied
         self._slewing, self.setpoints = None, self.inner.controls()
 
-    return restore if method == "restore" else call
+    def take_identification(self: LimitedDevice, tree: dict[str, Any]) -> str:
+        path: str = self.inner.take_identification(tree)  # type: ignore[attr-defined]
+        self._seen_info = seen_through(self.inner.info, self.limits)
+        return path
+
+    def arm(self: LimitedDevice) -> list[str]:
+        changed: list[str] = self.inner.arm()  # type: ignore[attr-defined]
+        self._seen_info = seen_through(self.inner.info, self.limits)
+        return changed
+
+    special: dict[str, Callable[..., Any]] = {"restore": restore, "take_identification": take_identification, "arm": arm}
+    return special.get(method, call)
 
 
 def seen_through(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
@@ -186,6 +200,8 @@ def seen_through(info: DeviceInfo, limits: SessionLimits) -> DeviceInfo:
         DeviceConfigError: a limit lies outside the device's own.
     """
     low, high = limits.beta or info.beta
+    if info.response is None and not info.simulated:  # negative nudges are allowed once the outputs' stiffness was measured
+        low, high = max(low, info.beta[0]), min(high, info.beta[1])
     if not info.beta[0] <= low <= high <= info.beta[1]:
         raise DeviceConfigError(
             f"session limits: beta {low:g} to {high:g} is not inside {info.beta[0]:g} to {info.beta[1]:g} of {info.name}."

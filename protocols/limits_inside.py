@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from aeqlab.backends.description import Knobs, knobs
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.settings import BetaBounds
 from aeqlab.backends.simulated_build import HIGHEST_BETA
 from aeqlab.backends.simulated_settings import SimulatedSettings
@@ -28,7 +29,7 @@ def outside(
     Yields:
         Key of the limit, and what is wrong with it.
     """
-    if isinstance(device, CustomSettings):  # only the user's class can say it; the run does when it opens the device
+    if isinstance(device, CustomSettings | RigSettings):  # only the open device can say it; the run does then
         return
     for key, row in (("controls", control_knobs(device)), ("inputs", inputs)):
         if row is not None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aeqlab.backends.kinds import DeviceSettings, HopfieldSettings, SimulatedSettings, SlowSettings
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.user_device import CustomSettings
 from aeqlab.protocols.aeqprop import nudging_pair
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
@@ -58,6 +59,7 @@ _KINDS: dict[str, frozenset[str]] = {
     "hopfield": frozenset({"KnowsEnergy", "Differentiable", "Unrolls", "OutputClamp"}),
     "slow": frozenset(),
     "slow, knows_energy": frozenset({"KnowsEnergy", "Differentiable"}),
+    "rig": frozenset(),
 }
 ASKED_FOR = frozenset(name for method in METHODS.values() for group in method.needs for name in group)
 
@@ -67,7 +69,7 @@ def offered(device: DeviceSettings) -> frozenset[str]:
     match device:
         case SlowSettings():
             return _KINDS["slow, knows_energy" if device.knows_energy else "slow"]
-        case SimulatedSettings() | HopfieldSettings():
+        case SimulatedSettings() | HopfieldSettings() | RigSettings():
             return _KINDS[device.kind]
         case CustomSettings():
             return ASKED_FOR

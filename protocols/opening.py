@@ -38,6 +38,7 @@ def open_operator(experiment: Experiment, *, base: Path, folder: Path) -> Any:
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
             limits=experiment.limits,
+            notify=experiment.notify,
             who=f"{RUN}{folder.name}",
             then=experiment.then,
         )

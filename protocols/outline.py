@@ -14,6 +14,7 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.backends.hopfield.settings import HopfieldSettings
 from aeqlab.backends.imperfections import Imperfections
 from aeqlab.backends.kinds import DeviceSettings
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.simulated_build import HIGHEST_BETA
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.slow_settings import SlowSettings
@@ -28,6 +29,7 @@ ABILITIES: dict[str, frozenset[str]] = {
          "OutputClamp", "Checkpointable"}
     ),
     "slow": frozenset({"KnowsTruth", "Checkpointable"}),
+    "rig": frozenset({"Identifies", "Monitored", "Arms", "DropsNudge"}),
     "hopfield": frozenset(
         {"HoldsParameters", "WritableParameters", "AdjustableCoupling", "Epochs", "KnowsEnergy", "Differentiable", "Unrolls",
          "OutputClamp", "Checkpointable", "Layers", "StartsAfresh"}
@@ -57,13 +59,26 @@ def outlined(device: DeviceSettings, base: Path, limits: SessionLimits | None = 
         limits: of the experiment, inside those of the device.
     """
     try:
-        info = _hopfield(device) if isinstance(device, HopfieldSettings) else _of_energy(device, base)
+        if isinstance(device, RigSettings):
+            info: DeviceInfo | None = outlined_rig(device, base)
+        else:
+            info = _hopfield(device) if isinstance(device, HopfieldSettings) else _of_energy(device, base)
         if info is not None and limits is not None:
             info = seen_through(info, limits)
     except BackendError:  # said elsewhere, with its own key
         return None
+    if isinstance(device, RigSettings):
+        return None if info is None else Described(info, ABILITIES["rig"])
     told = {"KnowsEnergy", "Differentiable"} if isinstance(device, SlowSettings) and device.knows_energy else frozenset()
     return None if info is None else Described(info, ABILITIES[device.kind] | told)
+
+
+def outlined_rig(device: RigSettings, base: Path) -> DeviceInfo | None:
+    """Describe a rig by its file; None where that is not read."""
+    from aeqlab.backends.rig_info import outline_of
+    from aeqlab.backends.rig_plan import plan_of
+
+    return None if device.rig is None else outline_of(plan_of(device.rig, base))
 
 
 def _hopfield(device: HopfieldSettings) -> DeviceInfo:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.device import Clock
+from aeqlab.backends.errors import DisturbedError
 from aeqlab.protocols.errors import AbortRequested, FrozenError, Interrupted, LateError, NotAllowedError
 from aeqlab.protocols.status import SESSION, STANDING, SessionState
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
 
 HOLD_AGAIN_S = 0.05  #: wall time between two holds of a pause; the device's session goes on holding meanwhile
+MOST_DISTURBED = 10  #: samples in a row that may be left because something of the device broke, before the run gives up
 LATE_IN_A_ROW = 10  #: samples in a row that may be left because this process was late, before the run gives up
 
 
@@ -60,6 +62,9 @@ def _stand_still(session: RunSession, frozen: bool) -> int | None:
                 session.operator.hold(session.target)
             except FreezeRequested:
                 continue
+            except DisturbedError as exc:  # it was mended, and there is no sample that it could spoil
+                session.say("warning", "disturbed", str(exc))
+                continue
             except LateError as exc:  # this computer slept, perhaps: nobody asked for a freeze
                 _lift_late(session, f"Frozen by its session, goes on being held: {exc}")
                 continue
@@ -103,6 +108,27 @@ def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: C
         pause(session, frozen=True)
     else:
         pause(session)
+
+
+def drop_sample(session: RunSession, exc: DisturbedError, on_left: Callable[[str], None] | None) -> None:
+    """Drop a sample in whose middle something of the device broke: theta goes back to where it was to be held, and it goes on.
+
+    Args:
+        session: the run's.
+        exc: what happened.
+        on_left: called with the reason; what theta reads now is no result of this step.
+    Raises:
+        DisturbedError: too many samples in a row were left so.
+    """
+    session.disturbed += 1
+    session.clamped = session.presented = False
+    session.record.alarm("disturbed", str(exc))
+    if session.disturbed > MOST_DISTURBED:
+        raise exc
+    if on_left is not None:
+        on_left(str(exc))
+    else:
+        session.point_for_retry()
 
 
 def frozen_by_someone(session: RunSession) -> str:

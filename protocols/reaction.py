@@ -47,7 +47,7 @@ def owner_silence_s(info: DeviceInfo) -> float:
     if info.clock is not Clock.WALL:
         return OWNER_VIRTUAL_S
     dead = 0.0 if info.response is None else float(info.response.dead_time_s.max(initial=0.0))
-    return OWNER_WALL_S + exchange_s(info.tick_s, dead, info.speed)
+    return OWNER_WALL_S + exchange_s(info.tick_s, dead, info.speed) + info.waits_s
 
 
 def reaction_of(settings: Any) -> Reaction | None:

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,6 +137,7 @@ class Record:
         self._theta: bytes | None = None  # the last theta that was committed
         self._next_fold = time.monotonic() + FOLD_EVERY_S
         self._closed = False
+        self.on_alarm: Callable[[str, str], None] | None = None  #: hears of every alarm, by name and sentence
 
     # begin and end
     @classmethod
@@ -295,6 +296,8 @@ class Record:
 
     def alarm(self, name: str, text: str) -> int:
         """Commit an alarm; returns its row."""
+        if self.on_alarm is not None:
+            self.on_alarm(name, text)
         return self._insert("alarms", (time.time(), None, name, text))
 
     def alarm_cleared(self, alarm: int) -> None:

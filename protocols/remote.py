@@ -26,6 +26,7 @@ from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.errors import BackendError, WireError
 from aeqlab.backends.wire import parts
 from aeqlab.protocols import errors as protocol_errors
+from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.forms import from_tree, to_tree
@@ -265,7 +266,20 @@ class SessionClient:
     # abilities by name, and the whole state
     def device_call(self, name: str, *args: Any) -> Any:
         """Call a method of a capability interface by name, such as `scale_coupling`."""
-        return self._call("device_call", name, list(args))
+        result = self._call("device_call", name, list(args))
+        if name in ("take_identification", "arm"):  # a device describes itself anew then, and at no other time
+            self._info = from_tree(self._call("info")["info"])
+        return result
+
+    def alarms(self) -> list[Alarm]:
+        """Get every alarm that the session keeps, oldest first."""
+        found: list[Alarm] = self._call("alarms")
+        return found
+
+    def acknowledge(self, by: str, number: int | None = None) -> list[Alarm]:
+        """Acknowledge one alarm with what hangs under it, or all; returns those that were not before."""
+        done: list[Alarm] = self._call("acknowledge", by, None if number is None else float(number))
+        return done
 
     def state(self) -> dict[str, Any]:
         """Get everything that decides the future, device and loop, as a tree for `wire.pack`."""

@@ -73,6 +73,7 @@ def _open(loaded: LoadedExperiment) -> Any:
             homeostasis=experiment.homeostasis,
             settling=experiment.settling,
             limits=experiment.limits,
+            notify=experiment.notify,
             who=WHO,
             then="safe" if experiment.then == "safe" else "freeze",
         )

@@ -20,8 +20,10 @@ from aeqlab.protocols.ending import End, Left, end_of, leave_device
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError, StopRequested
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
+from aeqlab.protocols.identify_stage import needs_identification
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
 from aeqlab.protocols.lending import Lent
+from aeqlab.protocols.notify import Notifier
 from aeqlab.protocols.opening import open_operator
 from aeqlab.protocols.progress import OnProgress, RunResult
 from aeqlab.protocols.provenance import Provenance, restore_threads, threads
@@ -33,6 +35,7 @@ from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.sequence import FOUND, place_in_words
+from aeqlab.protocols.stages.identify import IdentifyOptions
 from aeqlab.protocols.status import RUN
 
 CHECKPOINT_EVERY_S = 30.0
@@ -141,6 +144,7 @@ class _Work:
         self.touched = False  # whether the device may have been moved
         self.served = False  # whether another process owns the device
         self.started = time.monotonic()
+        self.notifier: Notifier | None = None
 
     # the whole
     def do(self, begin: Callable[[], Experiment]) -> RunResult:
@@ -170,12 +174,21 @@ class _Work:
         self.touched = True
         self.status.change(self.record, self.session.steps, "running", self.why_running)
         self.status.show(time.monotonic(), self.session, at_once=True)
+        self._identify_first(experiment)
         self.session.run_sequence(experiment.sequence)
+
+    def _identify_first(self, experiment: Experiment) -> None:
+        """Identify a device of which nobody knows how it answers, unless the experiment begins with that itself."""
+        assert self.session is not None
+        if experiment.sequence[0].kind != "identify" and needs_identification(self.session):
+            self.session.say("stage", "identify", "How the device answers is not known, or not any more: it is identified first.")
+            self.session.sequencer.ahead(self.session, "identify", IdentifyOptions())
 
     def begin(self, loaded: LoadedExperiment) -> Experiment:
         """Prepare a fresh run: copy its inputs, make its record, load its data, open its device."""
         experiment, folder = loaded.experiment, self.folder
         self.then = experiment.then
+        self._notify(experiment)
         self.record = Record.create(
             folder.record,
             durable=experiment.device.served,
@@ -210,6 +223,7 @@ class _Work:
         """Prepare another attempt: the same, from the copies in the folder, then the checkpoint."""
         experiment, tree = loaded.experiment, found.tree
         self.then, self.provenance = experiment.then, provenance
+        self._notify(experiment)
         self.record = Record.reopen(self.folder.record, durable=experiment.device.served, from_step=int(tree["step"]))
         self.control = ControlServer(self.folder.control, self.requests, self.status.answer)
         provenance.begin_attempt()
@@ -240,6 +254,7 @@ class _Work:
             self._same_data(data)
             self.provenance.set(data=data.describe())
         self.served = experiment.device.served
+        self.record.on_alarm = self._heard_alarm
         lent = self.lent
         self.operator = open_operator(experiment, base=base, folder=self.folder.path) if lent is None else lent.operator
         info = self.operator.info
@@ -283,6 +298,20 @@ class _Work:
             lent.give(self.session)
             self.provenance.set(after=None if lent.before is None else lent.before.folder.name)
 
+    def _notify(self, experiment: Experiment) -> None:
+        """Begin to tell those who want to know."""
+        if experiment.notify:
+            self.notifier = Notifier(experiment.notify, f"run {self.folder.path.name}", self.folder.log)
+            self.status.on_change = self._heard_state
+
+    def _heard_state(self, state: RunState, reason: str) -> None:
+        if self.notifier is not None:
+            self.notifier.tell("state", f"{state}: {reason}")
+
+    def _heard_alarm(self, name: str, text: str) -> None:
+        if self.notifier is not None and not (self.served and name == "session"):  # its session tells of that itself
+            self.notifier.tell("alarm", f"{name}: {text}")
+
     def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
         """Load the data as another seed would draw them, on the same device."""
         assert experiment.data is not None
@@ -322,6 +351,9 @@ class _Work:
         summary = self._summary()
         self._write_end(end, summary, device)
         self.folder.log(f"{end.state}: {end.reason}")
+        if self.notifier is not None:
+            self.notifier.tell("end", f"{end.state}: {end.reason} {device.text}")
+            self.notifier.close()
         self.folder.release()
         self.status.state, self.status.reason = end.state, end.reason
         with contextlib.suppress(Exception):  # showing is not part of the run: it ended all the same

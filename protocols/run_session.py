@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import Clock, DeviceInfo, Readout, SafetyReport
+from aeqlab.backends.errors import DisturbedError
 from aeqlab.backends.streams import DATA_ORDER, restore_stream, stream, stream_state
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.adjusted import Adjusted
@@ -35,7 +36,7 @@ from aeqlab.protocols.errors import (
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.moving import move_theta
 from aeqlab.protocols.operator import Operator
-from aeqlab.protocols.pausing import FreezeRequested, leave_sample, pause
+from aeqlab.protocols.pausing import FreezeRequested, drop_sample, leave_sample, pause
 from aeqlab.protocols.provenance import threads
 from aeqlab.protocols.record import Record, blob
 from aeqlab.protocols.record_schema import THETA_LIMIT
@@ -118,6 +119,7 @@ class RunSession:
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
         self.late = 0  #: samples in a row that were left because this process was late
+        self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
         self.set_controls = operator.set_controls
@@ -236,6 +238,12 @@ class RunSession:
         self.traces(False)
         return taken
 
+    def take_identification(self, tree: dict[str, Any]) -> str:
+        """Let the device use an identification from now on; returns the file it was kept in. Its description follows it."""
+        path: str = self.operator.device_call("take_identification", tree)
+        self.info = self.operator.info
+        return path
+
     def freeze(self, reason: str, *, by: str = "") -> None:
         """Nudge off, knobs frozen, loops stopped; reading goes on. `by`: the person on whose behalf; else it is the run's own."""
         self.operator.freeze(reason, by=by)
@@ -348,16 +356,20 @@ class RunSession:
                 obey. Without it a stop or an abort leaves from here.
         Raises:
             LateError: so many samples in a row were left for being late that there is no getting on.
+            DisturbedError: likewise, because something of the device broke every time.
             AbortRequested: someone made the device safe at its session.
         """
         try:
             done = work()
+        except DisturbedError as exc:
+            drop_sample(self, exc, on_left)
+            return None
         except (FreezeRequested, FrozenError) as exc:
             leave_sample(self, exc, on_left)
             if on_left is None:
                 self.point_for_retry()
             return None
-        self.late = 0
+        self.late = self.disturbed = 0
         return done
 
     def between_samples(self, work: Callable[[], T]) -> T:
@@ -408,6 +420,8 @@ class RunSession:
         while events:
             event = events.popleft()
             self.record.event(self.steps, "session", event.kind, event.text)
+            if event.kind == "alarm":
+                self.record.alarm("session", event.text)
         if requests.stop or requests.pause:
             self.status.change(
                 self.record, self.steps, "stopping" if requests.stop else "pausing", requests.why, only_from="running"

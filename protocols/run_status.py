@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.protocols.progress import OnProgress, Progress
@@ -38,6 +39,7 @@ class RunStatus:
         self._path = ""
         self._rate: deque[tuple[float, float]] = deque()
         self._next_show = 0.0
+        self.on_change: Callable[[RunState, str], None] | None = None  #: hears of every change of state, with its reason
 
     def change(self, record: Record, step: int, state: str, reason: str, *, only_from: str | None = None) -> None:
         """Enter a state and record it; the same state again, or one that is not entered from here, changes nothing."""
@@ -45,6 +47,8 @@ class RunStatus:
         if new is self.state or self.state in ENDED or (only_from is not None and self.state != only_from):
             return
         record.state(step, new, reason, ended=new in ENDED)
+        if self.on_change is not None:
+            self.on_change(new, reason)
         if RunState.PAUSED in (new, self.state):  # nothing is done in a pause, which says nothing of the time that is left
             self._rate.clear()
         self.state, self.reason = new, reason

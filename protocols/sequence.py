@@ -78,6 +78,21 @@ class Sequencer:
             session.checkpoint()
         self.path, self.coherent = outer, coherent
 
+    def ahead(self, session: RunSession, kind: str, options: StageOptions) -> None:
+        """Run a stage ahead of the sequence: it has no place in it, and no checkpoint resumes in its middle."""
+        outer = session.stage
+        session.stage = stage = session.record.stage_started(kind, kind, options.model_dump(mode="json"))
+        session.status.begin_stage(kind, kind)
+        try:
+            with self.between_checkpoints():
+                result = stage_kinds()[kind].run(session, options)
+        except BaseException as exc:
+            session.record.stage_ended(stage, str(exc) or type(exc).__name__, None)
+            raise
+        finally:
+            session.stage = outer
+        session.record.stage_ended(stage, "finished", result)
+
     def turns(self, times: int) -> Iterator[int]:
         """Count the rounds of a repeated sequence, from the one a checkpoint says or from the first."""
         yield from range(self._resumed(len(self.path), inner=True), times)

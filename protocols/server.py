@@ -18,7 +18,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from aeqlab.backends.device import Clock, Device, SafetyReport
-from aeqlab.backends.errors import BackendError, WireError
+from aeqlab.backends.errors import BackendError, DisturbedError, WireError
 from aeqlab.protocols.clients import Clients
 from aeqlab.protocols.commands import COMMANDS, Command, checked
 from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, ProtocolError, SessionError
@@ -27,6 +27,7 @@ from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.left_standing import Stands
 from aeqlab.protocols.limits import SessionLimits, limited
 from aeqlab.protocols.lost import LastCommands
+from aeqlab.protocols.notify import Notifier
 from aeqlab.protocols.peer import Peer
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.session_record import SessionRecord
@@ -54,6 +55,7 @@ class SessionServer:
         last: where the last commands are kept for whoever comes after a death; None: nowhere.
         stands: where it is kept that the device stands for a person; None: nowhere, as for hardware that ends with the session.
         limits: session limits, inside the device's own.
+        notifier: told of alarms, and of the end; closed with it. None: nobody is.
         with_client: end when the last client that knows the key has left.
         then: how the device is left at the end: freeze, safe or hold (as it is).
     """
@@ -69,6 +71,7 @@ class SessionServer:
         last: LastCommands | None = None,
         stands: Stands | None = None,
         limits: SessionLimits | None = None,
+        notifier: Notifier | None = None,
         with_client: bool = False,
         then: str = "freeze",
         port: int = 0,
@@ -81,8 +84,10 @@ class SessionServer:
         self.alive = time.monotonic()  # when the owner thread last showed that it is not hung
         self.patience_s = 0.0  # how much longer than usual it may be busy now
         self.why_ended = ""
+        self._notifier = notifier
         self._record, self._last, self._stands = record, last, stands
         self._wall = self.session.info.clock is Clock.WALL
+        self._drops = "DropsNudge" in self.session.abilities
         self._jobs: SimpleQueue[tuple[Peer, int, str, list[Any]] | None] = SimpleQueue()
         self._urgent: deque[tuple[Peer | None, int, str, list[Any]]] = deque()
         self._current: tuple[Peer | None, int] = (None, 0)  # who asked what the owner does now
@@ -119,7 +124,13 @@ class SessionServer:
 
     def freeze_soon(self, reason: str, late: bool) -> None:
         """Freeze at the next tick, from any thread; `late`: because the controlling client was not heard in time."""
+        self._drop_nudge()
         self._put_urgent("freeze", [reason, None, late])
+
+    def _drop_nudge(self) -> None:
+        """Let the nudge go off before the tick ends that the owner waits for, where the device can do that."""
+        if self._drops:
+            self.device.drop_nudge()  # type: ignore[attr-defined]
 
     def say(self, kind: str, text: str, who: str = "session") -> None:
         """Note an event, from any thread."""
@@ -165,6 +176,8 @@ class SessionServer:
             self._refuse(peer, number, exc)
             return
         if command.urgent:
+            if name in ("freeze", "make_safe"):
+                self._drop_nudge()
             self._urgent.append((peer, number, name, values))
             self._jobs.put(None)
         elif not (command.quick and self._quickly(peer, number, name, values)):
@@ -206,6 +219,10 @@ class SessionServer:
     def safety(self, peer: Peer) -> SafetyReport | None:
         """Get the report of the last make safe as long as the device stands for it."""
         return self.session.safety
+
+    def alarms(self, peer: Peer) -> list[Any]:
+        """Get every alarm that is kept."""
+        return [to_tree(alarm) for alarm in self.session.alarms.all()]
 
     def log(self, peer: Peer, since: float | None) -> dict[str, Any]:
         """Get the events from a number on."""
@@ -357,6 +374,9 @@ class SessionServer:
                     session.read_if_presented()
             except _Commanded:
                 pass
+            except DisturbedError as exc:  # it was mended, and no sample was under way that it could spoil
+                session.alarm("disturbed", str(exc))
+                session.clear_alarm("disturbed")
             except (BackendError, ProtocolError) as exc:
                 if session.status().state is not SessionState.UNKNOWN:
                     with contextlib.suppress(SessionError):
@@ -376,6 +396,8 @@ class SessionServer:
             self._events.append((self._next_event, event))
             self._next_event += 1
             log.info("%s: %s", event.kind, event.text)
+            if event.kind == "alarm" and self._notifier is not None:
+                self._notifier.tell("alarm", event.text)
             if self._record is not None:
                 self._record.event(event)
         self._keep(still)
@@ -426,6 +448,9 @@ class SessionServer:
         said = f"{state}, not confirmed" if unsure and state is SessionState.SAFE else str(state)
         self.say("end", f"the session ends: {self.why_ended}; the device is left {said}")
         self._note()
+        if self._notifier is not None:
+            self._notifier.tell("end", f"the session ended: {self.why_ended}; the device is left {said}")
+            self._notifier.close()
         if self._last is not None:
             with contextlib.suppress(OSError):
                 if not unsure:

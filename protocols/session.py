@@ -22,6 +22,7 @@ from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
+from aeqlab.protocols.alarms import Alarm, Alarms
 from aeqlab.protocols.controllers import make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
@@ -33,6 +34,7 @@ from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.standing import Standing
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
+from aeqlab.protocols.watching import Watched
 
 Array = NDArray[Any]
 
@@ -77,6 +79,8 @@ class Session:
         self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
         self._abort: str | None = None
         self._phases = Phases()
+        self.alarms = Alarms()
+        self._watched = Watched(device, self) if "Monitored" in self._abilities else None
 
     # describe
     @property
@@ -98,7 +102,7 @@ class Session:
         reason = self._not_held if self._state is SessionState.HOLDING else stands.reason
         return SessionStatus(
             self._state, reason, self._knobs, control, clients, self._beta, self._info.name, t, self._doing, stands.by,
-            stands.late, stands.number, stands.nudge_read,
+            stands.late, stands.number, stands.nudge_read, len(self.alarms.open), self.alarms.sentence(),
         )  # fmt: skip
 
     @property
@@ -177,6 +181,7 @@ class Session:
         """Read, in every state: the shortest tick passes, loops standing still."""
         with self._command:
             self._last = self.device.advance()
+            self._see()
             return self._last
 
     # the loops
@@ -199,6 +204,7 @@ class Session:
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
+            self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
 
@@ -231,6 +237,11 @@ class Session:
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
+            if report.accepted:
+                self.clear_alarm("hold lost")
+            else:
+                self.alarm("hold lost", self._not_held)
+            self._see()
         return True
 
     @property
@@ -271,6 +282,7 @@ class Session:
             finally:
                 self._doing = ""
             self._last = report.readout
+            self._see()
             return report
 
     def parameters(self) -> Array:
@@ -350,6 +362,8 @@ class Session:
         with self._command:
             if self._state not in STANDING:
                 return
+            if self._watched is not None and (why := self._watched.tripped()):
+                raise NotAllowedError(f"{self._info.name} stays {self._state}: {why}.")
             if standing not in (None, self._standing.number):
                 raise NotAllowedError(f"{self._info.name} is {self._state} for another reason by now: {self._standing.reason}.")
             self._say("continue", f"{self.who} goes on after {self._state}: {self._standing.reason}")
@@ -377,6 +391,9 @@ class Session:
                 self._beta, self._state = 0.0, SessionState.NUDGED
             if name in ("write_parameters", "restore"):
                 self._last = None
+            if name in ("take_identification", "arm"):  # a device describes itself anew then, and at no other time
+                self._info = self.device.info
+                self._controller = make_controller(self._homeostasis, self._info)
             if name == "write_parameters":  # theta is to stay where it was written, whatever was held before
                 self._target = None if self._holds_inside else np.array(args[0], dtype=self._info.dtype)
             return result
@@ -448,8 +465,62 @@ class Session:
                 f"{self._info.name} is {self._state}, so it may not {what}: {self._standing.reason}. Continue to go on."
             )
 
+    # alarms
+    def alarm(self, kind: str, text: str) -> None:
+        """Raise an alarm, which is an event too; the same kind again only counts."""
+        if made := self.alarms.raise_(kind, text):
+            self._say("alarm", f"{made.number}: {kind}: {text}" + (f" (follows alarm {made.cause})" if made.cause else ""))
+
+    def clear_alarm(self, kind: str) -> None:
+        """Note that what a kind of alarm is about is over."""
+        if done := self.alarms.clear(kind):
+            self._say("alarm over", f"{done.number}: {kind}")
+
+    def acknowledge(self, by: str, number: float | None = None) -> list[Alarm]:
+        """Acknowledge one alarm with what hangs under it, or all (None).
+
+        Raises:
+            NotAllowedError: there is no such alarm, or nobody's name is given.
+        """
+        if not by.strip():
+            raise NotAllowedError("an alarm is acknowledged by name. Say whose.")
+        try:
+            done = self.alarms.acknowledge(by, None if number is None else int(number))
+        except KeyError:
+            raise NotAllowedError(f"there is no alarm {number:g}.") from None
+        for one in done:
+            self._say("acknowledged", f"{one.number}: {one.kind}, by {by}", by)
+        return done
+
+    def _see(self) -> None:
+        """See to what the device tells and to its interlocks; a tripped one is carried out, and leaves what is going on.
+
+        Raises:
+            FrozenError: it froze the device, or made it safe.
+        """
+        if self._watched is not None and self._last is not None:
+            self._watched.look()
+
+    def note(self, kind: str, text: str) -> None:
+        """Note an event of the session's own."""
+        self._say(kind, text, "session")
+
+    def stands_still_for(self, action: str) -> bool:
+        """Tell whether the device stands as an interlock with that action wants it."""
+        return self._state in (SessionState.SAFE, SessionState.UNKNOWN) or (
+            action == "freeze" and self._state is SessionState.FROZEN
+        )
+
+    def stop_for(self, why: str, action: str) -> None:
+        """Freeze, or make safe, for an interlock."""
+        if action == "safe":
+            self.make_safe(why, by="interlock")
+        else:
+            self.freeze(why, by="interlock")
+
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request."""
+        self._see()
         if self._freezing:
             raise FrozenError(f"{self._info.name} is frozen: {self._freezing[0]}. Continue to go on.")
         if self._abort is not None:
@@ -461,6 +532,7 @@ class Session:
     def _pass(self, seconds: float | None) -> Readout:
         if seconds is None or not is_long(self.device, seconds):
             self._last = self.device.advance(seconds)
+            self._see()
             return self._last
         self._doing = "advance"
         try:
@@ -492,6 +564,7 @@ class Session:
     def _lost(self, exc: BaseException) -> None:
         self._beta = 0.0
         self._knobs = "nobody"
+        self.alarm("comms", str(exc))
         self._stand(SessionState.UNKNOWN, f"state unknown: {exc}")
 
     def _say(self, kind: str, text: str, by: str = "") -> None:

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aeqlab.backends.device import Device
 from aeqlab.backends.kinds import DeviceSettings, open_device
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import SessionError
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.limits import SessionLimits
+from aeqlab.protocols.notify import NotifyEntry
 
 NAME = "session.json"
 
@@ -38,6 +40,7 @@ class SessionFile(BaseModel):
     homeostasis: HomeostasisSettings = Field(default_factory=HomeostasisSettings, description="how theta is held")
     settling: SettlingSettings = Field(default_factory=SettlingSettings, description="when a phase has come to rest")
     limits: SessionLimits | None = Field(default=None, description="session limits, inside the device's own")
+    notify: list[NotifyEntry] = Field(default=[], description="whom to tell of alarms")
     with_client: bool = Field(default=False, description="end when the last client has left")
     then: Literal["freeze", "safe", "hold"] = Field(default="freeze", description="how the device is left at the end")
 
@@ -94,7 +97,14 @@ class SessionFile(BaseModel):
     @property
     def outlives(self) -> bool:
         """Whether the device goes on when the session is gone: only then can a guardian do anything."""
+        if isinstance(self.device, RigSettings):
+            return True
         return self.plant is not None or (isinstance(self.device, SlowSettings) and self.device.address is not None)
+
+    @property
+    def leased(self) -> list[str]:
+        """What is leased beside `address`: the instruments of a rig, each by itself, so that no two rigs share one."""
+        return self.device.instrument_addresses if isinstance(self.device, RigSettings) else []
 
 
 def write_private(path: Path, content: bytes) -> None:

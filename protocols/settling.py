@@ -34,6 +34,8 @@ LEAST_READS = 10
 SLOPE_SIGMAS = 4.0
 #: So many equal readings of a noisy channel are no chance any more.
 DEAD_READS = 3
+#: With a noise of 3 steps of its resolution three equal readings in a row come once in a hundred windows; beyond ten, never.
+COARSE = 10.0
 
 
 class Freshness:
@@ -120,12 +122,13 @@ def still(figures: Figures, span_s: float, noise: Array, tolerance: Array) -> Ar
     return np.asarray(level & quiet)
 
 
-def dead_reading(window: Window, noise: Array) -> bool:
+def dead_reading(window: Window, noise: Array, step: Array | float = 0.0) -> bool:
     """Tell whether a channel repeats to the last bit though it is known to be noisy: a stale reading served as fresh.
 
-    One stuck channel among live ones is enough; at least DEAD_READS fresh readings of it are looked at.
+    Where its noise does not reach some steps of its resolution repeats are nothing special. One stuck channel among live ones is
+    enough; at least DEAD_READS fresh readings of it are looked at.
     """
-    noisy = noise > 0
+    noisy = noise > COARSE * step
     if not noisy.any() or len(window.rows) < DEAD_READS:
         return False
     x, fresh = np.array(window.rows), window._weights() > 0
@@ -146,6 +149,25 @@ def still_outputs(window: Window, first: Array, info: DeviceInfo, share: float) 
     noise = np.tile(info.outputs.noise, len(figures.mean) // max(len(info.outputs), 1))
     allowed = np.maximum(share * np.abs(figures.mean - first), rounding(info, figures.mean))
     return bool(still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all())
+
+
+def parameter_step(info: DeviceInfo) -> Array:
+    """Get the resolution of the reading of every parameter, shape (parameters,)."""
+    step = np.zeros(info.n_parameters)
+    for block in info.parameters:
+        step[block.slice] = block.step
+    return step
+
+
+def declared_tolerance(info: DeviceInfo) -> Array | None:
+    """Get the tolerance that the device declares for each parameter, shape (parameters,), nan for none; None if for none."""
+    if all(block.tolerance is None for block in info.parameters):
+        return None
+    declared = np.full(info.n_parameters, np.nan)
+    for block in info.parameters:
+        if block.tolerance is not None:
+            declared[block.slice] = block.tolerance
+    return declared
 
 
 def parameter_noise(info: DeviceInfo) -> Array:
@@ -271,7 +293,9 @@ def _settled(
         row = outputs.ravel() if theta is None else np.concatenate([theta, outputs.ravel()])
         if noise is None or first is None:
             out_noise = np.tile(info.outputs.noise, len(outputs))
+            out_step = np.tile(info.outputs.step, len(outputs))
             noise = out_noise if theta is None else np.concatenate([parameter_noise(info), out_noise])
+            step = out_step if theta is None else np.concatenate([parameter_step(info), out_step])
             first = row
         if not np.isfinite(row).all():
             raise DivergedError(f"{info.name}: a reading is not a finite number")
@@ -290,7 +314,7 @@ def _settled(
                 window.add(passed, row, fresh)
                 if window.full(span, reads):
                     figures = window.figures()
-                    if dead_reading(window, noise):
+                    if dead_reading(window, noise, step):
                         verdict = Verdict.STALE
                         break
                     moved = np.abs(figures.mean - first)

@@ -58,6 +58,7 @@ class SessionStatus:
         by: who brought it to stand, in FROZEN, SAFE and UNKNOWN ("" otherwise).
         late: it is frozen only because a client was not heard in time; that client may go on by itself.
         nudge_read: the nudge that the device itself told after the last freeze; None where it cannot tell, or was not frozen.
+        alarms, alarm: how many are active or not acknowledged, and the first cause in a sentence.
         standing: number of the standing; it counts up whenever someone, or the session, asks for one. `continue` may name it.
     """
 
@@ -74,3 +75,5 @@ class SessionStatus:
     late: bool = False
     standing: int = 0
     nudge_read: float | None = None
+    alarms: int = 0
+    alarm: str = ""

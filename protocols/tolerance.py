@@ -26,7 +26,7 @@ GUARD = 3.5
 SHARE = 0.8
 #: ... or this, where the law or a large correction has brought theta from afar: it may be anywhere, also just outside.
 SHARE_AFAR = 0.7
-#: Nearly all knobs of some dozens are within so many r after a correction ...
+#: Nearly all knobs of some dozens are within so many r after a correction; of more knobs the worst is sqrt(2 ln n) r off ...
 REACH = 2.5
 #: ... or within half a step and so many r.
 REACH_BEYOND_STEP = 1.0
@@ -53,9 +53,15 @@ def allowed_error(settings: HomeostasisSettings, controller: Controller, target:
         target: theta*, shape (parameters,).
         n: independent readings that are averaged.
     """
-    info = controller.info
     if settings.tolerance != "auto":
         return np.array(np.broadcast_to(np.asarray(settings.tolerance, dtype=np.float64), target.shape))
+    worked_out = _worked_out(settings, controller, target, n)
+    declared = controller.declared
+    return worked_out if declared is None else np.where(np.isnan(declared), worked_out, declared)
+
+
+def _worked_out(settings: HomeostasisSettings, controller: Controller, target: Array, n: float | Array) -> Array:
+    info = controller.info
     step: Any = settings.step if settings.step is not None else controller.step
     floor = rounding(info, target)
     if info.tick_s is None:  # section 5.1 takes a step by its energy, which does not resolve theta below the root of rounding
@@ -91,9 +97,13 @@ def bounds_of(
     drift2 = walk * (controller.dead_s + span_s / 3.0)
     unsure = np.sqrt(known**2 + drift2)
     left = np.sqrt(2.0 * known**2 + walk * (wait_s + span_s * (2.0 / 3.0)))
-    reach = np.maximum(REACH * left, 0.5 * controller.lsb + REACH_BEYOND_STEP * left)
+    reach = np.maximum(
+        max(REACH, float(np.sqrt(2.0 * np.log(max(len(wanted), 1))))) * left, 0.5 * controller.lsb + REACH_BEYOND_STEP * left
+    )
     tolerance = wanted
     if settings.tolerance == "auto":
         tolerance = np.maximum(wanted, reach + GUARD * unsure)
+        if controller.declared is not None:
+            tolerance = np.where(np.isnan(controller.declared), tolerance, wanted)
     share = np.where(small, np.maximum(SHARE * tolerance, reach), SHARE_AFAR * tolerance)
     return Bounds(tolerance, np.minimum(tolerance - GUARD * unsure, share), np.sqrt(drift2))

@@ -355,7 +355,8 @@ class Training:
         if isinstance(wish, Every):
             return wish.every
         if wish is None:
-            return FREE_EVERY if self.session.info.clock is Clock.WALL else 1
+            info = self.session.info
+            return FREE_EVERY if info.clock is Clock.WALL or not info.simulated else 1
         return 1 if wish else 0
 
     def _evaluate_if_due(self) -> None:

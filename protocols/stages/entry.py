@@ -15,6 +15,7 @@ from aeqlab.protocols.stages.call import CallOptions
 from aeqlab.protocols.stages.compare import CompareOptions
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
+from aeqlab.protocols.stages.identify import IdentifyOptions
 from aeqlab.protocols.stages.infer import InferOptions
 from aeqlab.protocols.stages.options import StageOptions
 from aeqlab.protocols.stages.ramp import RampOptions
@@ -43,6 +44,9 @@ class StageEntry(BaseModel):
     set: SetOptions | None = Field(default=None, description="set quantities once, and read back")
     step_response: StepResponseOptions | None = Field(
         default=None, alias="step-response", description="step a quantity up and back, and fit gain, lag and dead time"
+    )
+    identify: IdentifyOptions | None = Field(
+        default=None, description="find out how the device answers its knobs, and whether it is wired as it should be"
     )
     compare: CompareOptions | None = Field(default=None, description="several methods from the same start, over several seeds")
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")

@@ -37,6 +37,7 @@ STAGES = {
     "ramp": "ramp: {quantity: u0, to: 0.3, seconds: 0.5, read: [s]}",
     "set": "set: {u0: 0.3, beta: 0.2, sample: 0, read: [s]}",
     "step-response": "step-response: {quantity: u1, size: 0.1, repeats: 1, seconds: 0.4}",
+    "identify": "identify: {seconds: 5, faults: tell}",
     "compare": "compare: {methods: {one: {beta: 0.2}, two: {method: spsa, learning_rate: 0.01}}, seeds: 1, samples: 2}",
     "repeat": "repeat: {until: cost < 0, times: 2, sequence: [train: {beta: 0.2, samples: 2}, evaluate: {samples: 2, batch: 1}]}",
     "ask": "ask: {text: 'Well?', timeout_s: 0.2, then: continue}",

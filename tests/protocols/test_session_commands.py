@@ -24,7 +24,7 @@ def arguments(name: str, client: SessionClient, state: dict[str, Any]) -> list[A
         "nudge": [targets_of(client), 0.05],
         "hold": [theta], "set_target": [theta],
         "configure": [None, None, False, "freeze"], "device_call": ["true_parameters", []], "restore": [state],
-        "freeze": ["a reason"], "make_safe": ["a reason"], "abort": ["a reason"],
+        "acknowledge": ["a person"], "freeze": ["a reason"], "make_safe": ["a reason"], "abort": ["a reason"],
     }.get(name, [])  # fmt: skip
 
 

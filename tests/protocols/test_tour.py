@@ -70,7 +70,7 @@ def test_the_tour_has_every_stage(tour: str) -> None:
     assert set(kinds_of(sequence)) == set(stage_kinds())
 
 
-@pytest.mark.parametrize("tour", TOURS)
+@pytest.mark.parametrize("tour", ["tour", pytest.param("tour-slow", marks=pytest.mark.slow), "tour-engine"])
 def test_every_stage_runs_from_the_preset(tour: str, tmp_path: Path) -> None:
     if tour == "tour-engine":
         pytest.importorskip("torch")

@@ -1,0 +1,75 @@
+"""What is wrong with the wiring of a device, told from how every readout answers every knob; each fault in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+DEAD = 0.05  #: an answer below this share of the usual one is none
+WEAK, STRONG = 0.7, 1.4  #: of the usual gain: outside of these a knob is told
+SHOWN = 8
+
+
+def wiring_faults(matrix: Array, error: Array, knobs: Sequence[str], readouts: Sequence[str]) -> list[str]:
+    """Find knobs that move another readout than their own, or none, or the wrong way, or by another amount than the rest.
+
+    Args:
+        matrix: how much each knob moves each readout, shape (readouts, knobs); one readout belongs to each knob.
+        error: standard uncertainty of an entry of each row, shape (readouts,).
+        knobs, readouts: their names.
+    Returns:
+        A sentence for each fault, those that keep a loop from closing first.
+    """
+    size = np.abs(matrix)
+    mine = size.argmax(axis=1)  # the knob that each readout follows most
+    peaks = size.max(axis=1)
+    usual = float(np.median(peaks[peaks > 0])) if (peaks > 0).any() else 0.0
+    answers = peaks > np.maximum(DEAD * usual, 6.0 * error)
+    found: list[str] = []
+    followers = {k: [r for r in range(len(readouts)) if answers[r] and mine[r] == k] for k in range(len(knobs))}
+    told: set[int] = set()
+    for k, name in enumerate(knobs):
+        rows = followers[k]
+        if not rows:
+            found.append(f"{name} moves nothing: it is not connected, it is stuck, or {readouts[k]} is.")
+            continue
+        wrong = [r for r in rows if r != k]
+        if not wrong:
+            continue
+        other = wrong[0]
+        if mine[k] == other and answers[k] and k not in told:
+            found.append(f"{name} moves {readouts[other]} and {knobs[other]} moves {readouts[k]}: swapped.")
+            told |= {k, other}
+        elif k not in told:
+            moved = " and ".join(readouts[r] for r in rows)
+            found.append(f"{name} moves {moved}, not {'only ' if k in rows else ''}{readouts[k]}: wrongly connected.")
+            told.add(k)
+    for r, readout in enumerate(readouts):
+        if not answers[r] and followers[r]:
+            found.append(f"{readout} follows no knob: it is not connected, or it is stuck.")
+    for k, name in enumerate(knobs):
+        if k in followers[k] and matrix[k, k] < 0:
+            found.append(f"{name} moves {readouts[k]} the wrong way: its sign is reversed.")
+    return found
+
+
+def odd_gains(gain: Array, error: Array, knobs: Sequence[str], before: Array | None = None) -> list[str]:
+    """Find knobs whose gain is far from what it was, or else from that of the others.
+
+    Args:
+        gain, error: of each knob on its own parameter, and its uncertainty.
+        knobs: names.
+        before: gains of an earlier identification; None where there is none.
+    """
+    known = np.abs(gain) if before is None else np.abs(before)
+    usual = np.full(len(gain), float(np.median(known))) if before is None else known
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio, room = np.abs(gain) / usual, 3.0 * error / usual
+    odd = np.flatnonzero((usual > 0) & (np.abs(gain) > DEAD * usual) & ((ratio < WEAK - room) | (ratio > STRONG + room)))
+    what = "the usual gain" if before is None else "its gain before"
+    found = [f"{knobs[k]} has {ratio[k]:.2g} of {what} ({gain[k]:.4g})." for k in odd[:SHOWN]]
+    return found + ([f"So have {len(odd) - SHOWN} more."] if len(odd) > SHOWN else [])

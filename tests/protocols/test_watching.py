@@ -1,0 +1,110 @@
+"""A session looks at the interlocks of its rig at every tick, acts by itself, and does not go on while one is tripped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
+from rig_helpers import rig_on
+
+from aeqlab.protocols.conformance import identified_first
+from aeqlab.protocols.errors import FrozenError, NotAllowedError
+from aeqlab.protocols.hold_settings import HomeostasisSettings
+from aeqlab.protocols.session import Session
+from aeqlab.protocols.status import SessionState
+
+X = np.zeros((1, 1))
+
+
+def guarded(action: str, when: str = "s > 1") -> list[dict[str, Any]]:
+    return [{"name": "output", "when": when, "action": action, "stale_s": 60}]
+
+
+def ramp(session: Session, to: float = 0.4, ticks: int = 8) -> None:
+    session.present(X)
+    session.set_controls(np.full(7, to))
+    for _ in range(ticks):
+        session.advance()
+
+
+def test_a_tripped_interlock_freezes_and_cannot_be_continued_from() -> None:
+    with rig_on(interlocks=guarded("freeze")) as rig:
+        session = Session(rig)
+        with pytest.raises(FrozenError, match=r"interlock output: s > 1, and s = 1.\d+ V"):
+            ramp(session)
+        status = session.status()
+        assert (status.state, status.alarms) == (SessionState.FROZEN, 1)
+        assert status.alarm.startswith("interlock output: interlock output: s > 1")
+        assert status.by == "interlock"
+        with pytest.raises(NotAllowedError, match="stays frozen: interlock output"):
+            session.continue_()
+        assert [event.kind for event in session.events if event.kind in ("alarm", "frozen")] == ["alarm", "frozen"]
+        for _ in range(5):
+            session.read()  # reading goes on, and nothing is said twice
+        assert [event.kind for event in session.events if event.kind in ("alarm", "frozen")] == ["alarm", "frozen"]
+
+
+def test_one_that_makes_safe_does_so_in_the_middle_of_a_loop_and_lets_go_on_afterwards() -> None:
+    with rig_on(interlocks=guarded("safe")) as rig:
+        identified_first(rig)
+        session = Session(rig, homeostasis=HomeostasisSettings(controller="quasi-static"))
+        session.present(X)
+        with pytest.raises(FrozenError, match="is safe: interlock output"):
+            session.hold(np.full(7, 0.4))
+        assert session.status().state is SessionState.SAFE
+        np.testing.assert_allclose(rig.bench.truth()["u"], 0.0, atol=0.01)
+        for _ in range(4):
+            session.read()
+        session.continue_()  # s is low again
+        assert session.status().state is SessionState.IDLE
+        ramp(session, 0.1, 3)
+        assert [one.active for one in session.alarms.open] == [False]
+        assert session.acknowledge("ada")[0].by == "ada"
+        assert session.alarms.open == []
+
+
+def test_a_warning_stops_nothing_and_is_told_once() -> None:
+    with rig_on(interlocks=guarded("warn")) as rig:
+        session = Session(rig)
+        ramp(session, ticks=12)
+        assert session.status().state is SessionState.IDLE
+        (alarm,) = session.alarms.open
+        assert (alarm.kind, alarm.times > 3) == ("interlock output", True)
+        assert sum(event.kind == "alarm" for event in session.events) == 1
+
+
+def test_limits_of_a_readout_make_safe_without_an_interlock_of_their_own() -> None:
+    with rig_on(outputs=[{"name": "s", "channel": "adc108", "limits_V": [-1, 1]}]) as rig:
+        session = Session(rig)
+        with pytest.raises(FrozenError, match="limits of the outputs: s reads"):
+            ramp(session)
+        assert session.status().state is SessionState.SAFE
+
+
+def test_what_the_rig_tells_is_an_event_and_lost_readings_an_alarm() -> None:
+    with rig_on() as rig:
+        session = Session(rig)
+        ramp(session, 0.1, 3)
+        assert any(event.kind == "rig" and "If this computer dies now" in event.text for event in session.events)
+        rig.bench.served["adc"].faults.spoil = lambda reply: reply[: (len(reply) - 1) // 2] + reply[-1:]
+        for _ in range(4):
+            session.advance()
+        assert any(one.kind == "comms" for one in session.alarms.open)
+        rig.bench.served["adc"].faults.spoil = None
+        for _ in range(3):
+            session.advance()
+        assert not any(one.active for one in session.alarms.all())
+
+
+def test_nobody_acknowledges_without_a_name() -> None:
+    with rig_on() as rig:
+        session = Session(rig)
+        with pytest.raises(NotAllowedError, match="by name"):
+            session.acknowledge(" ")
+        with pytest.raises(NotAllowedError, match="no alarm 7"):
+            session.acknowledge("ada", 7)
