@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from aeqlab.app.exits import ExitCode, say
+from aeqlab.backends.kinds import DeviceSettings, RigSettings
+from aeqlab.protocols.client import device_address
 from aeqlab.protocols.conformance import Line, LineVerdict, conform
 from aeqlab.protocols.errors import AbortRequested
 from aeqlab.protocols.experiment import load_experiment
 from aeqlab.protocols.interrupts import Interrupts
+from aeqlab.protocols.lease import acquire
 from aeqlab.protocols.run_state import Requests
+
+
+@contextmanager
+def owned(device: DeviceSettings, base: Path) -> Iterator[None]:
+    """Own the hardware meanwhile, where there is any: nobody else may move it.
+
+    Raises:
+        NotAllowedError: somebody else owns it; the message names them.
+    """
+    with ExitStack() as leases:
+        if isinstance(device, RigSettings):
+            for address in filter(None, (device_address(device, base), *device.instrument_addresses)):
+                leases.enter_context(acquire(address, "", "acceptance"))
+        yield
 
 
 def accept_device(source: str, overrides: Sequence[str]) -> int:
@@ -28,7 +47,7 @@ def accept_device(source: str, overrides: Sequence[str]) -> int:
         if requests.stop or requests.abort:
             raise AbortRequested(f"ended by {requests.why}; the device was frozen.")
 
-    with Interrupts(requests, lambda _: say("Ends at the next tick.")):
+    with owned(experiment.device, loaded.base), Interrupts(requests, lambda _: say("Ends at the next tick.")):
         try:
             lines = conform(
                 lambda: experiment.device.open(seed=experiment.seed, base=loaded.base),

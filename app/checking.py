@@ -38,11 +38,13 @@ def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
         **{envelope.what: _range(envelope) for envelope in report.envelope},
         "imperfections": "; ".join(report.imperfections),
         "if it hangs": "" if report.reaction is None else _reaction(report.reaction),
+        "if this computer dies now": " ".join(report.if_dies),
+        "told": "; ".join(report.notified),
         "time": _time(report),
         "disk": "known only when it runs" if report.estimate is None else f"about {size_in_words(report.estimate.disk_bytes)}",
         "your code": ", ".join(report.user_code) + " (not run by this check)" if report.user_code else "",
     }
-    width = max(map(len, rows))
+    width = max(len(name) for name, value in rows.items() if value)
     for name, value in rows.items():
         if value:
             yield f"  {name:{width}}  {value}"

@@ -277,6 +277,72 @@ def session(experiment: str, overrides: tuple[str, ...]) -> int:
     return run_session(experiment, overrides=overrides, announce=True)
 
 
+@cli.command(short_help="Find out how a rig answers, and whether it is wired as it should be.")
+@_experiment
+@_overrides
+@_runs
+@_quiet
+def identify(experiment: str, overrides: tuple[str, ...], runs: Path | None, quiet: bool) -> int:
+    """Identify the device of an experiment: gain, lag, dead time and noise of every knob, wrong wires, softness of the outputs.
+
+    It is an ordinary run of the one stage `identify`; a rig keeps the result in a dated file, with plots.
+    """
+    from aeqlab.app.running import run_new
+
+    return run_new(experiment, (*overrides, "sequence=[identify]"), runs, quiet=quiet)
+
+
+@cli.command(short_help="Serve an emulated bench until Ctrl-C.")
+@click.argument("bench", metavar="FILE|BENCH")
+@_overrides
+@click.option("--journal", type=click.Path(path_type=Path, file_okay=False), help="Keep a journal of every knob.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of its control channel [default: any that is free].")
+@click.option("--linger", type=click.FloatRange(0), metavar="SECONDS", help="End so long after the last rig has left it.")
+def bench(bench: str, overrides: tuple[str, ...], journal: Path | None, port: int, linger: float | None) -> int:
+    """Serve emulated instruments, wired to a physical system, on loopback.
+
+    A rig file names their addresses, and the bench itself as `bench:`, so that the rig follows its clock.
+    """
+    from aeqlab.app.benching import serve_bench
+
+    return serve_bench(bench, overrides, journal=journal, port=port, linger_s=linger)
+
+
+@cli.command(short_help="Train an emulated bench of 16 knobs over VISA.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="For everything [default: runs/demo-DATE].")
+@click.option("--samples", type=click.IntRange(1, 100_000), default=600, help="Training samples [default: 600].")
+@click.option("--seed", type=click.IntRange(0), default=1, help="Of the bench, the target and the order [default: 1].")
+@_quiet
+def demo(folder: Path | None, samples: int, seed: int, quiet: bool) -> int:
+    """Start an emulated bench, identify it, train it with centered Æqprop over TCP VISA, and draw what it learned.
+
+    Needs no display, no torch and no hardware, and takes less than three minutes.
+    """
+    from aeqlab.app.demo import run_demo
+
+    return run_demo(folder, samples=samples, seed=seed, quiet=quiet)
+
+
+@cli.command(short_help="Tell the alarms of the sessions that run.")
+@click.argument("target", metavar="[RIG]", required=False)
+def alarms(target: str | None) -> int:
+    """Tell what went wrong at the sessions that run: first causes, with what hangs under each."""
+    from aeqlab.app.alarms import show_alarms
+
+    return show_alarms(target)
+
+
+@cli.command(short_help="Acknowledge alarms by name.")
+@click.argument("number", type=int, required=False)
+@click.option("--rig", "target", metavar="RIG", help="Of which rig [default: the only one].")
+@click.option("--by", metavar="NAME", help="Who has seen it [default: your user name].")
+def acknowledge(number: int | None, target: str | None, by: str | None) -> int:
+    """Say that somebody has seen an alarm, with what hangs under it; without a number: all of them."""
+    from aeqlab.app.alarms import acknowledge as done
+
+    return done(target, number, by)
+
+
 @cli.command()
 @click.option("--markdown", is_flag=True, help="The same as a table of every key, as in docs/keys.md.")
 @click.option("--record", is_flag=True, help="Every table of the record instead, as in docs/record.md: columns, units, meaning.")

@@ -22,7 +22,7 @@ from pathlib import Path
 from aeqlab.app.guardian import Guardian, guard_other, switch_off
 from aeqlab.backends.errors import BackendError, DeviceLostError
 from aeqlab.backends.slow_settings import SlowSettings
-from aeqlab.protocols.client import find_sessions, refusal
+from aeqlab.protocols.client import device_address, find_sessions, refusal
 from aeqlab.protocols.errors import ProtocolError, SessionError
 from aeqlab.protocols.lease import holder_of, no_room, slug, state_folder
 from aeqlab.protocols.lost import forget
@@ -129,6 +129,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
         homeostasis=asked.homeostasis,
         settling=asked.settling,
         limits=asked.limits,
+        notify=asked.notify,
         then=asked.then,
     )
 
@@ -145,7 +146,7 @@ def prepare(file: SessionFile, source: str | Path, folder: Path, overrides: Sequ
             plant = (file.base / file.device.address).resolve()
         elif plant is None:
             plant = folder / "device" if file.with_client else state_folder() / "devices" / slug(_source(source, overrides))
-    address = file.address or (str(plant) if plant is not None else f"session:{folder}")
+    address = file.address or device_address(file.device, file.base) or (str(plant) if plant is not None else f"session:{folder}")
     if holder_of(address) is not None:
         raise SessionError(refusal(address))
     if isinstance(file.device, SlowSettings) and file.device.address is None and plant is not None:

@@ -20,6 +20,7 @@ from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lease import acquire, no_room
 from aeqlab.protocols.left_standing import Stands, left_standing
 from aeqlab.protocols.lost import LastCommands, lost_session
+from aeqlab.protocols.notify import Notifier
 from aeqlab.protocols.server import SessionServer
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.session_record import SessionRecord
@@ -40,8 +41,10 @@ def serve(folder: Path, guardian_pid: int) -> int:
         lease = acquire(file.address, str(folder))
     except (ProtocolError, OSError) as exc:
         return _give_up(failed, no_room(exc, folder) if isinstance(exc, OSError) else str(exc), to_guardian)
-    with lease:
+    with lease, contextlib.ExitStack() as leases:
         try:
+            for instrument in file.leased:
+                leases.enter_context(acquire(instrument, str(folder)))
             lost = lost_session(file.address, held=True)
             device = file.open()
         except (BackendError, ProtocolError, OSError) as exc:
@@ -55,6 +58,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
                 homeostasis=file.homeostasis,
                 settling=file.settling,
                 limits=file.limits,
+                notifier=Notifier(file.notify, f"session of {device.info.name}") if file.notify else None,
                 record=SessionRecord(folder),
                 stands=Stands(file.address, device.info.name) if file.outlives and not file.switch_off else None,
                 last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),

@@ -9,9 +9,13 @@ import pytest
 
 from aeqlab.app.cli import cli, main
 from aeqlab.app.keys import in_markdown
+from aeqlab.backends.bench_file import BenchSettings
+from aeqlab.backends.rig_file import RigFile
+from aeqlab.backends.rig_plan import rig_problems
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
 from aeqlab.protocols.record_schema import TABLES
 from aeqlab.protocols.schema import json_schema
+from aeqlab.protocols.yaml import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -32,6 +36,16 @@ def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> No
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
     for number, text in enumerate(blocks(document, "yaml")):
         if text.startswith("maker:"):  # an instrument: tests/drivers/test_scpi.py opens it
+            continue
+        if text.startswith("# a bench"):
+            assert BenchSettings.model_validate(parse(text, document.name)[0].plain()).faults
+            continue
+        if text.startswith("# of an experiment"):
+            text = f"{STAGES_OF}{text}"
+        if text.startswith("# bench.yaml, continued"):
+            text = f"{blocks(document, 'yaml')[0]}{text}"
+        if text.startswith("# bench.yaml\ninstruments:"):  # a rig
+            assert rig_problems(RigFile.model_validate(parse(text, document.name)[0].plain()), tmp_path) == []
             continue
         file = tmp_path / f"{number}.yaml"
         if text.startswith("- "):  # stages, for the sequence of an experiment
