@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 
 from aeqlab.app.exits import ExitCode, say
+from aeqlab.drivers.addresses import visa_address
 from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.errors import AddressError, DriverError
-from aeqlab.drivers.finding import Found, listed, probe_all, visa_address
+from aeqlab.drivers.finding import Found, listed, probe_all
 
 
 def show_instruments(addresses: Sequence[str], *, visa: str, timeout_s: float, baud_rate: int, wakes_s: float) -> int:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
-import pyvisa
-
+from aeqlab.drivers.addresses import visa_address
 from aeqlab.drivers.connection import Connection, Wire
 from aeqlab.drivers.errors import AddressError, DriverError
 from aeqlab.drivers.identity import Identity
 from aeqlab.drivers.latency import Latency
 
-#: An address that a person writes: a host and a port, or a serial port.
-_HOST = re.compile(r"(?P<host>[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
-_SERIAL = re.compile(r"(?:COM\d+|/dev/\S+)")
 ASKED = 5  #: times it is asked for its name, to see how long an answer takes
 
 
@@ -33,29 +28,13 @@ def listed(visa: str = "@py") -> list[str]:
     Raises:
         AddressError: the library cannot be used.
     """
+    import pyvisa
+
     try:
         manager = pyvisa.ResourceManager(visa)
         return sorted(manager.list_resources("?*"))
     except (ValueError, OSError, pyvisa.errors.VisaIOError) as exc:
         raise AddressError(f"the VISA library {visa!r} cannot be used: {exc}") from exc
-
-
-def visa_address(text: str) -> str:
-    """Make a VISA address of what a person wrote: `192.168.1.5:5025`, `COM3`, `/dev/ttyACM0`, or a VISA address as it is.
-
-    Raises:
-        AddressError: it is none of these.
-    """
-    text = text.strip()
-    if match := _HOST.fullmatch(text):
-        if not 0 < int(match["port"]) < 65536:
-            raise AddressError(f"{text}: {match['port']} is no port; ports go from 1 to 65535.")
-        return f"TCPIP::{match['host']}::{match['port']}::SOCKET"
-    if _SERIAL.fullmatch(text):
-        return f"ASRL{text}::INSTR"
-    if "::" in text:
-        return text
-    raise AddressError(f"{text}: write host:port, a serial port such as COM3 or /dev/ttyACM0, or a VISA address with `::` in it.")
 
 
 def probe(wire: Wire) -> Found:

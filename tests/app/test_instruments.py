@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 
 import pytest
+import pyvisa
 
 from aeqlab.app.cli import main
 from aeqlab.app.exits import ExitCode
-from aeqlab.drivers import finding
+from aeqlab.drivers.addresses import visa_address
 from aeqlab.drivers.emulated.scpi import Front
 from aeqlab.drivers.emulated.server import TcpServed
 from aeqlab.drivers.errors import AddressError
-from aeqlab.drivers.finding import visa_address
 
 
 def code_of(*arguments: str) -> int:
@@ -68,7 +68,7 @@ def test_without_names_it_lists_and_opens_nothing(capsys: pytest.CaptureFixture[
             assert query == "?*"
             return ("ASRL/dev/ttyACM0::INSTR", "ASRL/dev/ttyACM1::INSTR")
 
-    monkeypatch.setattr(finding.pyvisa, "ResourceManager", Manager)
+    monkeypatch.setattr(pyvisa, "ResourceManager", Manager)
     assert code_of() == ExitCode.OK
     out, err = capsys.readouterr()
     assert out.splitlines() == ["ASRL/dev/ttyACM0::INSTR", "ASRL/dev/ttyACM1::INSTR"]
@@ -80,7 +80,7 @@ def test_without_names_it_lists_and_opens_nothing(capsys: pytest.CaptureFixture[
     [
         ("192.168.1.5:5025", "TCPIP::192.168.1.5::5025::SOCKET"),
         (" adc.lab:5025 ", "TCPIP::adc.lab::5025::SOCKET"),
-        ("COM3", "ASRLCOM3::INSTR"),
+        ("COM3", "ASRL3::INSTR"),
         ("/dev/ttyACM0", "ASRL/dev/ttyACM0::INSTR"),
         ("GPIB0::8::INSTR", "GPIB0::8::INSTR"),
     ],
