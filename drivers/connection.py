@@ -9,20 +9,20 @@ question for the name.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-import pyvisa
 from numpy.typing import NDArray
 
 from aeqlab.drivers import blocks
 from aeqlab.drivers.errors import AddressError, DriverError, LinkLostError, ReplyError, ReplyLateError, SettingError
 from aeqlab.drivers.identity import Identity, parse_identity
 from aeqlab.drivers.latency import Latency, Stopwatch
-from aeqlab.drivers.line import BROKEN, QUIET_S, Line, Silence, line_of
+from aeqlab.drivers.line import QUIET_S, Line, Silence, broken, line_of
 from aeqlab.drivers.readings import finite
 
 Array = NDArray[Any]
@@ -43,6 +43,8 @@ class Wire:
         baud_rate: of a serial line.
         wakes_s: a board that resets when it is opened answers after so long.
         identify: the question for its name.
+    Raises:
+        SettingError: a time or a rate that none can be.
     """
 
     address: str
@@ -53,6 +55,14 @@ class Wire:
     baud_rate: int = 115200
     wakes_s: float = 0.0
     identify: str = "*IDN?"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.timeout_s < math.inf:  # nan too
+            raise SettingError(f"{self.address}: timeout_s {self.timeout_s:g} is no wait for a reply. Give a time in s above 0.")
+        if not 0.0 <= self.wakes_s < math.inf:
+            raise SettingError(f"{self.address}: wakes_s {self.wakes_s:g} is no time to wake in. Give 0 s or more.")
+        if self.baud_rate <= 0:
+            raise SettingError(f"{self.address}: baud_rate {self.baud_rate} is none. The usual one is 115200.")
 
 
 class Connection:
@@ -109,7 +119,7 @@ class Connection:
                 self._behind = False
                 self._called = self.query(self.wire.identify).strip()
                 self.identity = self._parse(self._called)
-            except (DriverError, *BROKEN) as exc:
+            except broken(DriverError) as exc:
                 self.close()
                 if isinstance(exc, AddressError):
                     raise
@@ -124,7 +134,7 @@ class Connection:
         with self._lock:
             resource, self._resource, self._line = self._resource, None, None
             if resource is not None:
-                with contextlib.suppress(*BROKEN):
+                with contextlib.suppress(*broken()):
                     resource.close()
 
     def reopen(self, attempts: int = len(BACK_OFF_S)) -> Identity:
@@ -213,7 +223,7 @@ class Connection:
                 while line.until(self._end).decode("ascii", "replace").strip() != self._called:
                     missing = False
                 line.drain(line.timeout_s if missing else QUIET_S)
-            except (ReplyError, Silence, *BROKEN) as exc:
+            except broken(ReplyError, Silence) as exc:
                 self.close()
                 why = "it does not say its name" if isinstance(exc, Silence) else _said(exc)
                 raise LinkLostError(f"{self.where}: it did not come back in step ({why}). Open it again.") from exc
@@ -277,7 +287,7 @@ class Connection:
                 return reply
             except Exception as exc:
                 self._watch.failed()
-                if isinstance(exc, BROKEN):
+                if isinstance(exc, broken()):
                     self.close()
                     raise LinkLostError(f"{self.where}: the link broke ({_said(exc)}). What it does now is unknown.") from exc
                 if isinstance(exc, ReplyError):
@@ -290,6 +300,8 @@ class Connection:
 
     def _opened(self) -> Line:
         """Open the resource, with what ends a line set for libraries that look for it themselves."""
+        import pyvisa
+
         wire = self.wire
         try:
             manager = pyvisa.ResourceManager(wire.visa)

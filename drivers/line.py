@@ -2,12 +2,11 @@
 
 A socket and a serial port that pyvisa-py has opened are spoken to directly: its own reading takes the end of a link for silence
 and comes byte by byte on a serial port, its own writing waits for ever for an instrument that takes nothing, and both cost more
-than the exchange. Every other link goes through the VISA library. What breaks raises one of `BROKEN`; only silence is `Silence`.
+than the exchange. Every other link goes through the VISA library. What breaks raises one of `broken()`; silence is `Silence`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -15,22 +14,27 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
-from pyvisa import constants
-from pyvisa.errors import InvalidSession, VisaIOError
-
 from aeqlab.drivers.errors import ReplyError
 
 #: A line is taken for quiet when nothing came for so long, in s.
 QUIET_S = 0.05
 #: No reply has more bytes than this before it ends.
 LONGEST = 256 * 1024 * 1024
-#: What a broken link raises: pyserial's errors are OSError; HiSLIP of pyvisa-py raises RuntimeError.
-BROKEN = (VisaIOError, OSError, InvalidSession, RuntimeError)
-_PIECE = 65536
+PIECE = 65536  #: bytes that are asked for at a time
 
 
 class Silence(Exception):
     """A reply did not come whole within its time."""
+
+
+def broken(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """List what a broken link raises, and `more`: pyserial's errors are OSError; HiSLIP of pyvisa-py raises RuntimeError.
+
+    Only who opens a link pays for the import of VISA: a rig file is checked without it.
+    """
+    from pyvisa.errors import InvalidSession, VisaIOError
+
+    return VisaIOError, OSError, InvalidSession, RuntimeError, *more
 
 
 class Line(ABC):
@@ -71,7 +75,7 @@ class Line(ABC):
         self._deadline = time.monotonic() + self.timeout_s
 
     def arrived(self) -> bool:
-        """Tell whether something is there to be read, without waiting. Raises one of `BROKEN` if the other end has gone."""
+        """Tell whether something is there to be read, without waiting. Raises one of `broken()` if the other end has gone."""
         self._keep(self._some(0.0))
         return bool(self._kept)
 
@@ -167,7 +171,7 @@ class SocketLine(Line):
         if not ready:
             return b""
         try:
-            data = self._socket.recv(_PIECE)
+            data = self._socket.recv(PIECE)
         except BlockingIOError:
             return b""
         if not data:
@@ -210,50 +214,6 @@ class SerialLine(Line):
         return first + self._port.read(self._port.in_waiting) if first else b""
 
 
-class VisaLine(Line):
-    """Any link, through the VISA library.
-
-    On a bus that carries messages (GPIB, USB, VXI-11, HiSLIP) an instrument that is read without being asked reports an error of
-    its own, so such a line does not stream: it is drained by the bus's own means, a device clear. A library keeps what came after
-    the end of a reply, and throws away what has no end: a reply cut short is silence here, and two replies are found at the next
-    question only.
-    """
-
-    def __init__(self, resource: Any, timeout_s: float) -> None:
-        super().__init__(timeout_s)
-        self._resource = resource
-        self._serial = str(resource.resource_name).upper().startswith("ASRL")
-        self.streams = self._serial or resource.resource_class == "SOCKET"
-        with contextlib.suppress(Exception):  # not every library and not every kind of link has it
-            resource.set_visa_attribute(constants.ResourceAttribute.tcpip_nodelay, True)
-
-    def drain(self, first_s: float = QUIET_S) -> None:
-        """Throw away what comes, or what the instrument has ready."""
-        if self.streams:
-            super().drain(first_s)
-        else:
-            self._kept.clear()
-            self._resource.clear()
-
-    def _put(self, message: bytes) -> None:
-        self._resource.timeout = round(1000 * self.timeout_s)  # the last wait for bytes may have left it at next to nothing
-        self._resource.write_raw(message)
-
-    def _some(self, seconds: float) -> bytes:
-        resource, codes = self._resource, constants.StatusCode
-        if not seconds and (not self.streams or (self._serial and not resource.bytes_in_buffer)):
-            return b""
-        resource.timeout = max(1, round(1000 * seconds))  # at 0 a library may tear what has just begun to come
-        with resource.ignore_warning(codes.success_device_not_present, codes.success_max_count_read):
-            try:
-                data: bytes = resource.visalib.read(resource.session, _PIECE)[0]
-            except VisaIOError as exc:
-                if exc.error_code != codes.error_timeout:
-                    raise
-                return b""
-        return data
-
-
 def line_of(resource: Any, timeout_s: float) -> Line:
     """Get the line of an open resource of any VISA library.
 
@@ -266,4 +226,6 @@ def line_of(resource: Any, timeout_s: float) -> Line:
         return SocketLine(interface, timeout_s)
     if hasattr(interface, "in_waiting"):
         return SerialLine(interface, timeout_s)
+    from aeqlab.drivers.visa_line import VisaLine
+
     return VisaLine(resource, timeout_s)

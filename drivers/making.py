@@ -7,19 +7,32 @@ says what it makes of that, and which keys of its own a rig file may give it. Ev
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from aeqlab.drivers.errors import SettingError
-from aeqlab.drivers.instrument import Direction, Instrument
+from aeqlab.drivers.addresses import visa_address
+from aeqlab.drivers.errors import AddressError, SettingError
+from aeqlab.drivers.instrument import Channel, Direction, Instrument, Silence
+from aeqlab.drivers.rig_keys import (
+    DRIVERS,
+    BoardKeys,
+    Daq970aKeys,
+    Keithley2450Keys,
+    PropertyKeys,
+    PyMeasureKeys,
+    Qdac2Keys,
+    ScpiKeys,
+    keys_of,
+    sentences,
+)
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 LOW_RANGE_V = 2.0  #: the low range of a QDAC-II, nominal
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001  #: of an open board
 
@@ -72,91 +85,24 @@ class Use:
     held_off: bool = False
 
 
-class Qdac2Keys(BaseModel):
-    """QDevil QDAC-II: outputs 1 to 24; `i1` to `i24` are the currents they deliver."""
-
-    model_config = _STRICT
-    range: Literal["LOW", "HIGH"] | None = Field(
-        default=None, description="range of its outputs; left out: LOW (2 V) where the absolute limits fit, else HIGH (10 V)"
-    )
-    filter: Literal["DC", "MED", "HIGH"] | None = Field(
-        default=None, description="10 Hz, 10 kHz or 300 kHz behind the converter; left out: as it stands"
-    )
-    current_range: Literal["LOW", "HIGH"] | None = Field(
-        default=None, description="200 nA or 10 mA for the currents that are read; left out: as it stands"
-    )
-
-
-class Daq970aKeys(BaseModel):
-    """Keysight 34970A or DAQ970A: inputs 101 and so on, DC voltages."""
-
-    model_config = _STRICT
-    range_V: float | None = Field(default=None, description="0.1, 1, 10, 100 or 300; left out: as it stands")
-    nplc: float | None = Field(
-        default=None, description="aperture of inputs whose entry gives none: 1, 2, 10, 20, 100 or 200 power-line cycles"
-    )
-    delay_s: float | None = Field(default=None, description="from closing the relay to measuring; left out: as it stands")
-
-
-class Keithley2450Keys(BaseModel):
-    """Keithley 2450: its output is 1, its measurement 2."""
-
-    model_config = _STRICT
-    source: Literal["current", "voltage"] = Field(description="what it sources; it measures the other")
-    source_range: float | None = Field(default=None, description="in its unit, such as 1e-3 for 1 mA; left out: as it stands")
-    limit: float | None = Field(default=None, description="of the other quantity, in its unit; left out: as it stands")
-    sense_range: float | None = Field(default=None, description="of what it measures; left out: as it stands")
-    nplc: float | None = Field(default=None, description="aperture in power-line cycles, 0.01 to 10; left out: as it stands")
-    off_state: Literal["HIMP", "ZERO", "NORM", "GUAR"] | None = Field(
-        default=None, description="what its terminals are with the output off; left out: as it stands"
-    )
-
-
-class BoardKeys(BaseModel):
-    """The open board: outputs from 1, inputs from 1001, targets of its nudge from 2001."""
-
-    model_config = _STRICT
-    average: int = Field(default=1, ge=1, le=1024, description="conversions averaged in each reading, 0.1 ms each")
-    binary: bool = Field(default=True, description="whether values go as blocks; false for lines that carry no 8 bits")
-
-
-class ScpiKeys(BaseModel):
-    """Any other instrument, described in YAML: a file of its own, or here."""
-
-    model_config = _STRICT
-    file: str | None = Field(default=None, description="YAML file with its description")
-    description: dict[str, Any] | None = Field(default=None, description="the description itself, in place of a file")
-
-
-class PropertyKeys(BaseModel):
-    """A property of a PyMeasure instrument."""
-
-    model_config = _STRICT
-    name: str = Field(description="such as source_voltage, or ch_1.voltage of a part of the instrument")
-    unit: str = Field(description="of its values")
-    limits: tuple[float, float] | None = Field(default=None, description="within the range of the property; left out: that range")
-    step: float = Field(default=0.0, ge=0, description="resolution; 0: not known")
-    fields: int = Field(default=0, ge=0, description="values that a whole reply has, where PyMeasure picks one; 0: not compared")
-
-
-class PyMeasureKeys(BaseModel):
-    """Any instrument of PyMeasure (extra pymeasure)."""
-
-    model_config = _STRICT
-    model: str = Field(description="its class, such as keithley.Keithley2400")
-    answers: list[str] = Field(default=[], description="what the model in its name begins with")
-    knobs: dict[str, PropertyKeys] = Field(default={}, description="properties that are set, by the keys of their channels")
-    readouts: dict[str, PropertyKeys] = Field(default={}, description="properties that are read, likewise")
-    arm: dict[str, Any] = Field(default={}, description="what properties are brought to by arming")
-    off: dict[str, Any] = Field(default={}, description="what properties are set to, in this order, to switch it off")
-
-
-#: The keys of each driver in a rig file.
-DRIVERS: Mapping[str, type[BaseModel]] = {
-    "qdac2": Qdac2Keys, "daq970a": Daq970aKeys, "keithley2450": Keithley2450Keys, "board": BoardKeys, "scpi": ScpiKeys,
-    "pymeasure": PyMeasureKeys,
+#: The class behind each.
+_CLASSES: Mapping[str, tuple[str, str]] = {
+    "qdac2": ("qdac2", "Qdac2"), "daq970a": ("daq970a", "Daq970a"), "keithley2450": ("keithley2450", "Keithley2450"),
+    "board": ("board", "Board"), "scpi": ("scpi", "Scpi"), "pymeasure": ("pymeasure", "PyMeasure"),
 }  # fmt: skip
 Load = Callable[[str], Any]
+
+
+def when_silent_of(spec: Spec) -> Silence:
+    """Tell what an instrument does when it hears nothing any more, where its driver knows it of every one of its kind.
+
+    A driver of the user's own is not imported for it, and is unknown.
+    """
+    if spec.driver not in _CLASSES:
+        return Silence.UNKNOWN
+    module, name = _CLASSES[spec.driver]
+    found: Silence = getattr(importlib.import_module(f"aeqlab.drivers.{module}"), name).when_silent
+    return found
 
 
 def problems_of(spec: Spec, uses: Sequence[Use], base: Path) -> list[str]:
@@ -169,19 +115,26 @@ def problems_of(spec: Spec, uses: Sequence[Use], base: Path) -> list[str]:
     """
     if spec.driver not in DRIVERS:
         if ":" in spec.driver:
-            return []
+            place = spec.driver.rpartition(":")[0]
+            missing = place.endswith(".py") and not (base / place).is_file()  # what is in it is told when it is run
+            return [f"{spec.driver}: there is no file {base / place}."] if missing else []
         near = difflib.get_close_matches(spec.driver, list(DRIVERS), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         return [f"there is no driver {spec.driver!r}: choose {', '.join(DRIVERS)}, or your own file.py:Class.{meant}"]
     problems = [] if spec.address else ["it has no address, such as TCPIP::192.168.1.20::5025::SOCKET."]
-    keys, said = _keys(spec)
+    if not spec.address:  # so that what else is wrong is found all the same
+        spec = replace(spec, address="TCPIP::127.0.0.1::5025::SOCKET")
+    keys, said = keys_of(spec.driver, spec.options)
     problems += said
+    problems += _channels_wrong(spec.driver, uses)
     if keys is not None:
-        problems += _channels_wrong(spec.driver, uses)
         try:
-            _make(spec, uses, base, keys)
-        except (SettingError, ValidationError, OSError, ImportError) as exc:
-            problems += _said(exc)
+            made = _make(spec, uses, base, keys)
+        except (AddressError, SettingError, ValidationError, OSError, ImportError) as exc:
+            problems += sentences(exc) if isinstance(exc, ValidationError) else [str(exc)]
+        else:
+            if spec.driver not in _KEYS:
+                problems += _uses_wrong(made.channels, uses, _later(keys))
     return problems
 
 
@@ -190,38 +143,23 @@ def make_instrument(spec: Spec, uses: Sequence[Use], base: Path, load: Load | No
 
     Args:
         spec, uses, base: as for `problems_of`.
-        load: imports the user's class that a word names.
+        load: imports the user's class that a word names; needed for such a class alone.
     Raises:
         SettingError: everything that is wrong with it.
     """
-    if spec.driver not in DRIVERS and ":" in spec.driver and load is not None:
-        return _of_users(spec, load(spec.driver))
     if problems := problems_of(spec, uses, base):
         raise SettingError(f"{spec.name}: {' '.join(problems)}")
-    keys, _ = _keys(spec)
+    if spec.driver not in DRIVERS:
+        if load is None:
+            raise SettingError(f"{spec.name}: {spec.driver} is a class of your own; nothing was given that imports it.")
+        return _of_users(spec, load(spec.driver))
+    keys, _ = keys_of(spec.driver, spec.options)
     return _make(spec, uses, base, keys)
 
 
-def _keys(spec: Spec) -> tuple[Any, list[str]]:
-    model = DRIVERS[spec.driver]
-    try:
-        return model.model_validate(dict(spec.options)), []
-    except ValidationError as exc:
-        said = []
-        for error in exc.errors(include_url=False):
-            key = ".".join(map(str, error["loc"]))
-            if error["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(key, list(model.model_fields), 1)
-                meant = f" Did you mean {near[0]}?" if near else ""
-                said.append(f"{spec.driver} has no key {key!r}; its keys are {', '.join(model.model_fields)}.{meant}")
-            elif error["type"] == "missing":
-                about = model.model_fields[key].description if key in model.model_fields else "it is needed"
-                said.append(f"{spec.driver} needs {key}: {about}.")
-            else:
-                said.append(f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}.")
-        return None, said
-
-
+#: What a user's class gets of an instrument's entry, where it takes it.
+_GIVEN = ("address", "serial", "visa", "timeout_s", "baud_rate", "wakes_s")
+_WORDS = {Direction.OUT: "output", Direction.IN: "input"}
 _KEYS: Mapping[str, Mapping[Direction, tuple[str, str]]] = {
     "qdac2": {
         Direction.OUT: (r"[1-9]|1\d|2[0-4]", "its outputs are 1 to 24"),
@@ -243,10 +181,47 @@ def _channels_wrong(driver: str, uses: Sequence[Use]) -> list[str]:
         return []
     found = []
     for use in uses:
-        word = "output" if use.direction is Direction.OUT else "input"
+        word = _WORDS[use.direction]
         pattern, says = known.get(use.direction, ("", f"it has no {word}s"))
         if not pattern or not re.fullmatch(pattern, use.key):
             found.append(f"there is no {word} {use.key}; {says}.")
+    return found
+
+
+def _later(keys: Any) -> set[str]:
+    """List the keys of channels that are there only once the instrument is open: those of a part of one of PyMeasure's."""
+    given = {**keys.knobs, **keys.readouts} if isinstance(keys, PyMeasureKeys) else {}
+    return {key for key, one in given.items() if "." in one.name}
+
+
+def _uses_wrong(channels: Mapping[str, Channel], uses: Sequence[Use], later: set[str]) -> list[str]:
+    """Find uses that do not go with the channels that a description has.
+
+    Args:
+        channels: as described.
+        uses: the channels that are used.
+        later: keys of channels that are there only once the instrument is open.
+    """
+    found = []
+    for use in uses:
+        word, channel = _WORDS[use.direction], channels.get(use.key)
+        if channel is None and use.key in later:
+            continue
+        if channel is None or channel.direction is not use.direction:
+            there = [key for key, one in channels.items() if one.direction is use.direction]
+            near = difflib.get_close_matches(use.key, there, 1)
+            first = f"{', '.join(there[:12])}{', ...' if len(there) > 12 else ''}"
+            said = f"its {word}s are {first}" if there else f"it has no {word}s"
+            found.append(f"there is no {word} {use.key}; {said}.{f' Did you mean {near[0]}?' if near else ''}")
+        elif channel.unit != use.unit:
+            found.append(f"{word} {use.key} is in {channel.unit}, and the rig file gives it in {use.unit}.")
+        elif use.direction is Direction.OUT and (
+            (math.isfinite(use.low) and use.low < channel.low) or (math.isfinite(use.high) and use.high > channel.high)
+        ):
+            found.append(
+                f"output {use.key}: {use.low:g} to {use.high:g} {use.unit} go beyond its range, {channel.low:g} to "
+                f"{channel.high:g} {channel.unit}. Make the limits narrower."
+            )
     return found
 
 
@@ -259,7 +234,7 @@ def _make(spec: Spec, uses: Sequence[Use], base: Path, keys: Any) -> Instrument:
 def _wire(spec: Spec, **more: Any) -> Any:
     from aeqlab.drivers.connection import Wire
 
-    return Wire(spec.address, spec.visa, spec.timeout_s, baud_rate=spec.baud_rate, wakes_s=spec.wakes_s, **more)
+    return Wire(visa_address(spec.address), spec.visa, spec.timeout_s, baud_rate=spec.baud_rate, wakes_s=spec.wakes_s, **more)
 
 
 def _qdac2(spec: Spec, outs: list[Use], ins: list[Use], base: Path, keys: Qdac2Keys) -> Instrument:
@@ -297,7 +272,7 @@ def _keithley2450(spec: Spec, outs: list[Use], ins: list[Use], base: Path, keys:
 def _board(spec: Spec, outs: list[Use], ins: list[Use], base: Path, keys: BoardKeys) -> Instrument:
     from aeqlab.drivers.board import Board
 
-    serial_line = spec.address.upper().startswith("ASRL")
+    serial_line = visa_address(spec.address).upper().startswith("ASRL")
     knobs = [use for use in outs if int(use.key) < FIRST_NUDGE]
     return Board(
         _wire(spec, read_end="\r\n" if serial_line else "\n"), spec.name, serial=spec.serial,
@@ -342,42 +317,28 @@ _MAKERS: Mapping[str, Callable[[Spec, list[Use], list[Use], Path, Any], Instrume
 
 
 def _of_users(spec: Spec, found: Any) -> Instrument:
-    """Make an instrument of a user's class: it gets its name, its keys, and address and serial number where it takes them."""
+    """Make an instrument of a user's class: it gets its name, its keys, and of address, serial and the like what it takes."""
     import inspect
 
     if not (inspect.isclass(found) and issubclass(found, Instrument)):
         raise SettingError(f"{spec.name}: {spec.driver} is no class derived from aeqlab.drivers.instrument.Instrument.")
-    takes = inspect.signature(found).parameters
+    takes = dict(inspect.signature(found).parameters)
     whole = any(one.kind is one.VAR_KEYWORD for one in takes.values())
-    given = dict(spec.options)
-    for key, value in (("address", spec.address), ("serial", spec.serial)):
-        if key in takes and key not in given:
-            given[key] = value
-    if unknown := [key for key in given if key not in takes and not whole]:
-        raise SettingError(f"{spec.name}: {spec.driver} takes no {unknown[0]!r}; it takes {', '.join(takes)}.")
+    names = [key for key, one in takes.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    given = {key: getattr(spec, key) for key in _GIVEN if key in names} | dict(spec.options)
+    keyed = ", ".join(key for key in names if key not in ("name", *_GIVEN)) or "no keys of its own"
+    problems = []
+    for key in spec.options if not whole else ():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            problems.append(f"{spec.driver} takes no {key!r}; it takes {keyed}.{f' Did you mean {near[0]}?' if near else ''}")
+    needed = [key for key in names if takes[key].default is inspect.Parameter.empty]
+    problems += [f"{spec.driver} needs {key}." for key in needed if key not in (*given, "name")]
+    if problems:
+        raise SettingError(f"{spec.name}: {' '.join(problems)}")
     try:
-        made = found(spec.name, **given) if "name" not in takes else found(name=spec.name, **given)
+        made = found(name=spec.name, **given) if "name" in names else found(spec.name, **given)
     except TypeError as exc:
         raise SettingError(f"{spec.name}: {spec.driver} cannot be made: {exc}.") from exc
     assert isinstance(made, Instrument)
     return made
-
-
-def _said(exc: Exception) -> list[str]:
-    if isinstance(exc, ValidationError):
-        return [f"{'.'.join(map(str, e['loc']))}: {e['msg'][0].lower()}{e['msg'][1:]}." for e in exc.errors(include_url=False)]
-    return [str(exc)]
-
-
-def keys_in_markdown() -> str:
-    """Write the keys of every driver as tables, for docs/drivers.md."""
-    parts = []
-    for name, model in DRIVERS.items():
-        parts.append(
-            f"### `{name}`\n\n{(model.__doc__ or '').splitlines()[0]}\n\n| key | default | meaning |\n| --- | --- | --- |"
-        )
-        for key, about in model.model_fields.items():
-            default = "needed" if about.is_required() else "-" if about.default in (None, [], {}, ()) else f"`{about.default}`"
-            parts.append(f"| `{key}` | {default} | {about.description} |")
-        parts.append("")
-    return "\n".join(parts)

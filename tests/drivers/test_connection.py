@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvisa
 from scripted import HANG_UP, NAME, Later, Reply, Script, Server, serving, until
 
 from aeqlab.drivers import connection as module
@@ -31,6 +32,7 @@ from aeqlab.drivers.errors import (
 )
 from aeqlab.drivers.identity import check_identity
 from aeqlab.drivers.readings import finite, numbers
+from aeqlab.drivers.visa_line import VisaLine
 
 TIMEOUT_S = 0.4
 
@@ -76,7 +78,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def through_visa(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the VISA library carry the bytes, as that of a vendor does."""
-    monkeypatch.setattr(module, "line_of", lines.VisaLine)
+    monkeypatch.setattr(module, "line_of", VisaLine)
 
 
 def until_it_raises(call: Callable[[], object], error: type[DriverError]) -> None:
@@ -270,7 +272,7 @@ def test_a_late_reply_never_answers_the_next_query(script: Script, link: Connect
 
 @pytest.mark.parametrize("late", ["before the resync", "after the name"])
 def test_nor_does_it_through_the_visa_library(script: Script, through_visa: None, link: Connection, late: str) -> None:
-    assert isinstance(link._line, lines.VisaLine)
+    assert isinstance(link._line, VisaLine)
     script.on("SLOW?", LATE[late])
     ask_after_a_late_one(script, link, "SLOW?", 0.2 if "resync" in late else 0.0)
 
@@ -648,7 +650,7 @@ def test_an_instrument_on_a_bus_is_never_read_unasked(monkeypatch: pytest.Monkey
         def open_resource(self, *_: object, **__: object) -> Bus:
             return bus
 
-    monkeypatch.setattr(module.pyvisa, "ResourceManager", Manager)
+    monkeypatch.setattr(pyvisa, "ResourceManager", Manager)
     link = Connection(Wire("GPIB0::8::INSTR", timeout_s=0.05))
     link.open()
     link.query("A?")
@@ -674,7 +676,7 @@ def test_a_command_has_the_whole_time_whatever_the_reply_before_it_took(monkeypa
         sent(message)
 
     monkeypatch.setattr(bus, "write_raw", write_raw)
-    line = lines.VisaLine(bus, 0.05)
+    line = VisaLine(bus, 0.05)
     line.send(b"LATE?\n")
     with pytest.raises(lines.Silence):
         line.until(b"\n")

@@ -13,10 +13,10 @@ import pytest
 from scripted import NAME, Board, Later, Reply, Script
 
 from aeqlab.drivers import connection as module
-from aeqlab.drivers import line as lines
 from aeqlab.drivers.blocks import encode
 from aeqlab.drivers.connection import Connection, Wire
 from aeqlab.drivers.errors import AddressError, LinkLostError, ReplyError, ReplyLateError
+from aeqlab.drivers.visa_line import VisaLine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 TIMEOUT_S = 0.25
@@ -41,7 +41,7 @@ def wire_to(board: Board, timeout_s: float = TIMEOUT_S, wakes_s: float = 0.0) ->
 @pytest.fixture(params=["pyserial", "visa"])
 def link(board: Board, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     if request.param == "visa":
-        monkeypatch.setattr(module, "line_of", lines.VisaLine)
+        monkeypatch.setattr(module, "line_of", VisaLine)
     connection = Connection(wire_to(board), "board")
     connection.open()
     yield connection

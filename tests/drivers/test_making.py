@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,16 @@ from aeqlab.drivers.board import Board
 from aeqlab.drivers.daq970a import Daq970a
 from aeqlab.drivers.errors import SettingError
 from aeqlab.drivers.identity import Identity
-from aeqlab.drivers.instrument import Direction, Instrument
+from aeqlab.drivers.instrument import Direction, Instrument, Silence
 from aeqlab.drivers.keithley2450 import Keithley2450
-from aeqlab.drivers.making import DRIVERS, Spec, Use, keys_in_markdown, make_instrument, problems_of
+from aeqlab.drivers.making import Spec, Use, make_instrument, problems_of, when_silent_of
 from aeqlab.drivers.qdac2 import Qdac2, Range
+from aeqlab.drivers.rig_keys import DRIVERS, keys_in_markdown
 
+SUPPLY = {
+    "models": ["PS-2"],
+    "outputs": [{"channels": "1-2", "unit": "V", "limits": [-5, 5], "step": 0.001, "set": "V{channel} {value}"}],
+}
 ADDRESS = "TCPIP::127.0.0.1::5025::SOCKET"
 OUT, IN = Direction.OUT, Direction.IN
 
@@ -78,6 +85,13 @@ def test_each_driver_serves_its_uses() -> None:
         ("scpi", [], {}, "one of file and description"),
         ("scpi", [], {"file": "not-there.yaml"}, "not-there.yaml"),
         ("scpi", [], {"description": {"models": ["X"], "outptus": []}}, "outptus"),
+        ("scpi", [Use("7", OUT, "V")], {"description": SUPPLY}, "there is no output 7; its outputs are 1, 2."),
+        ("scpi", [Use("1", IN, "V")], {"description": SUPPLY}, "there is no input 1; it has no inputs."),
+        ("scpi", [Use("1", OUT, "A")], {"description": SUPPLY}, "output 1 is in V, and the rig file gives it in A."),
+        ("scpi", [Use("1", OUT, "V", -9, 1)], {"description": SUPPLY}, "output 1: -9 to 1 V go beyond its range, -5 to 5 V."),
+        ("daq970a", [Use("101", IN, "V")], {"range_V": "10"}, "range_V: input should be a valid number"),
+        ("board", [], {"binary": "yes"}, "binary: input should be a valid boolean"),
+        ("own.py:Motor", [], {}, "own.py:Motor: there is no file own.py"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_opened(
@@ -86,6 +100,48 @@ def test_what_is_wrong_is_said_before_anything_is_opened(
     assert complaint in said(driver, uses, **options)
     with pytest.raises(SettingError):
         made(driver, uses, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"address": "the rack"}, "the rack: write host:port"),
+        ({"timeout_s": 0.0}, "timeout_s 0 is no wait"),
+        ({"timeout_s": float("nan")}, "timeout_s nan is no wait"),
+        ({"wakes_s": -1.0}, "wakes_s -1 is no time"),
+        ({"wakes_s": float("inf")}, "wakes_s inf is no time"),
+        ({"baud_rate": 0}, "baud_rate 0 is none"),
+    ],
+)
+def test_a_wire_that_cannot_be_is_refused(given: dict[str, Any], complaint: str) -> None:
+    spec = Spec("it", "qdac2", **{"address": ADDRESS, **given})
+    assert any(complaint in problem for problem in problems_of(spec, [], Path()))
+
+
+def test_addresses_may_be_written_as_a_person_does() -> None:
+    for text, address in (("127.0.0.1:5025", ADDRESS), ("COM3", "ASRL3::INSTR")):
+        box = make_instrument(Spec("it", "board", text), [], Path())
+        assert isinstance(box, Board)
+        assert box.connection.wire.address == address
+        assert box.connection.wire.read_end == ("\r\n" if text == "COM3" else "\n")
+
+
+def test_what_an_instrument_does_in_silence_is_told_by_its_driver() -> None:
+    assert [when_silent_of(Spec("it", driver)) for driver in ("qdac2", "scpi", "own.py:Motor")] == [
+        Silence.HOLDS, Silence.UNKNOWN, Silence.UNKNOWN,
+    ]  # fmt: skip
+
+
+def test_a_rig_file_is_checked_without_visa() -> None:
+    code = """
+import sys
+from pathlib import Path
+from aeqlab.drivers.making import Spec, Use, make_instrument, problems_of, when_silent_of
+for driver, options in (("qdac2", {}), ("daq970a", {}), ("board", {}), ("keithley2450", {"source": "current"})):
+    assert problems_of(Spec("it", driver, "127.0.0.1:5025", options=options), [], Path()) == []
+assert "pyvisa" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_everything_wrong_comes_at_once() -> None:
@@ -111,12 +167,15 @@ class Motor(Instrument):
 
 
 def test_a_users_class_gets_its_name_its_address_and_its_keys() -> None:
-    spec = Spec("stage", "motor.py:Motor", "COM3", options={"steps": 5})
+    spec = Spec("stage", "motor:Motor", "COM3", options={"steps": 5})
     motor = make_instrument(spec, [], Path(), lambda word: Motor)
     assert isinstance(motor, Motor)
     assert (motor.name, motor.address, motor.steps) == ("stage", "COM3", 5)
-    with pytest.raises(SettingError, match="takes no 'stpes'"):
-        make_instrument(Spec("stage", "motor.py:Motor", options={"stpes": 5}), [], Path(), lambda word: Motor)
+    wrong = Spec("stage", "motor:Motor", options={"stpes": 5, "volts": 1})
+    with pytest.raises(SettingError, match=r"takes no 'stpes'; it takes steps\. Did you mean steps\? .* takes no 'volts'"):
+        make_instrument(wrong, [], Path(), lambda word: Motor)
+    with pytest.raises(SettingError, match="nothing was given that imports it"):
+        make_instrument(spec, [], Path())
     with pytest.raises(SettingError, match="is no class derived from"):
         make_instrument(spec, [], Path(), lambda word: dict)
 
