@@ -31,6 +31,7 @@ class Controller:
         target: theta last held, shape (parameters,); a change by a hold is a learning step, one by `Session.set_target` is not.
         step: size of the last learning step of each parameter (rms over its block); None where none was seen.
         drift: how far theta wanders by itself, as the holds so far have shown.
+        eased: share of its gain that is left to each knob, shape (controls,): halved whenever it was seen to oscillate.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
     """
 
@@ -46,6 +47,7 @@ class Controller:
         self.target: Array | None = None
         self.step: Array | None = None
         self.drift = Drift([block.slice for block in info.parameters], info.n_parameters)
+        self.eased: Array = np.ones(len(info.controls))
         self.prepared = False
 
     def prepare(self) -> None:
@@ -67,6 +69,11 @@ class Controller:
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
         self.share: Array = np.full(n, min(1.0, self.settings.gain))
         self.prepared = True
+
+    def ease(self, knobs: Array) -> None:
+        """Halve the gains of some knobs, bool of shape (controls,), for good: they do more than was assumed of them."""
+        self.eased = np.where(knobs, 0.5 * self.eased, self.eased)
+        self.prepare()
 
     @property
     def rate(self) -> Array:
@@ -119,7 +126,7 @@ class Controller:
         """
         step = self.info.controls.step
         whole = error / self.gain
-        move = self.share * whole
+        move = self.share * self.eased * whole
         if applied is not None and step.any():
             at = np.where(np.abs(applied - self.u) <= step, applied, self.u)
             move = np.copysign(np.maximum(np.abs(move), step), whole)
@@ -131,13 +138,15 @@ class Controller:
 
     def state(self) -> dict[str, Any]:
         """Get what decides the future, as a tree for `wire.pack`."""
-        own = {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step}
+        own = {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step, "eased": self.eased}
         return own | self.drift.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back that `state` gave."""
         self.u, self.applied, self.target = state["u"], state["applied"], state["target"]
         self.step = state["step"]
+        if (eased := state.get("eased")) is not None:  # of an earlier version: not halved
+            self.eased = np.array(np.broadcast_to(np.asarray(eased, dtype=np.float64), (len(self.info.controls),)))
         self.drift.restore(state)
 
 
@@ -180,6 +189,8 @@ class Integral(Controller):
                 f"{self.info.name}: how theta answers its knob is not known, so integral control has no gain. "
                 "Identify the response, or give homeostasis.ki."
             )
+        self.ki = self.ki * self.eased
+        self._room = 0.0
         same = self.n > 0 and bool((self.ki == self.ki[0]).all())
         self._ki = float(self.ki[0]) if same else self.ki
         self._move = np.zeros(()) if same else None
@@ -249,7 +260,8 @@ class PID(Controller):
             self.ki = given
         if settings.kp is not None:
             self.kp = _per_knob(settings.kp, n)
-        self.kd = _per_knob(settings.kd, n) if settings.kd is not None else None
+        self.kd = _per_knob(settings.kd, n) * self.eased if settings.kd is not None else None
+        self.kp, self.ki = self.kp * self.eased, self.ki * self.eased
 
     @property
     def rate(self) -> Array:

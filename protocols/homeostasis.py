@@ -20,6 +20,7 @@ from aeqlab.backends.errors import DivergedError
 from aeqlab.protocols.controllers import Controller, Ideal, make_controller
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.hold_settings import Accept, HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.oscillation import Oscillation
 from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.settling import (
     LEAST_READS,
@@ -48,6 +49,11 @@ SMALL_CORRECTION = 1.5
 SMALL_OTHERS = 10.0
 #: Outputs stand still if they move over the window by less than this share of what they moved since the hold began.
 OUTPUT_SHARE = 0.02
+#: An error is a swing from so many tolerances and so many times the read noise on.
+SWING_TOLERANCES = 3.0
+SWING_NOISE = 5.0
+
+Eased = Callable[[Array, Oscillation], None]  #: told which knobs oscillate, bool of shape (controls,), and how
 
 
 def hold(
@@ -58,6 +64,7 @@ def hold(
     *,
     interrupt: Interrupt | None = None,
     trace: Trace | None = None,
+    eased: Eased | None = None,
 ) -> HoldReport:
     """Move u so that theta stands at its target while the system settles.
 
@@ -68,6 +75,8 @@ def hold(
         controller: the law, kept from hold to hold so that it starts from its last setpoints.
         interrupt: called before every tick; raises to leave. The knobs then stay where they are.
         trace: gets time (s), theta - theta* and u, thinned.
+        eased: called when knobs of a device with ticks of its own oscillate and their gains have been halved; theta is not
+            taken for held before they are calm.
     Returns:
         How it ended, with the window's mean as readout where read noise is known.
     Raises:
@@ -91,7 +100,7 @@ def hold(
     target = _target(device, theta, controller, interrupt)
     stage = _stager(device, info)
     controller.start(device.controls())
-    loop = _Loop(device, info, settings, controller, target, stage, interrupt, trace)
+    loop = _Loop(device, info, settings, controller, target, stage, interrupt, trace, eased)
     report = loop.for_ticks(settings.accept.ticks) if isinstance(settings.accept, Ticks) else loop.until_settled()
     controller.applied = device.controls()
     return report
@@ -166,13 +175,19 @@ class _Loop:
         stage: Callable[[Array], None],
         interrupt: Interrupt | None,
         trace: Trace | None,
+        eased: Eased | None,
     ) -> None:
+        self.eased = eased
         self.device, self.info, self.settings, self.controller = device, info, settings, controller
         self.target, self.stage, self.interrupt, self.trace = target, stage, interrupt, trace
         self.timed = info.tick_s is not None  # a device with ticks of its own may deliver late; section 5.1 never does
         self.newest: Freshness | None = None
         self.stale_ticks = 0
         self.before: Array | None = None  # knobs at the tick before, while they slew
+        self.swings: Oscillation | None = None
+        if self.timed and len(controller.eased) == len(target):
+            usual = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
+            self.swings = Oscillation(np.maximum(SWING_TOLERANCES * usual, SWING_NOISE * controller.noise) + 2.0 * controller.lsb)
 
     def for_ticks(self, ticks: int) -> HoldReport:
         """Move at each of a number of ticks: eqs. 14-16 as they stand."""
@@ -193,6 +208,7 @@ class _Loop:
             if dt > 0.0:  # a refused step of theta moves no knob
                 passed += dt
                 if careful or readout.flags is not none:
+                    self._calm(readout.t, error)
                     stage(tick(self._usable(readout, error), theta, dt, size))
                 else:
                     stage(tick(error, theta, dt, size))
@@ -212,7 +228,8 @@ class _Loop:
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
         steady = approaching  # no large move before the window, whose end it would still see
         pace = 0.0 if self.timed else LEAST_TICK * lag
-        passed = took = rest_from = last_fresh = railed = 0.0
+        passed = took = rest_from = last_fresh = railed = there_from = 0.0
+        corrected: tuple[float, Array] | None = None  # when, and the error that was
         window, outputs = Window(), Window()
         reads = settings.reads if self.timed else max(settings.reads, LEAST_READS)
         first: Array | None = None
@@ -250,8 +267,12 @@ class _Loop:
                     near = 1.5 * allowed_error(settings, controller, target, n) + 3.0 * noise
                 arrived = (np.abs(error) <= near) | (rails if rails is not None else False)
                 seen = fresh is None or bool(fresh.all())
-                if seen and moving is None and passed >= dead + 2.0 * lag and arrived.all():
-                    approaching, rest_from = False, passed
+                swings = self._calm(readout.t, error)
+                there = seen and moving is None and passed >= dead + 2.0 * lag and not swings and bool(arrived.all())
+                there_from = there_from if there else passed
+                dwell = lag if self.swings is not None and self.swings.turned else 0.0  # it may be just passing by
+                if there and passed - there_from >= dwell:
+                    approaching, rest_from, corrected = False, passed, None
                 elif dt > 0.0:  # a refused step of theta moves no knob
                     self.stage(controller.tick(_masked(error, fresh, moving), theta, dt, size))
                 continue
@@ -280,11 +301,13 @@ class _Loop:
                 if rails is None and calm and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
                     return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance, bounds.drift)
-                if rails is not None and railed <= rest_from:
+                if rails is not None and railed <= rest_from and self._stuck(rails, figures.mean, inside):
                     verdict = Verdict.SATURATED
                     error = figures.mean
                     break
                 ratio = float(np.max(off / tolerance, initial=0.0))
+                if self._calm(readout.t, figures.mean, corrected):
+                    worst = np.inf  # corrections by half as much are another matter
                 if controller.continuous and ratio > 3.0 and ratio > 0.7 * worst:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
                     steady, small = True, np.zeros_like(small)
@@ -292,6 +315,7 @@ class _Loop:
                     before, applied = controller.u, self.device.controls()
                     before = np.where(np.abs(applied - before) <= lsb, applied, before)
                     u = controller.correct(figures.mean, applied)
+                    corrected = readout.t, figures.mean
                     moves = np.abs((u - before) * controller.gain) / tolerance
                     steady = bool((moves <= SMALL_CORRECTION).all())
                     small = (moves <= SMALL_CORRECTION) & (moves <= SMALL_OTHERS).all()
@@ -305,6 +329,26 @@ class _Loop:
         if verdict is Verdict.TIMEOUT and self._rails() is not None:
             verdict = Verdict.SATURATED
         return self._report(False, verdict, ticks, took, readout, -error, tolerance)
+
+    def _calm(self, t: float, error: Array, corrected: tuple[float, Array] | None = None) -> bool:
+        """Halve the gain of knobs that oscillate, and tell of it; returns whether there are any.
+
+        Args:
+            t: time, in s.
+            error: theta* - theta, of a reading, or the mean of a window.
+            corrected: when it was corrected before, and what the mean was then.
+        """
+        if self.swings is None:
+            return False
+        found = self.swings.see(t, error)
+        if corrected is not None and found is None:
+            found = self.swings.overshot(corrected[1], error, t - corrected[0])
+        if found is None:
+            return False
+        self.controller.ease(found)
+        if self.eased is not None:
+            self.eased(found, self.swings)
+        return True
 
     def _mean(self, readout: Readout, mean_error: Array, outputs: Window, noise: Array) -> Readout:
         both = np.concatenate([self.target - mean_error, outputs.figures().mean])
@@ -347,6 +391,14 @@ class _Loop:
         self.before = now
         moving: Array = np.ones(len(now), dtype=bool) if before is None else now != before
         return moving if moving.any() else None
+
+    def _stuck(self, rails: Array, error: Array, inside: Array) -> bool:
+        """Tell whether a knob stands at a limit and is not wanted back: one that a correction threw there too far comes back."""
+        if len(rails) != len(error):
+            return True
+        up = self.controller.u >= self.controller.high
+        back = (error * self.controller.gain < 0) == up
+        return bool((rails & (inside | ~back)).any())
 
     def _rails(self) -> Array | None:
         """Get which knobs stand at a limit; None where none does."""

@@ -28,6 +28,7 @@ from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.loop_state import check_rows
 from aeqlab.protocols.one_command import OneCommand
+from aeqlab.protocols.oscillation import Oscillation
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
@@ -196,14 +197,16 @@ class Session:
             self._doing = "hold"
             try:
                 report = hold(
-                    self.device, target, self._homeostasis, self._controller, interrupt=self._tick, trace=self._trace("hold")
-                )
+                    self.device, target, self._homeostasis, self._controller, interrupt=self._tick, trace=self._trace("hold"),
+                    eased=self._eased,
+                )  # fmt: skip
             except BaseException:
                 self._loop_stopped()
                 raise
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
+            self._judge(report)
             self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
@@ -233,16 +236,36 @@ class Session:
         if self._state is not SessionState.HOLDING or self._target is None or "HoldsParameters" in self._abilities:
             return False
         with self._command:
-            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt)
+            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt, eased=self._eased)
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
-            if report.accepted:
-                self.clear_alarm("hold lost")
-            else:
-                self.alarm("hold lost", self._not_held)
+            self._judge(report)
             self._see()
         return True
+
+    def _judge(self, report: HoldReport) -> None:
+        """Raise the alarms that a hold gives rise to, or note that they are over."""
+        if report.accepted:
+            self.clear_alarm("hold lost")
+            self.clear_alarm("oscillation")
+            return
+        rails: list[int] = [] if report.saturated is None else np.flatnonzero(report.saturated).tolist()
+        names = ", ".join(self._info.controls.names[k] for k in rails[:4]) + (
+            f" and {len(rails) - 4} more" if len(rails) > 4 else ""
+        )
+        self.alarm("hold lost", self._not_held + (f"; at a limit: {names}" if names else ""))
+
+    def _eased(self, knobs: Array, swings: Oscillation) -> None:
+        """Tell of knobs whose gain was halved because their parameters oscillate."""
+        worst = int(np.argmax(np.where(knobs, swings.size, -1.0)))
+        names = [self._info.controls.names[k] for k in np.flatnonzero(knobs).tolist()]
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        self.alarm(
+            "oscillation",
+            f"{self._info.controls.names[worst]}{more}: theta swings by {swings.size[worst]:.3g} with a period of "
+            f"{swings.period_s[worst]:.3g} s; its gain is {self._controller.eased[worst]:g} of what it was. Identify again.",
+        )
 
     @property
     def _holds_inside(self) -> bool:
