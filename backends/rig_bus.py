@@ -237,7 +237,7 @@ class Bus:
                 else:
                     instrument.close()
                     instrument.open()
-                switched = instrument.rebooted() or (name in self._armed and bool(instrument.plan()))
+                switched = instrument.rebooted() or health.rebooted or (name in self._armed and bool(instrument.plan()))
             except IdentityError as exc:
                 raise DeviceLostError(f"{_sentence(exc)} State unknown.") from exc
             except Exception as exc:

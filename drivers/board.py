@@ -15,11 +15,10 @@ from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.errors import DriverError, RebootedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
 from aeqlab.drivers.readings import finite, numbers
-from aeqlab.drivers.visa import POWER_ON, Setting, Step, Value, VisaInstrument, listed, same
+from aeqlab.drivers.visa import FAULTS, Setting, Step, Value, VisaInstrument, listed, same
 
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001
 MOST = 999  #: channels of each kind
-FAULTS = 4 | 8 | 16 | 32  #: bits of the event status register: errors of query, device, execution and command
 #: The second stage of the watchdog, the ramp to rest, comes after so many times the first.
 RAMP_AFTER = 3.0
 
@@ -90,6 +89,7 @@ class Board(VisaInstrument):
         self._channels: dict[str, Channel] = {}
         self._present: dict[tuple[Setting, str], Value] = {}
         self._frame: int | None = None
+        self._targets: str | None = None  # those that the board has taken, as they were sent
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -122,6 +122,7 @@ class Board(VisaInstrument):
         self._channels, self._present = {channel.key: channel for channel in channels}, present
         self.beta_max = float(numbers(self.ask("NUDGe:BETA? MAXimum"), 1, self.where)[0])
         self._frame = None
+        self._targets = None
 
     @property
     def nudged(self) -> list[str]:
@@ -186,23 +187,27 @@ class Board(VisaInstrument):
             else:
                 self.connection.write(f"SOURce:BLOCk:ASCii {where},{_text(values[outs])}")
             self.connection.write("*TRG")  # all at once
-        if targets:
-            self.connection.write(f"NUDGe:TARGet {_text(values[targets])},{listed(keys[k] for k in targets)}")
-        self._confirm()
+        if targets:  # `nudge` sets targets and beta together; by themselves they are not set with a beta that is not theirs
+            self._targets = None
+            where = listed(keys[k] for k in targets)
+            self.connection.write(f"NUDGe:STATe OFF;:NUDGe:TARGet {_text(values[targets])},{where}")
+        self.healthy()
 
-    def _confirm(self) -> None:
-        """Ask whether it took what it was sent: one short reply where all is well.
+    def healthy(self) -> None:
+        """Ask whether it was not reset, and took what it was sent: one short reply where all is well.
 
         Raises:
             RebootedError: it was reset, and its limits are gone.
             RefusedError: it complains.
         """
         events = self._events()
-        if events & POWER_ON:
-            self._switched_on = True
-            raise RebootedError(f"{self.where}: it was switched off and on; its limits are gone. Arm it again.")
+        self._see(events)
         if events & FAULTS:
             self.check()
+
+    def holds_limits(self, key: str) -> bool:
+        """Tell whether the board itself refuses what lies beyond the limits that arming gave this output."""
+        return any(setting is LIMITS and key == one for setting, one, _ in self._wanted)
 
     def _written(self, keys: Sequence[str]) -> Array:
         values = np.empty(len(keys))
@@ -217,7 +222,7 @@ class Board(VisaInstrument):
                 values[part] = self.connection.query_block(f"{header}? {where}", "<f4", len(part))
             else:
                 ascii_form = ":ASCii" if header == "SOURce:BLOCk" else ""
-                values[part] = numbers(self.ask(f"{header}{ascii_form}? {where}"), len(part), self.where)
+                values[part] = numbers(self.told(f"{header}{ascii_form}? {where}"), len(part), self.where)
         return values
 
     def _off(self, keys: Sequence[str]) -> None:
@@ -239,6 +244,8 @@ class Board(VisaInstrument):
     def nudge(self, targets: Array, beta: float) -> None:
         """Let the board itself pull each nudged terminal s to its target: the energy beta/2 (s - y)^2, all at once.
 
+        New targets never meet the beta of the old ones: beta is 0 in between, for as long as the board takes to read a line.
+
         Args:
             targets: y of each of `nudged`, in V.
             beta: strength, either sign, up to `beta_max`.
@@ -247,15 +254,19 @@ class Board(VisaInstrument):
             RefusedError: the board says that it is not as it was set; the nudge is off then.
         """
         keys = self.nudged
+        wanted = self._within(keys, targets)
         if not abs(beta) <= self.beta_max:
             raise SettingError(
                 f"{self.name}: beta {beta:g} is outside -{self.beta_max:g} to {self.beta_max:g}, what the board can."
             )
-        self.write(keys, targets)
-        self.connection.write(f"NUDGe:BETA {beta:.9g}")
-        self.connection.write("NUDGe:STATe ON")
+        text, said = _text(wanted), ""
+        # one line, carried out in order and no further than it is taken; what it came to is asked on the next, in one packet
+        line = f"NUDGe:BETA {beta:.9g};STATe ON"
+        if text != self._targets:
+            line = f"NUDGe:BETA 0;TARGet {text},{listed(keys)};BETA {beta:.9g};STATe ON"
+        self._targets = None
         try:
-            said = self.ask("NUDGe:STATe?;BETA?")
+            said = self.told(self.connection.wire.write_end.join((line, "NUDGe:STATe?;BETA?")))
             state, _, strength = said.partition(";")
             stands = state == "1" and abs(numbers(strength, 1, self.where)[0] - beta) <= 1e-6 * abs(beta)
         except BaseException:  # nobody knows what it pulls to: it is not left on
@@ -265,10 +276,11 @@ class Board(VisaInstrument):
         if not stands:
             self.release()
             self._refuse(f"The nudge was set to beta {beta:g} and on, and says {said!r}.")
+        self._targets = text
 
     def nudge_stands(self) -> float:
         """Ask for the nudge that is on: its beta; 0 where it is off."""
-        state, _, strength = self.ask("NUDGe:STATe?;BETA?").partition(";")
+        state, _, strength = self.told("NUDGe:STATe?;BETA?").partition(";")
         return float(numbers(strength, 1, self.where)[0]) if state == "1" else 0.0
 
     def release(self) -> None:
@@ -284,7 +296,7 @@ class Board(VisaInstrument):
             frame = self.connection.query_block(f"SENSe:BLOCk? {where}", "<i4", len(keys) + 1)
             counter, values = int(frame.view("u4")[0]), frame[1:].view("f4").astype(np.float64)
         else:
-            text, _, rest = self.ask(f"SENSe:BLOCk:ASCii? {where}").partition(",")
+            text, _, rest = self.told(f"SENSe:BLOCk:ASCii? {where}").partition(",")
             if not text.isdigit():
                 raise ReplyError(f"{self.where}: a frame begins with its number, not with {text[:20]!r}")
             counter, values = int(text), numbers(rest, len(keys), self.where)

@@ -87,6 +87,7 @@ class Connection:
         self._behind = False  # something was sent and did not end well: bytes may still be on their way
         self._awaited = False  # what was sent last has a reply
         self._watch = Stopwatch()
+        self.unasked = 0  #: times that something came which nobody had asked for
 
     @property
     def where(self) -> str:
@@ -272,7 +273,10 @@ class Connection:
         with self._lock:
             line = self._standing()
             try:
-                if self._behind or line.arrived():  # bytes that nobody asked for
+                if not self._behind and line.arrived():  # bytes that nobody asked for
+                    self.unasked += 1
+                    self._behind = True
+                if self._behind:
                     self.resync()
                 self._behind, self._awaited = True, read is not None
                 begin = time.perf_counter()

@@ -160,7 +160,8 @@ class Daq970a(VisaInstrument):
         self._ready(self._scan)
         if not self._begun:
             # the question tells that the scan has begun; *OPC? would wait for its end
-            if complaints := self._entries(self.ask("INITiate;:SYSTem:ERRor?")):
+            said, _ = self._parted(self.ask("INITiate;:SYSTem:ERRor?;*ESR?"))
+            if complaints := self._entries(said):
                 complaints += self.complaints()
                 codes = [one.code for one in complaints]
                 if ALREADY_RUNNING not in codes:
@@ -274,7 +275,7 @@ class Daq970a(VisaInstrument):
         """Scan once, or fetch the scan that was begun; the whole list is measured, whatever was asked for."""
         self._ready(keys)
         question, self._begun = ("FETCh?" if self._begun else "READ?"), False
-        reply = self.ask(question)
+        reply = self.told(question)
         try:
             read = self.readings(reply, self._scan).tolist()
         except OverloadError as exc:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.drivers.errors import RefusedError, SettingError
+from aeqlab.drivers.errors import RebootedError, RefusedError, SettingError
 from aeqlab.drivers.identity import Identity
 
 Array = NDArray[Any]
@@ -134,6 +134,10 @@ class Instrument(ABC):
         """Get the keys of outputs that deliver less than they were set to: held by a limit of their own, or by a watchdog."""
         return ()
 
+    def holds_limits(self, key: str) -> bool:
+        """Tell whether the instrument itself refuses what lies beyond the limits that arming gave this output."""
+        return False
+
     def on(self, keys: Sequence[str]) -> None:
         """Switch outputs on that arming left off, and read that back."""
         raise NotImplementedError(f"{self.name} cannot switch its outputs on by themselves.")
@@ -187,6 +191,19 @@ class Instrument(ABC):
         """Tell whether it was switched off and on since this was last asked; False where it cannot tell."""
         return False
 
+    def healthy(self) -> None:
+        """See that it was not switched off and on, and does not complain: as few short questions as it takes, for every tick.
+
+        Writing and measuring see to it by themselves where the instrument can say it in the same exchange.
+
+        Raises:
+            RebootedError: it was switched off and on since; `rebooted` still tells it.
+            RefusedError: it complains.
+        """
+        if self.rebooted():
+            raise RebootedError(f"{self.where}: it was switched off and on; its settings are gone. Arm it again.")
+        self.check()
+
     # what everybody calls
     def write(self, keys: Sequence[str], values: Array) -> None:
         """Set outputs, shape (keys,), in the unit of each.
@@ -194,6 +211,10 @@ class Instrument(ABC):
         Raises:
             SettingError: a channel that is not there, no output or there twice, or a value outside its range; nothing was sent.
         """
+        self._write(keys, self._within(keys, values))
+
+    def _within(self, keys: Sequence[str], values: Array) -> Array:
+        """See that outputs may be set to these values; returns them, without what rounding put beyond a range."""
         wanted = np.asarray(values, dtype=np.float64)
         channels = self._these(keys, Direction.OUT)
         if len(set(keys)) < len(keys):
@@ -210,7 +231,7 @@ class Instrument(ABC):
                     f"{channel.high:g} {channel.unit}, the range of this output. Choose a value within, or another range."
                 )
         low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
-        self._write(keys, np.clip(wanted, low, high))
+        return np.clip(wanted, low, high)
 
     def written(self, keys: Sequence[str]) -> Array:
         """Get what the instrument says its outputs are set to, shape (keys,): an echo, not a measurement."""

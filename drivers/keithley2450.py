@@ -202,19 +202,20 @@ class Keithley2450(VisaInstrument):
     def _write(self, keys: Sequence[str], values: Array) -> None:
         self._ready(SOURCE, _short(self.source))
         level = float(values[-1])
-        self.connection.write(self._level.command("", level))
-        found = float(self._level.read(self.ask(self._level.ask), self.where))
+        # in one packet, on two lines: a level that is refused does not keep the echo from coming
+        both = self.connection.wire.write_end.join((self._level.command("", level), self._level.ask))
+        found = float(self._level.read(self.told(both), self.where))
         if abs(found - level) > 0.51 * self._channels[OUT].step:
             self.check()
             unit = self._level.unit
             raise RefusedError(self.where, [f"Its level was set to {level:.9g} {unit} and is {found:.9g} {unit}."], [])
 
     def _written(self, keys: Sequence[str]) -> Array:
-        return np.full(len(keys), self._level.read(self.ask(self._level.ask), self.where), dtype=np.float64)
+        return np.full(len(keys), self._level.read(self.told(self._level.ask), self.where), dtype=np.float64)
 
     def _measure(self, keys: Sequence[str]) -> Array:
         self._ready(SENSE, f"{_short(self.sensed)}:DC")
-        return np.repeat(numbers(self.ask("READ?"), 1, self.where), len(keys))
+        return np.repeat(numbers(self.told("READ?"), 1, self.where), len(keys))
 
     def on(self, keys: Sequence[str]) -> None:
         """Switch its output on, at the level it is set to, and read that back."""

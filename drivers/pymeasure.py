@@ -20,12 +20,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire
-from aeqlab.drivers.errors import DriverError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import DriverError, RebootedError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Array, Change, Channel, Complaint, Direction
 from aeqlab.drivers.instrument import Instrument as Base
 from aeqlab.drivers.readings import finite
-from aeqlab.drivers.visa import POWER_ON, SENTENCES
+from aeqlab.drivers.visa import ENTRIES, POWER_ON, SENTENCES
 
 DIGITS = 1e-5  #: PyMeasure writes many values with six digits: so far off, relative, may an echo be
 
@@ -272,11 +272,26 @@ class PyMeasure(Base):
             self._set_up = False
         return answer
 
+    def healthy(self) -> None:
+        """See that it was not switched off and on and does not complain.
+
+        Raises:
+            RebootedError, RefusedError.
+        """
+        if self._take_events():
+            self._switched_on, self._set_up = True, False
+            raise RebootedError(f"{self.connection.where}: it was switched off and on; its settings are gone. Arm it again.")
+        self.check()
+
     def complaints(self) -> list[Complaint]:
-        """Empty its error queue by PyMeasure's `check_errors`; none where its class has no way to."""
+        """Empty its error queue by PyMeasure's `check_errors`; none where its class has no way to.
+
+        Raises:
+            ReplyError: there is no end to its errors: PyMeasure goes on for as long as no reply says that there is none.
+        """
         if not self._scpi():
             return []
-        with self._talking("its errors cannot be read"):
+        with self._talking("its errors cannot be read"), self._adapter.at_most(ENTRIES):
             entries = self._made.check_errors() or []
         found = []
         for entry in entries:
@@ -367,7 +382,17 @@ class _Adapter:
         self.ready = False
         self.held: list[str] = []
         self.last = ""
+        self._left: int | None = None  # replies that may still be asked for
         self._waiting: str | None = None
+
+    @contextlib.contextmanager
+    def at_most(self, replies: int) -> Iterator[None]:
+        """Refuse to ask for more replies than this."""
+        self._left = replies
+        try:
+            yield
+        finally:
+            self._left = None
 
     def write(self, command: str, **kwargs: Any) -> None:
         """Take a command."""
@@ -379,6 +404,10 @@ class _Adapter:
         command, self._waiting = self._waiting, None
         if command is None:
             raise ReplyError(f"{self.connection.where}: PyMeasure reads without having asked; this property cannot be used")
+        if self._left is not None:
+            if not self._left:
+                raise ReplyError(f"{self.connection.where}: {command!r} has no end: the last reply was {self.last[:60]!r}")
+            self._left -= 1
         self.last = self.connection.query(command)
         return self.last
 

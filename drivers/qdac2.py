@@ -8,6 +8,7 @@ wrongly.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.drivers.connection import Wire
-from aeqlab.drivers.errors import RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import RebootedError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Change, Channel, Direction, Silence
 from aeqlab.drivers.visa import Setting, Step, Value, VisaInstrument, same
 
@@ -25,6 +26,9 @@ Array = NDArray[Any]
 OUTPUTS = tuple(str(k) for k in range(1, 25))
 BITS = 25
 FASTEST_V_PER_S = 2e7
+AT_ONCE_V_PER_S = 1000.0  #: with more than this, an output is at its voltage before it can be asked
+#: `*TRG`, the trigger over the bus, also sets off whatever else of the box waits for it, such as lists; this one is ours.
+OWN_TRIGGER, TRIGGER_NOW = "INT14", "TINT 14"
 SLOWEST_LINE_HZ = 50.0  #: so long may a power-line cycle be where the mains are not known
 
 
@@ -97,8 +101,9 @@ OF_CURRENT = (CURRENT_RANGE, CURRENT_NPLC)
 class Qdac2(VisaInstrument):
     """A QDAC-II.
 
-    Arming gives the outputs that are used a steady voltage that a trigger over the bus applies, and the range, filter and slew
-    that were asked for. It never changes a range while the output is away from 0 V: that makes a spike (QCoDeS issue 1613).
+    Arming gives the outputs that are used a steady voltage that an internal trigger applies, which nothing else of the box should
+    wait for (`OWN_TRIGGER`), and the range, filter and slew that were asked for. It
+    never changes a range while the output is away from 0 V: that makes a spike (QCoDeS issue 1613).
 
     Args:
         wire: how it is reached: `TCPIP::ADDRESS::5025::SOCKET`, or a serial port at 921600 baud.
@@ -183,7 +188,7 @@ class Qdac2(VisaInstrument):
         for key, out in self._outputs.items():
             # slew and filter before the mode, so that an output that a list was driving gets to its steady voltage gently
             asked: list[tuple[Setting, Value | None]] = [(SLEW, out.slew_V_per_s), (FILTER, out.filter), (RANGE, out.range)]
-            asked += [(MODE, "FIX"), (TRIGGER, "BUS")]
+            asked += [(MODE, "FIX"), (TRIGGER, OWN_TRIGGER)]
             found += [(setting, key, value) for setting, value in asked if value is not None]
         for key, current in self._currents.items():
             senses: list[tuple[Setting, Value | None]] = [(CURRENT_RANGE, current.range), (CURRENT_NPLC, current.nplc)]
@@ -235,29 +240,52 @@ class Qdac2(VisaInstrument):
 
         A voltage that is refused stays where it is, the others move: on the way to safety one bad output must not stop the rest.
         An output that is not armed is set by itself.
+
+        Raises:
+            RefusedError: a voltage was refused.
+            RebootedError: the box was off meanwhile; its settings, slew and ranges among them, were not those that were armed.
         """
         lines, staged = [], []
         for key, value in zip(keys, values.tolist(), strict=True):
-            if (self._present[MODE, key], self._present[TRIGGER, key]) == ("FIX", "BUS"):
+            if (self._present[MODE, key], self._present[TRIGGER, key]) == ("FIX", OWN_TRIGGER):
                 lines.append(f"SOURce{key}:VOLTage:TRIGgered {value:.10g}")
                 staged.append(key)
             else:
-                lines += [f"SOURce{key}:VOLTage:MODE FIXed", f"SOURce{key}:VOLTage {value:.10g}"]
+                lines += self._by_itself(key, value)
         if staged:
-            lines += [f"SOURce:DC:INITiate (@{','.join(staged)})", "*TRG"]
+            lines += [f"SOURce:DC:INITiate (@{','.join(staged)})", TRIGGER_NOW]
         lines.append("SYSTem:ERRor:ALL?")
-        if complaints := self._entries(self.connection.query(self.connection.wire.write_end.join(lines))):
-            raise RefusedError(self.where, [one.text for one in complaints], [one.code for one in complaints])
+        self._sound(self.connection.wire.write_end.join(lines))
+
+    def _by_itself(self, key: str, value: float) -> list[str]:
+        """List the commands that set an output that is not armed.
+
+        One that a list or a sweep drives gets its slew and its voltage before its mode: the mode lets it go to the voltage it was
+        last given, which would be a detour. That a voltage is taken in such a mode is not checked on hardware.
+        """
+        lines = [f"SOURce{key}:VOLTage {value:.10g}"]
+        slew = self._outputs[key].slew_V_per_s
+        if slew is not None and not same(self._present[SLEW, key], slew):
+            lines.insert(0, SLEW.command(key, slew))
+        return lines if self._present[MODE, key] == "FIX" else [*lines, f"SOURce{key}:VOLTage:MODE FIXed"]
 
     def _written(self, keys: Sequence[str]) -> Array:
         # a list in this question is not checked on hardware; that of READ? is
-        return self.readings(self.ask(f"SOURce:VOLTage? (@{','.join(keys)})"), keys)
+        return self.readings(self.told(f"SOURce:VOLTage? (@{','.join(keys)})"), keys)
 
     def _off(self, keys: Sequence[str]) -> None:
-        """Set outputs to 0 V, where the box says they are then: there is nothing to switch off."""
-        self._write(keys, np.zeros(len(keys)))
+        """Set outputs to 0 V, and see that the box says so: there is nothing to switch off.
+
+        It says what they are set to and where they are now. One that ramps is on its way and not there yet; without a slew worth
+        the name it has to be there. That LAST tells where an output is, and not what it was set to, is not checked on hardware.
+        """
+        with contextlib.suppress(RebootedError):  # it is at 0 V all the more; `rebooted` still tells it
+            self._write(keys, np.zeros(len(keys)))
         steps = np.array([self._channels[key].step for key in keys])
-        if any(away := np.abs(self._written(keys)) > steps):
+        slews = np.array([float(self._present[SLEW, key]) for key in keys])
+        now = self.readings(self.told(f"SOURce:VOLTage:LAST? (@{','.join(keys)})"), keys)
+        away = (np.abs(self._written(keys)) > steps) | ((np.abs(now) > steps) & (slews > AT_ONCE_V_PER_S))
+        if any(away):
             which = ", ".join(key for key, far in zip(keys, away, strict=True) if far)
             raise RefusedError(self.where, [f"It was told, and does not say that output {which} is at 0 V."], [])
 
@@ -269,4 +297,4 @@ class Qdac2(VisaInstrument):
                 f"{self.where}: reading these currents takes about {longest:.3g} s, and timeout_s is "
                 f"{self.connection.wire.timeout_s:g} s. Choose a longer timeout or a shorter aperture."
             )
-        return self.readings(self.ask(f"READ? (@{','.join(outputs)})"), keys)
+        return self.readings(self.told(f"READ? (@{','.join(outputs)})"), keys)

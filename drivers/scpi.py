@@ -22,6 +22,8 @@ from aeqlab.drivers.visa import ENTRIES, Setting, Step, Value, VisaInstrument, s
 
 _ENTRY = re.compile(r'\s*(?P<code>[-+]?\d+)\s*[,;:]?\s*"?(?P<text>.*?)"?\s*')
 
+TALKATIVE = 3  #: once or twice, what comes unasked may be noise on the line
+
 #: Some channels of one group: the group, their places among those that are meant, and their names there.
 Part = tuple[Outputs | Inputs, list[int], list[str]]
 
@@ -57,6 +59,7 @@ class Scpi(VisaInstrument):
                 self._channels[key] = Channel(key, direction, group.unit, *group.limits, group.step, slew)
         self._settings = [(_setting(arm), arm, channel) for arm in description.arm for channel in arm.channels or ("",)]
         self._present: list[Value] = []
+        self._talkative = 0  # times in a row that setting it brought something nobody had asked for
 
     @property
     def channels(self) -> Mapping[str, Channel]:
@@ -102,6 +105,11 @@ class Scpi(VisaInstrument):
             raise ReplyError(f"{self.where}: the event status register is said to be {reply[:40]!r}")
         return int(reply)
 
+    def healthy(self) -> None:
+        """See that it was not switched off and on and does not complain, as far as its description tells how to ask."""
+        self._see(self._events())
+        self.check()
+
     def complaints(self) -> list[Complaint]:
         """Empty its error queue; oldest first. None where no queue is described."""
         found: list[Complaint] = []
@@ -139,13 +147,17 @@ class Scpi(VisaInstrument):
         return list(parts.values())
 
     def _write(self, keys: Sequence[str], values: Array) -> None:
+        unasked = self.connection.unasked
         self._each([one for part in self._parts(keys) for one in self._sets(part, values)])
-        if self.description.errors is not None and self.description.errors.query:
-            self.check()
-            return
+        self.check()
+        # without complaints too: what an instrument makes of a value that it cannot give, such as the nearest it can, is no error
         for group, places, channels in self._parts(keys):
             if isinstance(group, Outputs) and group.answer is None and group.ask is not None:
                 self._compare([keys[at] for at in places], values[places], self._asked(group.ask, group, channels))
+        self._talkative = self._talkative + 1 if self.connection.unasked > unasked else 0
+        if self._talkative >= TALKATIVE:
+            what = "It answers when it is set, which nobody asked for. Write its good answer as `answer` of these outputs."
+            raise RefusedError(self.where, [f"{what} A bad one is not noticed otherwise, and each costs a moment."], [])
 
     def _sets(self, part: Part, values: Array) -> list[tuple[str, str | None]]:
         """List the commands that set some channels of a group, and what each is answered with."""

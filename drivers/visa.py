@@ -16,7 +16,15 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from aeqlab.drivers.connection import BACK_OFF_S, Connection, Wire
-from aeqlab.drivers.errors import DriverError, OverloadError, RefusedError, ReplyError, ReplyLateError, SettingError
+from aeqlab.drivers.errors import (
+    DriverError,
+    OverloadError,
+    RebootedError,
+    RefusedError,
+    ReplyError,
+    ReplyLateError,
+    SettingError,
+)
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Change, Complaint, Instrument
 from aeqlab.drivers.readings import numbers
@@ -24,6 +32,8 @@ from aeqlab.drivers.readings import numbers
 Array = NDArray[Any]
 Value = str | float
 POWER_ON = 128  #: bit of the event status register: it was switched on (IEEE 488.2, 11.5.1.1.2)
+FAULTS = 4 | 8 | 16 | 32  #: its bits for errors of query, device, execution and command
+EVENTS = "*ESR?"
 ENTRIES = 100  #: no error queue is longer than this
 #: What the errors of SCPI mean for whoever runs a rig.
 SENTENCES: Mapping[int, str] = {
@@ -230,6 +240,52 @@ class VisaInstrument(Instrument):
                 raise RefusedError(self.where, [c.text for c in complaints], [c.code for c in complaints]) from exc
             raise
 
+    def told(self, question: str) -> str:
+        """Get a reply, and with it in the same exchange that the instrument was not switched off and on and does not complain.
+
+        The event status register comes after the reply, behind a semicolon (IEEE 488.2, 6.4.3 and 8.4.1). A reply that lost its
+        end lacks it, which for a single number nothing else would tell.
+
+        Raises:
+            RebootedError: it was switched off and on since this was last asked; the reply does not count.
+            RefusedError: it complains.
+            ReplyLateError, ReplyError, LinkLostError.
+        """
+        reply, events = self._parted(self.ask(f"{question};{EVENTS}"))
+        if events & FAULTS:
+            self.check()
+        return reply
+
+    def _parted(self, whole: str) -> tuple[str, int]:
+        """Part a reply from the event status register after it; raises RebootedError where that says so."""
+        reply, semicolon, said = whole.rpartition(";")
+        said = said.strip().lstrip("+")
+        if not semicolon or not said.isdigit():
+            raise ReplyError(f"{self.where}: a reply lost its end: {whole[-40:]!r}")
+        self._see(int(said))
+        return reply, int(said)
+
+    def _see(self, events: int) -> None:
+        """Keep in mind that it was switched off and on, and raise it, where the event status register says so."""
+        if events & POWER_ON:
+            self._switched_on = True
+            raise RebootedError(f"{self.where}: it was switched off and on; its settings are gone. Arm it again.")
+
+    def healthy(self) -> None:
+        """See that it was not switched off and on and does not complain, in one exchange.
+
+        Raises:
+            RebootedError, RefusedError.
+        """
+        self._sound("SYSTem:ERRor:ALL?" if self.all_errors else "SYSTem:ERRor?")
+
+    def _sound(self, message: str) -> None:
+        """Send what ends with the question for errors; raise what it says, and what the event status register says after it."""
+        reply, _ = self._parted(self.connection.query(f"{message};{EVENTS}"))
+        if found := self._entries(reply):
+            found += [] if self.all_errors else self.complaints()
+            raise RefusedError(self.where, [one.text for one in found], [one.code for one in found])
+
     def readings(self, reply: str, keys: Sequence[str]) -> Array:
         """Read a measurement of some channels, shape (keys,).
 
@@ -277,7 +333,7 @@ class VisaInstrument(Instrument):
         return f'{meaning} ({code:+d}, "{text}")'
 
     def _events(self) -> int:
-        reply = self.ask("*ESR?")
+        reply = self.ask(EVENTS)
         try:
             return int(float(reply))
         except ValueError:
@@ -285,8 +341,8 @@ class VisaInstrument(Instrument):
 
     def rebooted(self) -> bool:
         """Tell whether it was switched off and on since it was opened or this was last asked; reads its settings anew then."""
-        if self._events() & POWER_ON:
-            self._switched_on = True
+        self._switched_on |= bool(self._events() & POWER_ON)
+        if self._switched_on:
             self._adopt()
         answer, self._switched_on = self._switched_on, False
         return answer
@@ -302,6 +358,8 @@ class VisaInstrument(Instrument):
         Raises:
             RefusedError: it complains, or says that a setting is not as it was set; nothing of later stages was sent.
         """
+        if self._switched_on:  # what was read before it was off is not how it stands
+            self._adopt()
         stages = sorted({step.stage for step in self._steps()}) or [0]
         for stage in stages:
             for step in self._steps():

@@ -24,7 +24,10 @@ TRIGGERS = ("BUS", "IMMediate", "FREEze", *(f"INT{k}" for k in range(1, 15)), *(
 
 @dataclass
 class State:
-    """One output: what is set, what is staged, and how its voltage moves."""
+    """One output: what is set, what is staged, and how its voltage moves.
+
+    Where a list or a sweep drives it, what is set waits for the mode to be fixed (not checked on hardware).
+    """
 
     mode: str = "FIX"
     range: str = "HIGH"
@@ -33,7 +36,8 @@ class State:
     trigger: str = "IMM"
     staged: float = 0.0
     armed: bool = False
-    volts: float = 0.0
+    level: float = 0.0  # what it was last set to
+    volts: float = 0.0  # where it goes
     begin: float = 0.0  # where the last ramp began, in V
     since: float = 0.0  # and when, in s
     current_range: str = "HIGH"
@@ -81,7 +85,7 @@ class EmulatedQdac2:
         word, number = self._word, self._number
         return [
             word("SOURce#:VOLTage:MODE", "mode", "FIXed", "LIST", "SWEep"),
-            Command("SOURce#:VOLTage[:LEVel]", self._each(lambda n: f"{self.outputs[n].volts:.9g}"), self._set, (1, 2)),
+            Command("SOURce#:VOLTage[:LEVel]", self._each(lambda n: f"{self.outputs[n].level:.9g}"), self._set, (1, 2)),
             Command("SOURce#:VOLTage:LAST", self._each(lambda n: f"{self.volts(n):.9g}")),
             Command("SOURce#:VOLTage:TRIGgered", self._each(lambda n: f"{self.outputs[n].staged:.9g}"), self._stage, (1, 2)),
             number("SOURce#:VOLTage:SLEW", "slew", 0.01, 2e7),
@@ -109,7 +113,10 @@ class EmulatedQdac2:
             value = short_form(call.word(0, *choices))
             for n in self._which(call, 1):
                 setattr(self.outputs[n], name, value)
-                self._drive(n)
+                if name == "mode":
+                    self._go(n, self.outputs[n].level)
+                else:
+                    self._drive(n)
 
         return Command(header, self._each(lambda n: str(getattr(self.outputs[n], name))), do, (1, 2))
 
@@ -181,9 +188,12 @@ class EmulatedQdac2:
                 self._go(n, out.staged)
 
     def _go(self, n: int, value: float) -> None:
-        self._hold(n)
-        self.outputs[n].volts = value
-        self._drive(n)
+        out = self.outputs[n]
+        out.level = value
+        if out.mode == "FIX":
+            self._hold(n)
+            out.volts = value
+            self._drive(n)
 
     def _hold(self, n: int) -> None:
         """Begin the next ramp where the output is now."""

@@ -127,9 +127,9 @@ def test_text_does_the_same(bench: Bench) -> None:
         board.write(["1", "3"], np.array([0.123456789, -1.0]))
         assert bench.heard() == b"SOURce:BLOCk:ASCii (@1,3),0.123456789,-1\n*TRG\n*ESR?\n"
         assert board.written(["3", "1"]) == pytest.approx([-1.0, round(0.123456789 / LSB16) * LSB16])
-        assert bench.heard() == b"SOURce:BLOCk:ASCii? (@3,1)\n"
+        assert bench.heard() == b"SOURce:BLOCk:ASCii? (@3,1);*ESR?\n"
         assert board.measure(["1002", "1001"]).tolist() == [0.5, 0.0]
-        assert bench.heard() == b"SENSe:BLOCk:ASCii? (@1002,1001)\n"
+        assert bench.heard() == b"SENSe:BLOCk:ASCii? (@1002,1001);*ESR?\n"
 
 
 @pytest.mark.parametrize(("bits", "lsb"), [(12, LSB12), (16, LSB16)])
@@ -268,10 +268,14 @@ def test_a_spoiled_block_is_refused_whole(bench: Bench, board: Board, spoil: Cal
 def test_the_board_nudges_by_itself(bench: Bench, board: Board) -> None:
     board.nudge(np.array([0.5, -0.25]), -0.125)
     assert bench.heard() == (
-        b"NUDGe:TARGet 0.5,-0.25,(@2001:2002)\n*ESR?\nNUDGe:BETA -0.125\nNUDGe:STATe ON\nNUDGe:STATe?;BETA?\n"
+        b"NUDGe:BETA 0;TARGet 0.5,-0.25,(@2001:2002);BETA -0.125;STATe ON\nNUDGe:STATe?;BETA?;*ESR?\n"
     )  # fmt: skip
     assert bench.wired.driven == {**bench.wired.driven, "2001": 0.5, "2002": -0.25, "beta": -0.125}
     assert board.written(["2002", "2001"]).tolist() == [-0.25, 0.5]
+    bench.heard()
+    board.nudge(np.array([0.5, -0.25]), 0.25)  # another beta, the same targets
+    assert bench.heard() == b"NUDGe:BETA 0.25;STATe ON\nNUDGe:STATe?;BETA?;*ESR?\n"
+    assert board.nudge_stands() == 0.25
     board.release()
     assert bench.wired.driven["beta"] == 0.0
     bench.heard()
@@ -280,8 +284,41 @@ def test_the_board_nudges_by_itself(bench: Bench, board: Board) -> None:
     assert bench.heard() == b""
 
 
+def test_targets_never_meet_the_beta_of_others(bench: Bench, board: Board) -> None:
+    now: dict[str, float] = {}
+    met: list[tuple[float, float, float]] = []
+
+    def drive(key: str, value: float, *how: float) -> None:
+        now[key] = value
+        if now.get("beta"):
+            met.append((now["2001"], now["2002"], now["beta"]))
+
+    bench.wired.drive = drive  # type: ignore[method-assign]
+    board.nudge(np.array([0.5, -0.25]), -0.125)
+    board.nudge(np.array([1.0, 0.75]), 0.125)
+    board.write(["2001"], np.array([-1.0]))  # by itself: the nudge goes off
+    assert board.nudge_stands() == 0.0
+    board.nudge(np.array([1.0, 0.75]), 0.125)
+    assert [pair for k, pair in enumerate(met) if k == 0 or pair != met[k - 1]] == [
+        (0.5, -0.25, -0.125), (1.0, 0.75, 0.125),
+    ]  # fmt: skip
+
+
+def test_a_nudge_that_is_refused_is_off(bench: Bench, board: Board) -> None:
+    board.watch(1.0)
+    bench.clock.spend(2.0)
+    with pytest.raises(RefusedError, match="watchdog has bitten"):
+        board.nudge(np.array([0.5, -0.25]), 0.125)
+    assert bench.wired.driven["beta"] == 0.0
+
+
+def test_it_holds_the_limits_it_was_given(bench: Bench) -> None:
+    board = Board(bench.wire, "board", limits_V={"1": (-1.0, 1.0)})
+    assert [board.holds_limits(key) for key in ("1", "2", "2001")] == [True, False, False]
+
+
 def test_a_nudge_that_is_not_confirmed_is_not_left_on(bench: Bench, board: Board) -> None:
-    bench.served.faults.spoil = lambda reply: b"1;much\n" if b";" in reply else reply
+    bench.served.faults.spoil = lambda reply: b"1;much;0\n" if b";" in reply else reply
     with pytest.raises(ReplyError, match="no number"):
         board.nudge(np.array([0.5, -0.25]), 0.125)
     assert bench.wired.driven["beta"] == 0.0
@@ -357,9 +394,12 @@ def test_a_reboot_is_noticed(bench: Bench, board: Board) -> None:
     assert not board.rebooted()
     assert board.written(["1"]).tolist() == [0.0]
     bench.board.reboot()
-    with pytest.raises(RebootedError, match="its limits are gone"):
+    with pytest.raises(RebootedError, match="its settings are gone"):
         board.write(["1"], np.array([0.5]))
     assert board.rebooted()
+    bench.board.reboot()
+    with pytest.raises(RebootedError, match="its settings are gone"):
+        board.nudge_stands()
 
 
 def test_a_late_reply_is_not_that_of_the_next_question(bench: Bench, board: Board) -> None:

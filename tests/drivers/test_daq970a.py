@@ -12,13 +12,14 @@ from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.daq970a import Daq970a, Input
 from aeqlab.drivers.emulated.clock import LockstepClock
 from aeqlab.drivers.emulated.daq970a import EmulatedDaq970a, State
-from aeqlab.drivers.emulated.scpi import Call
+from aeqlab.drivers.emulated.scpi import POWER_ON, Call
 from aeqlab.drivers.emulated.server import PtyServed, Served, TcpServed
 from aeqlab.drivers.emulated.terminals import Bare
 from aeqlab.drivers.errors import (
     IdentityError,
     LinkLostError,
     OverloadError,
+    RebootedError,
     RefusedError,
     ReplyError,
     ReplyLateError,
@@ -222,7 +223,7 @@ def test_a_full_box_scans_120_channels(served: TcpServed) -> None:
 def test_a_scan_is_one_exchange_and_takes_its_time(bench: Bench, served: TcpServed, adc: Daq970a) -> None:
     before = bench.clock.now()
     assert adc.measure(["103", "101"]).tolist() == about([0.125, 1.5])
-    assert heard(served) == ["READ?"]
+    assert heard(served) == ["READ?;*ESR?"]
     assert adc.scan_s == pytest.approx(2 * 0.04 + 0.02 + 2 * 0.001 + 0.002)
     assert bench.clock.now() - before == pytest.approx(adc.scan_s)
 
@@ -237,16 +238,28 @@ def test_the_order_of_a_list_is_not_that_of_a_scan(bench: Bench, served: TcpServ
         assert adc.measure(["201", "103", "101"]).tolist() == about([3.0, 0.125, 1.5])
 
 
+def test_a_reboot_and_a_lost_end_are_noticed_by_a_scan(bench: Bench, served: TcpServed, adc: Daq970a) -> None:
+    served.faults.spoil = lambda reply: reply.rpartition(b";")[0][:-4] + b"\n"  # 3 numbers, the last without its exponent
+    with pytest.raises(ReplyError, match="lost its end"):
+        adc.measure(["101"])
+    served.faults.spoil = None
+    bench.box.front.events |= POWER_ON  # it was off, and came back with its scan list
+    with pytest.raises(RebootedError, match="its settings are gone"):
+        adc.measure(["101"])
+    assert adc.rebooted()
+    adc.healthy()
+
+
 def test_a_scan_that_was_begun_is_fetched(bench: Bench, served: TcpServed, adc: Daq970a) -> None:
     before = bench.clock.now()
     adc.begin()
     adc.begin()
     assert bench.clock.now() == before  # it does not wait
     assert adc.measure(["102"])[0] == about(-2.25)
-    assert heard(served) == ["INITiate;:SYSTem:ERRor?", "FETCh?"]
+    assert heard(served) == ["INITiate;:SYSTem:ERRor?;*ESR?", "FETCh?;*ESR?"]
     assert bench.clock.now() - before == pytest.approx(adc.scan_s)
     adc.measure(["102"])
-    assert heard(served) == ["READ?"]
+    assert heard(served) == ["READ?;*ESR?"]
     bench.clock.spend(1.0)
     adc.begin()
     bench.clock.spend(1.0)
@@ -283,7 +296,7 @@ def test_a_scan_that_begins_with_complaints_is_not_taken_for_begun(bench: Bench,
     with pytest.raises(RefusedError, match="does not know a command"):
         adc.begin()
     assert adc.measure(["101"])[0] == about(1.5)
-    assert heard(served) == ["INITiate;:SYSTem:ERRor?", "SYSTem:ERRor?", "ABORt", "READ?"]
+    assert heard(served) == ["INITiate;:SYSTem:ERRor?;*ESR?", "SYSTem:ERRor?", "ABORt", "READ?;*ESR?"]
 
 
 def test_readings_have_the_resolution_of_their_aperture(bench: Bench, adc: Daq970a) -> None:
@@ -300,7 +313,7 @@ def test_an_overload_is_no_number_and_no_error(bench: Bench, served: TcpServed, 
         adc.measure(["101", "103"])
     assert adc.measure(["101"])[0] == about(1.5)  # a channel that was not asked for spoils nothing
     assert adc.complaints() == []
-    assert bench.say("STAT:QUES?;*ESR?") == "+1;8"
+    assert bench.say("STAT:QUES?") == "+1"
     bench.terminals.laid["103"] = 1.19
     assert adc.measure(["103"])[0] == about(1.19)
 
@@ -458,6 +471,6 @@ def test_a_34970a_over_its_serial_port() -> None:
         adc.arm()
         heard(served)
         assert adc.measure(["101", "102"]).tolist() == about([1.5, -2.25])
-        assert heard(served) == ["READ?"]
+        assert heard(served) == ["READ?;*ESR?"]
         assert adc.identity is not None
         assert adc.identity.maker == "HEWLETT-PACKARD"

@@ -11,9 +11,18 @@ import pytest
 from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.emulated.clock import LockstepClock
 from aeqlab.drivers.emulated.keithley2450 import Keithley2450 as Emulated
+from aeqlab.drivers.emulated.scpi import POWER_ON
 from aeqlab.drivers.emulated.server import TcpServed
 from aeqlab.drivers.emulated.terminals import Bare
-from aeqlab.drivers.errors import IdentityError, LinkLostError, RefusedError, ReplyError, ReplyLateError, SettingError
+from aeqlab.drivers.errors import (
+    IdentityError,
+    LinkLostError,
+    RebootedError,
+    RefusedError,
+    ReplyError,
+    ReplyLateError,
+    SettingError,
+)
 from aeqlab.drivers.instrument import Direction, Silence
 from aeqlab.drivers.keithley2450 import Keithley2450
 
@@ -145,7 +154,7 @@ def test_a_voltage_with_a_current_limit(bench: Bench) -> None:
         smu.arm()
         assert b"SOURce:VOLTage:RANGe 2\nSOURce:VOLTage:ILIMit 0.001\nSENSe:CURRent:RANGe 0.001\n" in bench.heard()
         smu.write(["1"], np.array([1.5]))
-        assert bench.heard() == b"SOURce:VOLTage 1.5\nSOURce:VOLTage?\n"
+        assert bench.heard() == b"SOURce:VOLTage 1.5\nSOURce:VOLTage?;*ESR?\n"
         assert bench.wired.driven["1"] == pytest.approx(1.5)
         assert (smu.channels["1"].unit, smu.channels["2"].unit) == ("V", "A")
 
@@ -162,12 +171,27 @@ def test_settings_that_it_does_not_have_are_refused_before_anything_is_sent(benc
 
 def test_a_level_is_sent_with_all_its_digits_and_read_back(bench: Bench, smu: Keithley2450) -> None:
     smu.write(["1"], np.array([1.23456789e-4]))
-    assert bench.heard() == b"SOURce:CURRent 0.000123456789\nSOURce:CURRent?\n"
+    assert bench.heard() == b"SOURce:CURRent 0.000123456789\nSOURce:CURRent?;*ESR?\n"
     assert bench.wired.driven["1"] == pytest.approx(1.2345e-4, abs=2.5e-8)
     assert smu.written(["1"])[0] == pytest.approx(1.2345e-4, abs=1.3e-8)
     with pytest.raises(SettingError, match=r"0\.0011 A is outside -0\.001 to 0\.001 A"):
         smu.write(["1"], np.array([1.1e-3]))
-    assert bench.heard() == b"SOURce:CURRent?\n"
+    assert bench.heard() == b"SOURce:CURRent?;*ESR?\n"
+
+
+def test_a_reboot_and_a_lost_end_are_noticed(bench: Bench, smu: Keithley2450) -> None:
+    bench.served.faults.spoil = lambda reply: reply[:4] + b"\n"
+    with pytest.raises(ReplyError, match="lost its end"):
+        smu.written(["1"])
+    bench.served.faults.spoil = None
+    bench.smu.front.events |= POWER_ON
+    with pytest.raises(RebootedError, match="its settings are gone"):
+        smu.write(["1"], np.array([1e-4]))
+    assert smu.rebooted()
+    smu.healthy()
+    bench.smu.front.complain(802, "OUTPUT blocked by interlock")
+    with pytest.raises(RefusedError, match="blocked by the interlock"):
+        smu.healthy()
 
 
 def test_a_level_that_was_refused_is_told(bench: Bench, smu: Keithley2450) -> None:
@@ -191,7 +215,7 @@ def test_readings_take_their_time_and_an_overload_is_none(bench: Bench, smu: Kei
     bench.wired.laid["2"] = 0.123456789
     before = bench.clock.now()
     assert smu.measure(["2"])[0] == pytest.approx(0.123456789)
-    assert bench.heard() == b"READ?\n"
+    assert bench.heard() == b"READ?;*ESR?\n"
     assert bench.clock.now() - before == pytest.approx(0.1 / 50)
     bench.smu.sense_range["VOLTage"] = 0.02
     with pytest.raises(ReplyError):
@@ -204,7 +228,7 @@ def test_its_limit_holds_and_says_so(bench: Bench, smu: Keithley2450) -> None:
     bench.wired.laid["2"] = -5.0
     assert smu.tripped()
     assert smu.measure(["2"])[0] == -2.0
-    assert bench.heard() == b"SOURce:CURRent:VLIMit:TRIPped?\n" * 2 + b"READ?\n"
+    assert bench.heard() == b"SOURce:CURRent:VLIMit:TRIPped?\n" * 2 + b"READ?;*ESR?\n"
 
 
 def test_off_is_confirmed_and_then_there_is_nothing_to_read(bench: Bench, smu: Keithley2450) -> None:

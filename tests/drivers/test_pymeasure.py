@@ -14,7 +14,15 @@ pytest.importorskip("pymeasure")
 from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.emulated.scpi import POWER_ON, Call, Command, Front
 from aeqlab.drivers.emulated.server import TcpServed
-from aeqlab.drivers.errors import IdentityError, LinkLostError, RefusedError, ReplyError, ReplyLateError, SettingError
+from aeqlab.drivers.errors import (
+    IdentityError,
+    LinkLostError,
+    RebootedError,
+    RefusedError,
+    ReplyError,
+    ReplyLateError,
+    SettingError,
+)
 from aeqlab.drivers.instrument import Direction
 from aeqlab.drivers.pymeasure import Property, PyMeasure
 
@@ -223,6 +231,26 @@ def test_after_a_dropped_link_it_is_as_it_was_and_after_a_reboot_it_is_set_up_ag
     bench.front.events = POWER_ON
     assert smu.rebooted()
     assert len(smu.plan()) == 4
+
+
+def test_a_look_at_its_health_tells_a_reboot_and_complaints(bench: Bench, smu: PyMeasure) -> None:
+    smu.healthy()
+    bench.front.events = POWER_ON
+    with pytest.raises(RebootedError, match="its settings are gone"):
+        smu.healthy()
+    assert smu.rebooted()
+    bench.front.complain(-222)
+    with pytest.raises(RefusedError, match="outside its range"):
+        smu.healthy()
+    smu.healthy()
+
+
+def test_an_error_queue_without_an_end_is_left(bench: Bench, smu: PyMeasure) -> None:
+    bench.front.no_error = '-113,"Undefined header"'
+    with pytest.raises(ReplyError, match="'SYST:ERR\\?' has no end: the last reply was '-113"):
+        smu.complaints()
+    bench.front.no_error = '0,"No error"'
+    assert smu.complaints() == []
 
 
 def test_arming_ends_at_what_is_not_taken(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from aeqlab.drivers.errors import (
     IdentityError,
     LinkLostError,
     OverloadError,
+    RebootedError,
     RefusedError,
     ReplyError,
     ReplyLateError,
@@ -112,16 +113,16 @@ def test_arming_is_planned_sent_and_read_back(bench: Bench, served: TcpServed) -
         heard(served)
         assert [str(change) for change in dac.plan()] == [
             "channel 3: slew from 20000000 V/s to 5 V/s", "channel 3: filter from HIGH to DC",
-            "channel 3: range from HIGH to LOW", "channel 3: trigger from IMM to BUS",
+            "channel 3: range from HIGH to LOW", "channel 3: trigger from IMM to INT14",
             "channel 3: current range from HIGH to LOW", "channel 3: current aperture from 1 PLC to 2 PLC",
         ]  # fmt: skip
         assert heard(served) == []
         dac.arm()
         assert heard(served) == [
             "SOURce3:VOLTage?", "SOURce3:VOLTage:LAST?", "SOURce3:VOLTage:SLEW 5", "SOURce3:FILTer DC", "SOURce3:RANGe LOW",
-            "SOURce3:DC:TRIGger:SOURce BUS", "SENSe3:RANGe LOW", "SENSe3:NPLCycles 2", "SYSTem:ERRor:ALL?", *ADOPT_3,
+            "SOURce3:DC:TRIGger:SOURce INT14", "SENSe3:RANGe LOW", "SENSe3:NPLCycles 2", "SYSTem:ERRor:ALL?", *ADOPT_3,
             "SENSe3:RANGe?", "SENSe3:NPLCycles?", "SOURce3:RANGe:LOW:MINimum?", "SOURce3:RANGe:LOW:MAXimum?",
-            "SOURce:VOLTage? (@3)", "SOURce:VOLTage:TRIGgered? (@3)", "SYSTem:ERRor:ALL?",
+            "SOURce:VOLTage? (@3);*ESR?", "SOURce:VOLTage:TRIGgered? (@3)", "SYSTem:ERRor:ALL?",
         ]  # fmt: skip
         assert dac.plan() == []
         assert (dac.channels["3"].low, dac.channels["3"].high) == (-2.048, 2.048)
@@ -173,12 +174,12 @@ def test_what_it_cannot_be_is_refused_without_a_link(options: dict[str, object],
 def test_a_block_is_staged_and_triggered_once(bench: Bench, served: TcpServed, dac: Qdac2) -> None:
     dac.write(["4", "3"], np.array([0.123456789, -1 / 3]))
     assert heard(served) == [
-        "SOURce4:VOLTage:TRIGgered 0.123456789", "SOURce3:VOLTage:TRIGgered -0.3333333333", "SOURce:DC:INITiate (@4,3)", "*TRG",
-        "SYSTem:ERRor:ALL?",
+        "SOURce4:VOLTage:TRIGgered 0.123456789", "SOURce3:VOLTage:TRIGgered -0.3333333333", "SOURce:DC:INITiate (@4,3)",
+        "TINT 14", "SYSTem:ERRor:ALL?;*ESR?",
     ]  # fmt: skip
     assert bench.terminals.driven["3"] == pytest.approx(-1 / 3, abs=0.51 * STEP)
     echo = dac.written(["3", "4"])
-    assert heard(served) == ["SOURce:VOLTage? (@3,4)"]
+    assert heard(served) == ["SOURce:VOLTage? (@3,4);*ESR?"]
     np.testing.assert_allclose(echo, [-1 / 3, 0.123456789], atol=0.51 * STEP)
     assert abs(echo[0] / STEP - round(echo[0] / STEP)) < 0.01  # whole codes
 
@@ -188,9 +189,9 @@ def test_nothing_moves_before_the_trigger(bench: Bench, dac: Qdac2) -> None:
     bench.terminals.drive = lambda key, value, *how: moved.append((key, round(value, 3)))  # type: ignore[method-assign]
     bench.box.front.carry_out(b"SOUR3:VOLT:TRIG 1;:SOUR4:VOLT:TRIG 2;:SOUR:DC:INIT (@3,4)")
     assert moved == []
-    bench.box.front.carry_out(b"TINT 5")
+    bench.box.front.carry_out(b"TINT 5;*TRG")
     assert moved == []
-    bench.box.front.carry_out(b"*TRG;*TRG")
+    bench.box.front.carry_out(b"TINT 14;TINT 14")
     assert moved == [("3", 1.0), ("4", 2.0)]
 
 
@@ -198,8 +199,70 @@ def test_an_output_that_is_not_armed_is_set_by_itself(bench: Bench, served: TcpS
     with bench.driver(served) as dac:
         heard(served)
         dac.write(["3"], np.array([0.25]))
-        assert heard(served) == ["SOURce3:VOLTage:MODE FIXed", "SOURce3:VOLTage 0.25", "SYSTem:ERRor:ALL?"]
+        assert heard(served) == ["SOURce3:VOLTage 0.25", "SYSTem:ERRor:ALL?;*ESR?"]
         assert bench.terminals.driven["3"] == pytest.approx(0.25)
+
+
+def test_an_output_that_a_list_drives_goes_to_its_voltage_without_a_detour(bench: Bench, served: TcpServed) -> None:
+    bench.box.front.carry_out(b"SOUR3:VOLT -3;:SOUR3:VOLT:MODE LIST")
+    bench.box.outputs[3].volts = 1.5  # where its list has brought it
+    went: list[tuple[float, float]] = []
+    with bench.driver(served, outputs={"3": Output(slew_V_per_s=5.0)}) as dac:
+        heard(served)
+        bench.terminals.drive = lambda key, value, slew, lag: went.append((round(value, 3), slew))  # type: ignore[assignment,method-assign,misc]
+        dac.write(["3"], np.array([1.0]))
+        assert heard(served) == [
+            "SOURce3:VOLTage:SLEW 5", "SOURce3:VOLTage 1", "SOURce3:VOLTage:MODE FIXed", "SYSTem:ERRor:ALL?;*ESR?",
+        ]  # fmt: skip
+    assert went == [(1.5, 5.0), (1.0, 5.0)]  # never -3 V, and never faster than it may
+
+
+def test_the_trigger_moves_nothing_that_waits_for_another_one(bench: Bench, dac: Qdac2) -> None:
+    bench.box.front.carry_out(b"SOUR7:DC:TRIG:SOUR BUS;:SOUR7:VOLT:TRIG 3;:SOUR7:DC:INIT")
+    dac.write(["3"], np.array([1.0]))
+    assert (bench.box.outputs[3].volts, bench.box.outputs[7].volts) == (pytest.approx(1.0), 0.0)
+
+
+def test_a_reboot_is_noticed_by_what_is_said_next(bench: Bench, dac: Qdac2) -> None:
+    for talk in (lambda: dac.write(["3"], np.array([0.5])), lambda: dac.written(["3"]), dac.healthy):
+        bench.box.reboot()
+        with pytest.raises(RebootedError, match="switched off and on; its settings are gone"):
+            talk()
+        assert dac.rebooted()
+        dac.arm()
+        dac.healthy()
+
+
+def test_off_after_a_reboot_is_off(bench: Bench, dac: Qdac2) -> None:
+    dac.write(["3"], np.array([0.5]))
+    bench.box.reboot()
+    dac.off(["3"])
+    assert dac.rebooted()
+
+
+def test_a_reply_that_lost_its_end_is_no_number(bench: Bench, served: TcpServed, dac: Qdac2) -> None:
+    dac.write(["3"], np.array([1.25]))
+    served.faults.spoil = lambda reply: reply[:5] + b"\n"  # 1.25, to the last digit but two
+    with pytest.raises(ReplyError, match="lost its end"):
+        dac.written(["3"])
+
+
+def test_complaints_of_others_are_told_by_a_look_at_its_health(bench: Bench, dac: Qdac2) -> None:
+    bench.box.front.carry_out(b"SOUR3:VOLT 99")
+    with pytest.raises(RefusedError, match="outside what the output can do") as refused:
+        dac.healthy()
+    assert refused.value.codes == (-222,)
+    dac.healthy()
+
+
+def test_an_output_that_is_elsewhere_than_it_was_set_is_not_off(bench: Bench, dac: Qdac2, served: TcpServed) -> None:
+    dac.write(["4"], np.array([1.0]))
+    bench.box.volts = lambda number: 1.0  # type: ignore[method-assign]
+    with pytest.raises(RefusedError, match="does not say that output 4 is at 0 V"):
+        dac.off(["4"])
+    with bench.driver(served, outputs={"4": Output(slew_V_per_s=0.5)}) as slow:
+        slow.arm()
+        slow.off(["4"])  # it ramps, and is on its way
 
 
 @pytest.mark.parametrize("value", [10.25, -10.25, float("nan"), float("inf")])
@@ -234,7 +297,8 @@ def test_off_is_zero_volts_and_is_confirmed(bench: Bench, served: TcpServed, dac
     heard(served)
     dac.off(["3"])
     assert heard(served) == [
-        "SOURce3:VOLTage:TRIGgered 0", "SOURce:DC:INITiate (@3)", "*TRG", "SYSTem:ERRor:ALL?", "SOURce:VOLTage? (@3)",
+        "SOURce3:VOLTage:TRIGgered 0", "SOURce:DC:INITiate (@3)", "TINT 14", "SYSTem:ERRor:ALL?;*ESR?",
+        "SOURce:VOLTage:LAST? (@3);*ESR?", "SOURce:VOLTage? (@3);*ESR?",
     ]  # fmt: skip
     assert bench.terminals.driven["3"] == 0.0
     assert bench.terminals.driven["4"] == pytest.approx(-1.0)
@@ -279,7 +343,7 @@ def test_currents_are_read_all_at_once(bench: Bench, served: TcpServed) -> None:
         heard(served)
         before = bench.clock.now()
         assert dac.measure(["i4", "i3"]).tolist() == [-3e-9, 1.25e-8]
-        assert heard(served) == ["READ? (@4,3)"]
+        assert heard(served) == ["READ? (@4,3);*ESR?"]
         assert bench.clock.now() - before == pytest.approx(2 / 50)
         bench.terminals.laid["i3"] = 1e-6
         with pytest.raises(OverloadError, match="overload on channel i3:"):
@@ -353,7 +417,7 @@ def test_a_reboot_is_noticed_once(bench: Bench, served: TcpServed, dac: Qdac2) -
     bench.box.reboot()
     assert bench.terminals.driven["3"] == 0.0
     assert dac.rebooted()
-    assert [str(change) for change in dac.plan()] == ["channel 3: trigger from IMM to BUS", "channel 4: trigger from IMM to BUS"]
+    assert [str(change) for change in dac.plan()] == [f"channel {key}: trigger from IMM to INT14" for key in "34"]
     assert not dac.rebooted()
 
 
@@ -408,7 +472,7 @@ def test_over_a_serial_port(bench: Bench) -> None:
         dac.arm()
         heard(served)
         dac.write(["3", "4"], np.array([0.5, -0.5]))
-        assert heard(served)[-3:] == ["SOURce:DC:INITiate (@3,4)", "*TRG", "SYSTem:ERRor:ALL?"]
+        assert heard(served)[-3:] == ["SOURce:DC:INITiate (@3,4)", "TINT 14", "SYSTem:ERRor:ALL?;*ESR?"]
         np.testing.assert_allclose(dac.written(["3", "4"]), [0.5, -0.5], atol=STEP)
         bench.box.reboot()
         assert dac.rebooted()

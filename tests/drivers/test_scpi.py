@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import ValidationError
+from scripted import Script, serving
 
 from aeqlab.drivers import blocks
 from aeqlab.drivers.connection import Wire
@@ -21,6 +22,7 @@ from aeqlab.drivers.errors import (
     AddressError,
     IdentityError,
     LinkLostError,
+    RebootedError,
     RefusedError,
     ReplyError,
     ReplyLateError,
@@ -84,6 +86,7 @@ class Supply:
         self.limit = dict.fromkeys(range(1, 5), 1.0)
         self.on = dict.fromkeys(range(1, 5), True)
         self.trigger, self.stuck = "IMM", False
+        self.clips_at = float("inf")
 
     def reboot(self) -> None:
         self.reset()
@@ -109,7 +112,7 @@ class Supply:
     def _set(self, call: Call) -> None:
         some = channels(call.text(1), range(1, 5))
         value = call.number(0, *(sign * min(self.most[k] for k in some) for sign in (-1, 1)))
-        self.volts.update(dict.fromkeys(some, round(value, 3)))
+        self.volts.update(dict.fromkeys(some, min(round(value, 3), self.clips_at)))
 
     def _set_limit(self, call: Call) -> None:
         self.limit[call.suffixes[0]] = call.number(0, 0.0, 2.0)
@@ -181,7 +184,9 @@ def test_another_instrument_or_serial_number_is_asked_for_its_name_alone(bench: 
 
 def test_equal_values_go_out_together(bench: Bench, supply: Scpi) -> None:
     supply.write(["1", "4", "2"], np.array([1.25, 0.123456789, 1.25]))
-    assert bench.heard() == b"SOURce:VOLTage 1.25,(@1,2)\nSOURce:VOLTage 0.123456789,(@4)\nSYSTem:ERRor?\n"
+    assert bench.heard() == (
+        b"SOURce:VOLTage 1.25,(@1,2)\nSOURce:VOLTage 0.123456789,(@4)\nSYSTem:ERRor?\nSOURce:VOLTage? (@1,4,2)\n"
+    )  # fmt: skip
     assert supply.written(["4", "1"]).tolist() == [0.123, 1.25]
     assert bench.heard() == b"SOURce:VOLTage? (@4,1)\n"
 
@@ -288,6 +293,47 @@ def test_without_a_switch_off_is_zero_and_without_an_error_queue_it_is_read_back
             supply.write(["3"], np.array([3.0]))
         assert supply.complaints() == []
         assert not supply.rebooted()
+
+
+def test_what_is_brought_to_the_nearest_value_without_a_complaint_is_told(bench: Bench, supply: Scpi) -> None:
+    bench.supply.clips_at = 2.0
+    with pytest.raises(RefusedError, match="Channel 2 was set to 3 V and is at 2 V"):
+        supply.write(["2"], np.array([3.0]))
+
+
+def test_an_instrument_that_answers_when_it_is_set_has_to_be_described_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+    models: [Model]
+    outputs: [{channels: 1, unit: V, limits: [0, 5], set: "V {value}", ask: "V?"}]
+    """
+    script = Script()
+    script.on("V 1", b"OK\n")
+    script.on("V?", b"1\n")
+    with serving(script) as server, Scpi(Wire(server.address, timeout_s=0.5), described(text), "box") as box:
+        send = box.connection.write
+
+        def sent_and_answered(command: str) -> None:
+            send(command)
+            line = box.connection._line
+            assert line is not None
+            line._keep(line._some(5.0))  # so that the answer is there before anything else is asked
+
+        monkeypatch.setattr(box.connection, "write", sent_and_answered)
+        box.write(["1"], np.array([1.0]))
+        box.write(["1"], np.array([1.0]))
+        with pytest.raises(RefusedError, match=r"It answers when it is set, which nobody asked for\. Write its good answer"):
+            box.write(["1"], np.array([1.0]))
+
+
+def test_a_look_at_its_health_tells_a_reboot_and_complaints(bench: Bench, supply: Scpi) -> None:
+    supply.healthy()
+    bench.supply.front.events |= POWER_ON
+    with pytest.raises(RebootedError, match="its settings are gone"):
+        supply.healthy()
+    assert supply.rebooted()
+    bench.supply.front.complain(-222)
+    with pytest.raises(RefusedError, match="more than this output gives"):
+        supply.healthy()
 
 
 @pytest.mark.parametrize("reply", [b"1\n", b"1,2,3\n", b"1,volts\n", b"1,nan\n", b"1,9.91E37\n", b"\n"])
