@@ -232,8 +232,13 @@ class Session:
         """
         if self._state is not SessionState.HOLDING or self._target is None or "HoldsParameters" in self._abilities:
             return False
+
+        def tick() -> None:
+            self._see()
+            interrupt()
+
         with self._command:
-            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt)
+            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=tick)
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
@@ -498,7 +503,7 @@ class Session:
         Raises:
             FrozenError: it froze the device, or made it safe.
         """
-        if self._watched is not None and self._last is not None:
+        if self._watched is not None:
             self._watched.look()
 
     def note(self, kind: str, text: str) -> None:
