@@ -80,6 +80,7 @@ class SessionServer:
         self.device = limited(device, limits)
         self.session = Session(self.device, homeostasis=homeostasis, settling=settling, who="session")
         self.session.point_interrupt = self._point
+        self.session.safely = lambda why, by: self.make_safe(None, why, by)
         self.then = then
         self.alive = time.monotonic()  # when the owner thread last showed that it is not hung
         self.patience_s = 0.0  # how much longer than usual it may be busy now
@@ -378,7 +379,8 @@ class SessionServer:
                 session.alarm("disturbed", str(exc))
                 session.clear_alarm("disturbed")
             except (BackendError, ProtocolError) as exc:
-                if session.status().state is not SessionState.UNKNOWN:
+                stopped = isinstance(exc, FrozenError) and session.standing[0] in STANDING  # by an interlock, carried out
+                if not stopped and session.standing[0] is not SessionState.UNKNOWN:
                     with contextlib.suppress(SessionError):
                         session.freeze(f"while nothing was asked: {exc}")
         self._note(still=True)

@@ -62,7 +62,7 @@ class Watched:
         self._heard = newest
         lost = bool(newest.flags & (Flag.LOST | Flag.STALE))
         self._unread = self._unread + 1 if lost else 0
-        if self._unread == LOST_READS:
+        if self._unread >= LOST_READS:
             session.alarm("comms", f"{LOST_READS} readings in a row were lost or stale")
         elif not lost:
             session.clear_alarm("comms")

@@ -166,3 +166,29 @@ def test_readings_that_are_lost_in_the_middle_of_a_loop_are_an_alarm() -> None:
         with suppress(DisturbedError, DeviceLostError, SessionLostError):
             session.hold(np.full(7, 0.2))
         assert any(one.kind == "comms" for one in session.alarms.all())
+
+
+def test_a_hold_that_is_lost_is_an_alarm_until_theta_is_held_again_or_nothing_is_held_any_more() -> None:
+    with rig_on() as rig:
+        session = held(rig)
+
+        def active() -> list[str]:
+            return [one.kind for one in session.alarms.all() if one.active]
+
+        def lose() -> None:
+            session.configure(homeostasis=HomeostasisSettings(controller="quasi-static", timeout=1))
+            session.set_target(np.full(7, 1.2))  # too far for the time there is
+            session.keep_holding(lambda: None)
+
+        lose()
+        assert active() == ["hold lost"]
+        session.set_target(rig.true_parameters())
+        session.configure(homeostasis=HomeostasisSettings(controller="quasi-static"))
+        for _ in range(3):
+            session.keep_holding(lambda: None)
+        assert active() == []
+        lose()
+        assert active() == ["hold lost"]
+        session.freeze("that is enough")
+        assert active() == []
+        assert len(session.alarms.open) == 1  # nobody acknowledged it; the second counts with the first
