@@ -85,7 +85,10 @@ class Alarms:
             return made
 
     def clear(self, kind: str) -> Alarm | None:
-        """Note that what a kind of alarm is about is over; returns the alarm, None where there was none."""
+        """Note that what a kind of alarm is about is over; returns the alarm, None where there was none, or that was told before.
+
+        A reading that hovers about a limit comes and goes with every tick: that it is over is told once.
+        """
         if kind not in self._by_kind:  # asked at every tick
             return None
         with self._lock:
@@ -93,7 +96,7 @@ class Alarms:
             if there is None or not there.active:
                 return None
             done = self._alarms[there.number] = replace(there, active=False)
-            return done
+            return done if there.since == there.t else None
 
     def acknowledge(self, by: str, number: int | None = None, now: float | None = None) -> list[Alarm]:
         """Acknowledge one alarm with what hangs under it, or all; returns those that were not before.

@@ -33,6 +33,7 @@ from aeqlab.protocols.errors import (
     SkipRequested,
     StopRequested,
 )
+from aeqlab.protocols.heard_alarms import HeardAlarms
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.moving import move_theta
 from aeqlab.protocols.operator import Operator
@@ -118,6 +119,7 @@ class RunSession:
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
+        self._heard = HeardAlarms(record)
         self.late = 0  #: samples in a row that were left because this process was late
         self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
         self._next_disk = time.monotonic() + DISK_S
@@ -420,8 +422,7 @@ class RunSession:
         while events:
             event = events.popleft()
             self.record.event(self.steps, "session", event.kind, event.text)
-            if event.kind == "alarm":
-                self.record.alarm("session", event.text)
+            self._heard.hear(event)
         if requests.stop or requests.pause:
             self.status.change(
                 self.record, self.steps, "stopping" if requests.stop else "pausing", requests.why, only_from="running"
