@@ -61,6 +61,8 @@ def _meant(target: str | None) -> Iterator[FoundSession]:
 def _tell(alarm: Alarm, indent: str) -> None:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alarm.t))
     often = f", {alarm.times} times" if alarm.times > 1 else ""
+    if alarm.since > alarm.t:
+        often += f", again from {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(alarm.since))}"
     state = "active" if alarm.active else "over"
     seen = f", acknowledged by {alarm.by}" if alarm.by else ""
     print(f"{indent}{alarm.number}  {when}  {alarm.kind}: {alarm.text} [{state}{often}{seen}]")

@@ -9,12 +9,13 @@ from aeqlab.app.exits import ExitCode, say
 from aeqlab.app.words import size_in_words
 from aeqlab.protocols.check import CheckReport, Envelope, check
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
+from aeqlab.protocols.notify import try_all
 from aeqlab.protocols.reaction import Reaction
 from aeqlab.protocols.words import duration_in_words
 
 
-def check_experiment(source: str, overrides: Sequence[str]) -> int:
-    """Check an experiment and print what was found; returns the exit code."""
+def check_experiment(source: str, overrides: Sequence[str], *, notify: bool = False) -> int:
+    """Check an experiment and print what was found, and send test messages if they are wanted; returns the exit code."""
     loaded = load_experiment(source, overrides)
     report = check(loaded)
     for problem in report.problems:
@@ -23,7 +24,22 @@ def check_experiment(source: str, overrides: Sequence[str]) -> int:
         say(f"warning: {warning}")
     for line in in_words(loaded, report):
         print(line)
-    return ExitCode.OK if report.ok else ExitCode.BAD_INPUT
+    sent = not notify or _send_tests(loaded)
+    return ExitCode.OK if report.ok and sent else ExitCode.BAD_INPUT
+
+
+def _send_tests(loaded: LoadedExperiment) -> bool:
+    """Send a test message by every way of `notify:`, and print what became of it; returns whether all went out."""
+    entries = loaded.experiment.notify
+    if not entries:
+        say("notify: nobody is told of anything, so nothing was sent.")
+    tried = try_all(entries, f"check of {loaded.experiment.name}")
+    for way, why in tried:
+        if why:
+            say(f"{way}: not sent: {why}")
+        else:
+            print(f"  {way}: a test message was sent")
+    return bool(tried) and not any(why for _, why in tried)
 
 
 def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:

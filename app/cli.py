@@ -60,14 +60,15 @@ def cli() -> None:
 @cli.command()
 @_experiment
 @_overrides
-def check(experiment: str, overrides: tuple[str, ...]) -> int:
+@click.option("--notify", is_flag=True, help="Also send a test message by every way of `notify:`.")
+def check(experiment: str, overrides: tuple[str, ...], notify: bool) -> int:
     """Find every mistake in an experiment; touches nothing.
 
     Prints all errors with their lines, the range of every knob, the time and the disk it will take.
     """
     from aeqlab.app.checking import check_experiment
 
-    return check_experiment(experiment, overrides)
+    return check_experiment(experiment, overrides, notify=notify)
 
 
 @cli.command(short_help="Put a device through the conformance suite; moves knobs.")

@@ -90,6 +90,7 @@ class Device(ABC):
     _closed = False
     _presented: int | None = None  # number of samples of the inputs that are staged or applied
     _applied: int | None = None  # of those that are applied
+    newest: Readout | None = None  #: of the last `advance`, also of one in the middle of a loop; None before the first
 
     @property
     @abstractmethod
@@ -184,7 +185,8 @@ class Device(ABC):
         if seconds is not None and not 0.0 < seconds < np.inf:
             raise ValueError(f"{self.info.name}: advance({seconds!r}): a time above 0 s is needed")
         self._applied = self._presented
-        return self._advance(seconds)
+        self.newest = readout = self._advance(seconds)
+        return readout
 
     # safety
     def freeze(self) -> None:

@@ -61,7 +61,7 @@ class Interlock:
             reading = readings.get(name)
             if reading is None or math.isnan(reading.value):
                 return f"interlock {self.name}: {name} is missing, which counts as tripped ({self.when})"
-            if reading.age_s > self.stale_s:
+            if not reading.age_s <= self.stale_s:
                 return f"interlock {self.name}: {name} is {reading.age_s:.3g} s old, which counts as tripped ({self.when})"
         if not self.truth(readings):
             return ""
@@ -164,6 +164,15 @@ class _Parser:
         return lambda readings: compare(left(readings), right(readings))
 
     def _number(self) -> Number:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise self._wrong("it has too many brackets or signs")
+        try:
+            return self._value()
+        finally:
+            self._depth -= 1
+
+    def _value(self) -> Number:
         token = self._take()
         if token == "-":
             inner = self._number()

@@ -27,6 +27,7 @@ from aeqlab.backends.rig_bus import Bus, Down
 from aeqlab.backends.rig_clock import RigClock
 from aeqlab.backends.rig_guards import guards_of
 from aeqlab.backends.rig_info import fingerprint_of, info_of
+from aeqlab.backends.rig_jumps import Jumps
 from aeqlab.backends.rig_knobs import MovingKnobs
 from aeqlab.backends.rig_monitors import Monitors
 from aeqlab.backends.rig_names import Place
@@ -74,7 +75,8 @@ class Rig(Device):
         self._scanners = [name for name in plan.order if hasattr(bus.instruments[name], "scan_s")]
         self.changed: list[str] = []
         self._changed_told = 0
-        self._guards = guards_of(plan)
+        self._jumps = Jumps(plan)
+        self._guards = (*guards_of(plan), *self._jumps.guards())
         self.late = 0
         self.periods: deque[float] = deque(maxlen=KEPT)
         self._armed = self._driving = False
@@ -287,9 +289,11 @@ class Rig(Device):
         self.clock.wait(self._due - now)
         self._pass_to(self.clock.now())
         if values is None:
+            self._jumps.miss()
             return False
         n = len(self._read_places)
         self._values = values[:n]
+        self._jumps.see(self._values)
         self._see_stuck(now)
         self._measured_at = self._when(began, now, [place for _, place in extra])
         self.monitors.take(now, extra, values[n:], self._values)
@@ -327,6 +331,7 @@ class Rig(Device):
     def _lose(self, down: Down) -> None:
         """An instrument does not answer: the nudge goes off, where it still can be reached, and the others are asked too."""
         self._outputs_fit = False
+        self._jumps.miss()
         first = len(self.bus.down) == 1 and not self._asked_others
         if self._nudge_.beta and not self._dropped:
             self._dropped = down.why

@@ -17,6 +17,7 @@ A number stands for all knobs of its entry, a list has one per knob. Keys that b
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -231,7 +232,9 @@ class InterlockEntry(BaseModel):
     name: str = Field(min_length=1, max_length=60, description="what it is called")
     when: str = Field(min_length=1, max_length=500, description="such as: temperature > 300 or abs(s) > 2")
     action: Literal["warn", "freeze", "safe"] = Field(default="safe", description="what happens then")
-    stale_s: float = Field(default=5.0, gt=0, le=86_400, description="older data than this counts as tripped")
+    stale_s: float | None = Field(
+        default=None, gt=0, le=1e6, description="older data than this counts as tripped; null: 5 s, or 3 periods of what it reads"
+    )
 
 
 class RigFile(BaseModel):
@@ -279,3 +282,7 @@ class RigFile(BaseModel):
     def rows(self, role: str) -> list[Any]:
         """Get the entries of a role: controls, parameters, inputs or outputs."""
         return list(getattr(self, role))
+
+    def read_every_s(self, names: Collection[str]) -> float:
+        """Get the time between two readings of what is read least often among some readouts and monitors, in s."""
+        return max([self.tick_s, *(one.period_s for one in self.monitors if one.name in names)])

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from aeqlab.backends.interlocks import Interlock, Readings, interlock
+from aeqlab.backends.rig_file import InterlockEntry
 from aeqlab.backends.rig_plan import ReadPlan, RigPlan
 
 STALE_TICKS = 20.0  #: readings of a limit may be so old, in ticks, and 5 s besides
 STALE_S = 5.0
+PERIODS = 3.0  #: so many periods of what is read may pass before it is too old
 
 
 def guards_of(plan: RigPlan) -> tuple[Interlock, ...]:
     """Make the interlocks of a rig; its file was checked before."""
     known = [*plan.parameters.names, *plan.outputs.names, *(one.name for one in plan.monitors)]
-    found = [interlock(one.name, one.when, one.action, one.stale_s, known) for one in plan.file.interlocks]
+    found = [_of_entry(plan, one, known) for one in plan.file.interlocks]
     for what, row in (("parameters", plan.parameters), ("outputs", plan.outputs)):
         found += _limits(what, row, STALE_TICKS * plan.file.tick_s + STALE_S)
     for one in plan.monitors:
         if one.entry.alarm is not None:
             low, high = one.entry.alarm
             found.append(
-                interlock(one.name, f"{one.name} < {low!r} or {one.name} > {high!r}", "warn", 3 * one.entry.period_s, known)
+                interlock(one.name, f"{one.name} < {low!r} or {one.name} > {high!r}", "warn", PERIODS * one.entry.period_s, known)
             )
     return tuple(found)
+
+
+def _of_entry(plan: RigPlan, entry: InterlockEntry, known: Sequence[str]) -> Interlock:
+    """Make an interlock of the file; where it does not say how old its data may be, that follows from how often they are read."""
+    made = interlock(entry.name, entry.when, entry.action, entry.stale_s or STALE_S, known)
+    if entry.stale_s is not None:
+        return made
+    return replace(made, stale_s=max(STALE_S, PERIODS * plan.file.read_every_s(made.names)))
 
 
 def _limits(what: str, row: ReadPlan, stale_s: float) -> list[Interlock]:

@@ -301,11 +301,24 @@ class _Planner:
                     self._wrong(("sums", k, "of"), f"there is no knob {name!r}.{_meant(name, knobs)}")
 
     def _interlocks(self) -> None:
+        taken = {one.name: "the alarm of a monitor" for one in self.file.monitors if one.alarm is not None}
+        taken |= dict.fromkeys(("jump", "limits of the parameters", "limits of the outputs"), "an alarm of every rig")
         for k, entry in enumerate(self.file.interlocks):
+            if entry.name in taken:  # each has an alarm of its own, which goes by its name
+                self._wrong(("interlocks", k, "name"), f"{entry.name!r} is {taken[entry.name]} already. Choose another name.")
+            taken[entry.name] = "another interlock"
             try:
-                interlock(entry.name, entry.when, entry.action, entry.stale_s, sorted(self.read))
+                made = interlock(entry.name, entry.when, entry.action, 1.0, sorted(self.read))
             except ValueError as exc:
                 self._wrong(("interlocks", k, "when"), str(exc))
+                continue
+            every_s = self.file.read_every_s(made.names)
+            if entry.stale_s is not None and entry.stale_s <= every_s:
+                self._wrong(
+                    ("interlocks", k, "stale_s"),
+                    f"{entry.stale_s:g} s is no longer than the {every_s:g} s between two readings, so it would trip by itself. "
+                    "Make it longer, or period_s of the monitor shorter.",
+                )
 
     # instruments
     def _instruments(self) -> dict[str, Spec]:

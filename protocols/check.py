@@ -32,6 +32,7 @@ from aeqlab.protocols.estimate import Estimate, estimate
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.methods import nudges
+from aeqlab.protocols.notify import NotifyEntry
 from aeqlab.protocols.outline import outlined_rig
 from aeqlab.protocols.reaction import Reaction, reaction_of
 from aeqlab.protocols.stages.ask import AskOptions
@@ -118,7 +119,7 @@ def check(loaded: LoadedExperiment) -> CheckReport:
         user_code=tuple(dict.fromkeys(_user_code(experiment))),
         reaction=reaction_of(experiment.device),
         if_dies=_if_dies(experiment.device, base),
-        notified=tuple(f"{entry.way} on {', '.join(entry.on)}" for entry in experiment.notify),
+        notified=tuple(map(_told, experiment.notify)),
     )
 
 
@@ -213,6 +214,12 @@ def _nudge(experiment: Experiment, bounds: BetaBounds | None) -> Envelope:
             note += f", floating above {bounds.floating:.4g}"
     asked = (min(low for low, _ in pairs), max(high for _, high in pairs)) if pairs else None
     return Envelope("nudge beta", 1, "1", -limit, limit, asked, note=note)
+
+
+def _told(entry: NotifyEntry) -> str:
+    alive = f", a sign of life every {entry.alive_s:g} s" if entry.alive_s else ""
+    lacks = f" (nothing is in {entry.lacks} here)" if entry.lacks else ""
+    return f"{entry.way} on {', '.join(entry.on)}{alive}{lacks}"
 
 
 def _if_dies(device: DeviceSettings, base: Path) -> tuple[str, ...]:

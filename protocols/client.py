@@ -135,6 +135,7 @@ def open_session(
         if homeostasis is not None or settling is not None:
             client.configure(homeostasis=homeostasis, settling=settling)
         client.outlives = True
+        client.tells = _told_by(running)
         client.notice("attached", f"attached to the session {running.name} ({running.address})")
         return client
     on_wall = isinstance(settings, SlowSettings | RigSettings) and settings.clock is Clock.WALL  # else no time passes in it
@@ -154,6 +155,7 @@ def open_session(
         then=then,  # type: ignore[arg-type]
     )
     client = start_session(file, folder, who=who)
+    client.tells = tuple(notify)
     client.outlives = client.ends_session = stays  # until the run has left theta held
     for why in passed:
         client.notice("other", why)
@@ -193,6 +195,14 @@ def owner_of(
             f"`--set device.address={session.address}` uses that one all the same."
         )
     return None, passed
+
+
+def _told_by(session: FoundSession) -> tuple[NotifyEntry, ...]:
+    """Get whom a session that runs tells of its alarms."""
+    try:
+        return tuple(SessionFile.read(Path(session.folder)).notify)
+    except SessionError:
+        return ()
 
 
 def start_session(file: SessionFile, folder: Path, *, who: str = "a client") -> SessionClient:

@@ -137,7 +137,8 @@ class Record:
         self._theta: bytes | None = None  # the last theta that was committed
         self._next_fold = time.monotonic() + FOLD_EVERY_S
         self._closed = False
-        self.on_alarm: Callable[[str, str], None] | None = None  #: hears of every alarm, by name and sentence
+        #: hears of every alarm: its name, a sentence, and whether the session of the device raised it
+        self.on_alarm: Callable[[str, str, bool], None] | None = None
 
     # begin and end
     @classmethod
@@ -294,10 +295,10 @@ class Record:
         """Commit what happened."""
         self._insert("events", (time.time(), step, kind, word, text))
 
-    def alarm(self, name: str, text: str) -> int:
-        """Commit an alarm; returns its row."""
+    def alarm(self, name: str, text: str, of_session: bool = False) -> int:
+        """Commit an alarm, of the run or of its device's session; returns its row."""
         if self.on_alarm is not None:
-            self.on_alarm(name, text)
+            self.on_alarm(name, text, of_session)
         return self._insert("alarms", (time.time(), None, name, text))
 
     def alarm_cleared(self, alarm: int) -> None:

@@ -32,6 +32,7 @@ from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError
 from aeqlab.protocols.forms import from_tree, to_tree
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, mapping_in, proof, receive_soon, same
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
+from aeqlab.protocols.notify import NotifyEntry
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.shorthand import Reader, Writer
 from aeqlab.protocols.status import SessionEvent, SessionStatus
@@ -76,6 +77,7 @@ class SessionClient:
         self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened in the session, oldest first
         self.folder: Path | None = None  #: the session's folder, where known
         self.outlives = False  #: whether the session goes on without us, and so goes on holding what it holds
+        self.tells: tuple[NotifyEntry, ...] = ()  #: whom the session itself tells of its alarms
         self.ends_session = False  #: whether `close` ends such a session all the same
         self.on_close: Callable[[SessionClient], None] | None = None  #: called once after `close`
         self.who = f"{name} (process {os.getpid()})"

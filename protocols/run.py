@@ -308,9 +308,9 @@ class _Work:
         if self.notifier is not None:
             self.notifier.tell("state", f"{state}: {reason}")
 
-    def _heard_alarm(self, name: str, text: str) -> None:
-        if self.notifier is not None and not (self.served and name == "session"):  # its session tells of that itself
-            self.notifier.tell("alarm", f"{name}: {text}")
+    def _heard_alarm(self, name: str, text: str, of_session: bool) -> None:
+        if self.notifier is not None:
+            self.notifier.tell("alarm", f"{name}: {text}", besides=getattr(self.operator, "tells", ()) if of_session else ())
 
     def _redrawn(self, experiment: Experiment, seed: int, base: Path) -> Data:
         """Load the data as another seed would draw them, on the same device."""
@@ -344,6 +344,9 @@ class _Work:
                 self.control.close()
         if self._asked() != asked:  # while the device was being left
             device = self._leave(end)
+        if self.session is not None:
+            with contextlib.suppress(RecordError):  # what was said last; the end itself is written all the same
+                self.session.hear()
         if self.lent is not None and self.session is not None:
             self.lent.take(self.session)
         elif self.operator is not None:

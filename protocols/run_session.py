@@ -33,6 +33,7 @@ from aeqlab.protocols.errors import (
     SkipRequested,
     StopRequested,
 )
+from aeqlab.protocols.heard_alarms import HeardAlarms
 from aeqlab.protocols.local_disk import nearly_full
 from aeqlab.protocols.moving import move_theta
 from aeqlab.protocols.operator import Operator
@@ -118,6 +119,7 @@ class RunSession:
         self._every_s = 0.0 if self.info.clock is Clock.WALL else checkpoint_every_s
         self._next_checkpoint = time.monotonic() + self._every_s
         self._next_look = 0.0
+        self._heard = HeardAlarms(record)
         self.late = 0  #: samples in a row that were left because this process was late
         self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
         self._next_disk = time.monotonic() + DISK_S
@@ -416,12 +418,7 @@ class RunSession:
         self._next_look = now + LOOK_S
         requests = self.requests
         self.record.asked(self.steps, requests)
-        events = self.operator.events  # type: ignore[attr-defined]
-        while events:
-            event = events.popleft()
-            self.record.event(self.steps, "session", event.kind, event.text)
-            if event.kind == "alarm":
-                self.record.alarm("session", event.text)
+        self.hear()
         if requests.stop or requests.pause:
             self.status.change(
                 self.record, self.steps, "stopping" if requests.stop else "pausing", requests.why, only_from="running"
@@ -434,6 +431,14 @@ class RunSession:
                 self.record.alarm("disk", full)
                 self.say("warning", "disk", full)
         self.status.show(now, self)
+
+    def hear(self) -> None:
+        """Write down what the session of the device said since."""
+        events = self.operator.events  # type: ignore[attr-defined]
+        while events:
+            event = events.popleft()
+            self.record.event(self.steps, "session", event.kind, event.text)
+            self._heard.hear(event)
 
     # sequence
     def run_sequence(self, entries: Sequence[StageEntry], turn: int | None = None, run: StageFunction | None = None) -> None:

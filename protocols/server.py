@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: How often the owner ticks while nothing is asked, and how soon after the last command it begins, in seconds.
 IDLE_S = 0.02
+#: Events that are changes of state, of which people elsewhere may want to know.
+TOLD_STATES = frozenset({*map(str, STANDING), "continue"})
 ENDS = ("freeze", "safe", "hold")
 
 
@@ -55,7 +57,7 @@ class SessionServer:
         last: where the last commands are kept for whoever comes after a death; None: nowhere.
         stands: where it is kept that the device stands for a person; None: nowhere, as for hardware that ends with the session.
         limits: session limits, inside the device's own.
-        notifier: told of alarms, and of the end; closed with it. None: nobody is.
+        notifier: told of alarms, of standing still and of the end; closed with it. None: nobody is.
         with_client: end when the last client that knows the key has left.
         then: how the device is left at the end: freeze, safe or hold (as it is).
     """
@@ -80,6 +82,7 @@ class SessionServer:
         self.device = limited(device, limits)
         self.session = Session(self.device, homeostasis=homeostasis, settling=settling, who="session")
         self.session.point_interrupt = self._point
+        self.session.safely = lambda why, by: self.make_safe(None, why, by)
         self.then = then
         self.alive = time.monotonic()  # when the owner thread last showed that it is not hung
         self.patience_s = 0.0  # how much longer than usual it may be busy now
@@ -378,7 +381,8 @@ class SessionServer:
                 session.alarm("disturbed", str(exc))
                 session.clear_alarm("disturbed")
             except (BackendError, ProtocolError) as exc:
-                if session.status().state is not SessionState.UNKNOWN:
+                stopped = isinstance(exc, FrozenError) and session.standing[0] in STANDING  # by an interlock, carried out
+                if not stopped and session.standing[0] is not SessionState.UNKNOWN:
                     with contextlib.suppress(SessionError):
                         session.freeze(f"while nothing was asked: {exc}")
         self._note(still=True)
@@ -396,8 +400,10 @@ class SessionServer:
             self._events.append((self._next_event, event))
             self._next_event += 1
             log.info("%s: %s", event.kind, event.text)
-            if event.kind == "alarm" and self._notifier is not None:
+            if self._notifier is not None and event.kind == "alarm":
                 self._notifier.tell("alarm", event.text)
+            elif self._notifier is not None and event.kind in TOLD_STATES:
+                self._notifier.tell("state", f"{event.kind}: {event.text}")
             if self._record is not None:
                 self._record.event(event)
         self._keep(still)

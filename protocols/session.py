@@ -81,6 +81,7 @@ class Session:
         self._abort: str | None = None
         self._phases = Phases()
         self.alarms = Alarms()
+        self.safely: Callable[[str, str], object] = self.make_safe  #: makes safe for an interlock: why, and on whose behalf
         self._watched = Watched(device, self) if "Monitored" in self._abilities else None
 
     # describe
@@ -146,7 +147,7 @@ class Session:
                 self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop")
             self._knobs = self.who
             if self._state is SessionState.HOLDING:
-                self._state = SessionState.IDLE
+                self._loop_stopped()
 
     def controls(self) -> Array:
         """Get the control knobs as the device reports them, shape (controls,)."""
@@ -235,8 +236,13 @@ class Session:
         """
         if self._state is not SessionState.HOLDING or self._target is None or "HoldsParameters" in self._abilities:
             return False
+
+        def tick() -> None:
+            self._see()
+            interrupt()
+
         with self._command:
-            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=interrupt, eased=self._eased)
+            report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=tick, eased=self._eased)
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
@@ -343,8 +349,11 @@ class Session:
             except BackendError as exc:
                 self._lost(exc)
                 raise SessionLostError(self._standing.reason) from exc
+            self._answers()
             if left:
-                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; the device says that nudge {left:g} is still on", by)
+                said = f"the device says that nudge {left:g} is still on"
+                self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; {said}", by)
+                self.alarm("not safe", said)
             elif self._state is SessionState.SAFE and is_person(by or self.who) and not is_person(self._standing.by):
                 self._stand(SessionState.SAFE, f"{reason}; it stays safe", by)
             elif self._state in (SessionState.SAFE, SessionState.UNKNOWN) or (late and self._stands_for_good):
@@ -368,7 +377,10 @@ class Session:
                 self._doing = ""
             if report.failed:
                 self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}", by)
+                self.alarm("not safe", report.unsure)
             else:
+                self._answers()
+                self.clear_alarm("not safe")
                 self._stand(SessionState.SAFE, reason if report.safe else f"{reason}; not confirmed: {report.unsure}", by)
             self._standing.report = report
             return report
@@ -392,6 +404,8 @@ class Session:
             self._say("continue", f"{self.who} goes on after {self._state}: {self._standing.reason}")
             self._state = SessionState.IDLE
             self._standing.end()
+            self._answers()
+            self.clear_alarm("not safe")  # someone looked, and takes the device as it is
 
     def abort(self, reason: str = "abort was asked for") -> None:
         """Ask a running loop, from another thread, to leave at its next tick with `AbortRequested`; nothing where none runs."""
@@ -499,6 +513,11 @@ class Session:
         if done := self.alarms.clear(kind):
             self._say("alarm over", f"{done.number}: {kind}")
 
+    def _answers(self) -> None:
+        """The device answers; one whose readings are watched shows that by them."""
+        if self._watched is None:
+            self.clear_alarm("comms")
+
     def acknowledge(self, by: str, number: float | None = None) -> list[Alarm]:
         """Acknowledge one alarm with what hangs under it, or all (None).
 
@@ -521,7 +540,7 @@ class Session:
         Raises:
             FrozenError: it froze the device, or made it safe.
         """
-        if self._watched is not None and self._last is not None:
+        if self._watched is not None:
             self._watched.look()
 
     def note(self, kind: str, text: str) -> None:
@@ -537,7 +556,7 @@ class Session:
     def stop_for(self, why: str, action: str) -> None:
         """Freeze, or make safe, for an interlock."""
         if action == "safe":
-            self.make_safe(why, by="interlock")
+            self.safely(why, "interlock")
         else:
             self.freeze(why, by="interlock")
 
@@ -569,6 +588,7 @@ class Session:
 
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""
+        self.clear_alarm("hold lost")
         if self._knobs == "loop":
             self._knobs = "nobody"
         if self._state is SessionState.HOLDING:
@@ -582,6 +602,7 @@ class Session:
     def _stand(self, state: SessionState, reason: str, by: str = "", late: bool = False) -> None:
         self._standing.begin(state, reason, by or self.who, late)
         self._state = state
+        self.clear_alarm("hold lost")
         self._say(str(state), reason, by)
 
     def _lost(self, exc: BaseException) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aeqlab.backends.device import Flag
+from aeqlab.backends.device import Flag, Readout
 from aeqlab.protocols.errors import FrozenError
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ class Watched:
     def __init__(self, device: Any, session: Session) -> None:
         self._device, self._session = device, session
         self._guards = device.guards()
+        self._heard: Readout | None = None  # the last reading that was looked at: a loop looks before it reads anew
         self._unread = 0
         self._busy = False
 
     def tripped(self) -> str:
         """Say which interlock that freezes or makes safe is tripped now; empty where none is, or nothing was read yet."""
-        if self._session.last_readout is None:
+        if self._device.newest is None:
             return ""
         readings = self._device.monitored()
         return next((why for one in self._guards if one.action != "warn" and (why := one.tripped(readings))), "")
@@ -40,7 +41,7 @@ class Watched:
         Raises:
             FrozenError: an interlock froze the device or made it safe.
         """
-        if self._busy:  # making safe reads too
+        if self._busy or self._device.newest is None:  # making safe reads too; and nothing was read before the first tick
             return
         self._busy = True
         try:
@@ -55,16 +56,19 @@ class Watched:
         session = self._session
         for sentence in self._device.take_told():
             session.note("rig", sentence)
-        last = session.last_readout
-        lost = last is not None and bool(last.flags & (Flag.LOST | Flag.STALE))
+        newest: Readout = self._device.newest
+        if newest is self._heard:
+            return
+        self._heard = newest
+        lost = bool(newest.flags & (Flag.LOST | Flag.STALE))
         self._unread = self._unread + 1 if lost else 0
-        if self._unread == LOST_READS:
+        if self._unread >= LOST_READS:
             session.alarm("comms", f"{LOST_READS} readings in a row were lost or stale")
-        elif last is not None and not lost:
+        elif not lost:
             session.clear_alarm("comms")
-        if last is not None and last.flags & Flag.SATURATED:
+        if newest.flags & Flag.SATURATED:
             session.alarm("saturated", "a source of the nudge is held back by a limit of its own, or a watchdog has bitten")
-        elif last is not None:
+        else:
             session.clear_alarm("saturated")
 
     def _guard(self) -> str:

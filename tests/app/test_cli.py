@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -288,7 +289,7 @@ def test_a_name_that_means_no_run_is_bad_input(words: tuple[str, str], here: Her
 def test_an_error_inside_the_program_becomes_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> int:
+    def broken(*_: object, **__: object) -> int:
         raise RuntimeError("two wires touched")
 
     monkeypatch.setattr(checking, "check_experiment", broken)
@@ -339,3 +340,18 @@ def test_a_comparison_says_what_each_method_reached_and_where_the_figure_is(here
     shown = here("show", figure.parent.name, "--runs", str(tmp_path / "runs")).stdout
     assert "0.1.1" in shown
     assert "points" not in shown
+
+
+def test_check_sends_a_test_message_by_every_way(tmp_path: Path, here: Here) -> None:
+    out = tmp_path / "got.json"
+    way = json.dumps([sys.executable, "-c", f"import sys, pathlib; pathlib.Path({str(out)!r}).write_text(sys.stdin.read())"])
+    lacking = "{webhook_from: NO_SUCH_HOOK, alive_s: 60}"
+    done = here("check", "linear-regression", "--notify", "--set", f"notify=[{{command: {way}}}, {lacking}]")
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert json.loads(out.read_text(encoding="utf-8"))["kind"] == "test"
+    assert "a test message was sent" in done.stdout
+    assert "a sign of life every 60 s (nothing is in NO_SUCH_HOOK here)" in done.stdout
+    assert "webhook in NO_SUCH_HOOK: not sent: OSError: the environment variable NO_SUCH_HOOK holds no URL" in done.stderr
+    untold = here("check", "linear-regression", "--notify")
+    assert untold.returncode == ExitCode.BAD_INPUT
+    assert "nobody is told of anything" in untold.stderr

@@ -43,6 +43,7 @@ def test_the_sentence_has_name_condition_and_values() -> None:
 def test_missing_and_old_data_count_as_tripped() -> None:
     assert "is missing" in tripped("temperature > 999", temperature=Reading(math.nan, "K", 0.0))
     assert "8 s old" in tripped("temperature > 999", temperature=Reading(290.0, "K", 8.0))
+    assert "nan s old" in tripped("temperature > 999", temperature=Reading(290.0, "K", math.nan))
     assert "is missing" in interlock("test", "s > 99", "safe", 5.0, KNOWN).tripped({})
 
 
@@ -59,6 +60,8 @@ def test_missing_and_old_data_count_as_tripped() -> None:
         ("(temperature > 3", "is missing"),
         ("__import__('os')", "not understood"),
         ("(" * 40 + "s > 1" + ")" * 40, "too many brackets"),
+        ("-" * 400 + "s > 1", "too many brackets or signs"),
+        ("abs(" * 100 + "s" + ")" * 100 + " > 1", "too many brackets or signs"),
     ],
 )
 def test_what_is_no_condition_is_said(when: str, said: str) -> None:

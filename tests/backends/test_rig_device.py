@@ -271,6 +271,33 @@ def test_a_monitor_that_cannot_be_read_keeps_nobody_from_reading() -> None:
         assert "is missing" in rig.guards()[-1].tripped(rig.monitored())
 
 
+def test_an_interlock_on_a_slow_monitor_does_not_trip_between_two_of_its_readings() -> None:
+    monitor = {"name": "supply", "unit": "V", "channel": "adc109", "period_s": 30}
+    high = {"name": "high", "when": "supply > 5", "action": "safe"}
+    wiring = {
+        "dac[1-7]": "u[0-6]", "dac[8]": "x[0]", "adc[101-107]": "theta[0-6]", "adc[108]": "s[0]", "adc[109]": "u[0]",
+        "smu[1]": "i[0]",
+    }  # fmt: skip
+    with rig_on(monitors=[monitor], interlocks=[high], bench={"wiring": wiring}) as rig:
+        guard = next(one for one in rig.guards() if one.name == "high")
+        assert guard.stale_s == 90.0
+        moved(rig, 0.0)
+        rig.advance(25.0)
+        assert rig.monitored()["supply"].age_s > 5.0
+        assert guard.tripped(rig.monitored()) == ""
+
+
+def test_a_reading_that_jumps_is_told_once() -> None:
+    with rig_on(outputs=[{"name": "s", "channel": "adc108", "max_step_V": 0.5}]) as rig:
+        (jump,) = (one for one in rig.guards() if one.name == "jump")
+        moved(rig, 0.0, 3)
+        assert jump.tripped(rig.monitored()) == ""
+        moved(rig, 0.3, 3)
+        assert "s went from" in jump.tripped(rig.monitored())
+        assert jump.tripped(rig.monitored()) == ""
+        assert jump.action == "warn"
+
+
 def test_a_bench_that_is_gone_loses_the_device_by_name() -> None:
     with rig_on(lost_after_s=1.0) as rig:
         moved(rig, 0.2)

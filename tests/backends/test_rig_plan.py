@@ -26,6 +26,9 @@ GOOD: dict[str, Any] = {
     "nudge": {"realisation": "one-shot", "channels": "dac[6]", "beta_max": 0.2, "limits_V": [-1, 1]},
 }
 
+THERMOMETER = {"name": "temperature", "unit": "V", "channel": "adc106", "period_s": 30}
+HOT = {"name": "hot", "when": "temperature > 3"}
+
 
 def rig(**changes: Any) -> RigFile:
     return RigFile.model_validate({**GOOD, **changes})
@@ -90,6 +93,12 @@ def test_a_table_that_is_wrong_is_said(tmp_path: Path, table: str, complaint: st
         ({"order": ["dac"]}, "order: adc: not in the order"),
         ({"order": ["dac", "adc", "smu"]}, "no instrument 'smu'"),
         ({"interlocks": [{"name": "hot", "when": "temprature > 300"}]}, "there is no 'temprature' that is read"),
+        ({"monitors": [THERMOMETER], "interlocks": [{**HOT, "stale_s": 20}]}, "interlocks.0.stale_s: 20 s is no longer than the"),
+        ({"monitors": [THERMOMETER], "interlocks": [HOT, HOT]}, "interlocks.1.name: 'hot' is another interlock already"),
+        (
+            {"monitors": [{**THERMOMETER, "alarm": [0, 5]}], "interlocks": [{**HOT, "name": "temperature"}]},
+            "interlocks.0.name: 'temperature' is the alarm of a monitor already",
+        ),
         ({"sums": [{"name": "power", "of": "w[0-1]", "limit": 1}]}, "sums.0.of: there is no knob 'w0'"),
     ],
 )

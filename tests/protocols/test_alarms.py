@@ -49,6 +49,45 @@ def test_what_follows_at_once_hangs_under_the_first_cause() -> None:
     assert [one.number for one in done] == [first.number, second.number]
 
 
+def test_what_was_left_unseen_yesterday_hides_no_first_cause_of_today() -> None:
+    alarms = Alarms()
+    alarms.raise_("disk", "nearly full", now=0.0)  # active, and nobody looks at it
+    cable = alarms.raise_("comms", "the cable", now=30_000.0)
+    alarms.clear("comms")  # over at once; what it did comes afterwards
+    after = alarms.raise_("hold lost", "stale", now=30_001.0)
+    assert cable is not None
+    assert after is not None
+    assert (cable.cause, after.cause) == (0, cable.number)
+
+
+def test_one_that_comes_back_unseen_counts_and_gathers_what_follows_it_now() -> None:
+    alarms = Alarms()
+    first = alarms.raise_("comms", "the cable", now=0.0)
+    assert first is not None
+    alarms.clear("comms")
+    assert alarms.raise_("comms", "the cable", now=5000.0) is None
+    assert alarms.raise_("comms", "the cable", now=5001.0) is None
+    (kept,) = alarms.all()
+    assert (kept.t, kept.since, kept.times, kept.active) == (0.0, 5000.0, 3, True)
+    follows = alarms.raise_("hold lost", "stale", now=5003.0)
+    late = alarms.raise_("drift", "too far", now=5002.0 + TOGETHER_S)
+    assert follows is not None
+    assert late is not None
+    assert (follows.cause, late.cause) == (first.number, 0)
+
+
+def test_what_hung_under_an_alarm_that_is_let_go_stands_for_itself() -> None:
+    alarms = Alarms()
+    alarms.raise_("first", "text", now=0.0)
+    below = alarms.raise_("below", "text", now=1.0)
+    assert below is not None
+    alarms.clear("first")
+    alarms.acknowledge("ada")
+    for k in range(MOST - 1):
+        alarms.raise_(f"kind {k}", "text", now=100.0 * (k + 1))
+    assert next(one for one in alarms.all() if one.number == below.number).cause == 0
+
+
 def test_there_is_no_flood_and_no_unknown_alarm() -> None:
     alarms = Alarms()
     for k in range(3 * MOST):

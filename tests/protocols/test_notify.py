@@ -13,11 +13,18 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from session_helpers import client_of, served, simulated
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
+from rig_helpers import rig_on, rig_tree
+
+from aeqlab.protocols.conformance import identified_first
 from aeqlab.protocols.experiment import load_values
 from aeqlab.protocols.load import load_run
-from aeqlab.protocols.notify import Mail, Notifier, NotifyEntry
+from aeqlab.protocols.notify import Mail, Notifier, NotifyEntry, send, try_all
+from aeqlab.protocols.rig import Rig as Notebook
 from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.session import Session
 
 
 @pytest.fixture
@@ -107,7 +114,7 @@ def test_a_mail_without_its_password_is_not_sent(monkeypatch: pytest.MonkeyPatch
 
 
 def test_one_way_is_needed_and_a_run_tells_of_its_end(tmp_path: Path, webhook: tuple[str, list[dict[str, Any]]]) -> None:
-    with pytest.raises(ValidationError, match="one of mail, command and webhook"):
+    with pytest.raises(ValidationError, match="one of mail, command, webhook and"):
         NotifyEntry()
     url, got = webhook
     values = {
@@ -121,3 +128,93 @@ def test_one_way_is_needed_and_a_run_tells_of_its_end(tmp_path: Path, webhook: t
     assert load_run(result.folder).state == "finished"
     assert [one["kind"] for one in got] == ["state", "end"]
     assert got[-1]["text"].startswith("finished")
+
+
+def test_what_is_secret_stands_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, webhook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, got = webhook
+    entry = NotifyEntry(webhook_from="LAB_HOOK", on=["alarm"])
+    monkeypatch.delenv("LAB_HOOK", raising=False)
+    assert entry.lacks == "LAB_HOOK"
+    assert "LAB_HOOK holds no URL" in try_all([entry], "a")[0][1]
+    monkeypatch.setenv("LAB_HOOK", url)
+    assert entry.lacks == ""
+    assert try_all([entry], "a") == [("webhook in LAB_HOOK", "")]
+    assert [(one["about"], one["kind"]) for one in got] == [("a", "test")]
+    assert "secret" not in entry.model_dump_json()
+    assert NotifyEntry(webhook="https://hooks.example.org/T0/secret").way == "webhook at hooks.example.org"
+    with pytest.raises(ValidationError, match="user needs password_from"):
+        Mail(host="mail.example.org", sender="rig@example.org", to=["ada@example.org"], user="rig")
+
+
+@pytest.mark.parametrize(("port", "started"), [(465, False), (587, True)])
+def test_a_mail_is_encrypted_at_any_port(monkeypatch: pytest.MonkeyPatch, port: int, started: bool) -> None:
+    sent: list[Any] = []
+
+    class Server:
+        kind = "plain"
+
+        def __init__(self, host: str, port: int, timeout: float) -> None:
+            self.did: list[str] = [self.kind]
+
+        def __enter__(self) -> Server:
+            return self
+
+        def __exit__(self, *exc: object) -> None: ...
+        def starttls(self) -> None:
+            self.did.append("starttls")
+
+        def send_message(self, message: Any) -> None:
+            sent.append((self.did, message["Subject"], message["To"], message.get_content().strip()))
+
+    class Encrypted(Server):
+        kind = "encrypted"
+
+    monkeypatch.setattr("aeqlab.protocols.notify.smtplib.SMTP", Server)
+    monkeypatch.setattr("aeqlab.protocols.notify.smtplib.SMTP_SSL", Encrypted)
+    mail = Mail(host="mail.example.org", port=port, sender="rig@example.org", to=["ada@example.org", "bob@example.org"])
+    send(NotifyEntry(mail=mail), "alarm", "run a", "it is hot")
+    did = ["plain", "starttls"] if started else ["encrypted"]
+    assert sent == [(did, "[aeqlab] run a: alarm", "ada@example.org, bob@example.org", "it is hot")]
+
+
+def test_those_whom_the_session_tells_are_not_told_twice(webhook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, got = webhook
+    by_session, by_run = NotifyEntry(webhook=f"{url}&a", on=["alarm"]), NotifyEntry(webhook=f"{url}&b", on=["alarm"])
+    notifier = Notifier([by_session, by_run], "run a")
+    notifier.tell("alarm", "of the session", besides=(by_session,))
+    notifier.tell("alarm", "of the run")
+    notifier.close()
+    assert [one["text"] for one in got] == ["of the session", "of the run", "of the run"]
+
+
+def test_a_session_tells_when_it_stands_still_and_goes_on(webhook: tuple[str, list[dict[str, Any]]]) -> None:
+    url, got = webhook
+    notifier = Notifier([NotifyEntry(webhook=url, on=["state"])], "session a")
+    with served(simulated(), notifier=notifier) as server, client_of(server, "ada") as client:
+        client.freeze("something smells")
+        client.continue_()
+    assert [(one["kind"], one["text"].split(":")[0]) for one in got[:2]] == [("state", "frozen"), ("state", "continue")]
+    assert "something smells" in got[0]["text"]
+
+
+def test_an_alarm_of_the_device_is_told_by_the_run_and_over_in_its_record(
+    tmp_path: Path, webhook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, got = webhook
+    warm = [{"name": "output", "when": "s > 0.1", "action": "warn"}]
+    with rig_on(interlocks=warm) as device:
+        identified_first(device)
+        values = {
+            "name": "warned", "device": {"kind": "rig", "rig": rig_tree(device.bench, interlocks=warm)},
+            "data": {"kind": "legendre", "degree": 2, "samples": 5}, "sequence": [{"hold": {"seconds": 0.1}}],
+            "notify": [{"webhook": url, "on": ["alarm"]}],
+        }  # fmt: skip
+        ways = [{"ramp": {"quantity": "u[0]", "to": to, "seconds": 2.0, "every_s": 0.5}} for to in (0.5, -0.5)]
+        with Notebook(Session(device), load_values(values, tmp_path), runs=tmp_path / "runs", quiet=True) as rig:
+            alarms = load_run(rig.run(ways, then="freeze").path).alarms
+    assert alarms["name"].tolist() == ["interlock output"]
+    assert alarms["cleared_at"][0] > alarms["raised_at"][0]
+    assert alarms["text"][0].startswith("interlock output: s > 0.1, and s = 0.1")
+    assert [one["text"].split(":")[0] for one in got] == ["interlock output"]

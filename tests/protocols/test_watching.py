@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
-from rig_helpers import rig_on
+from rig_helpers import KnowingRig, rig_on
 
+from aeqlab.backends.errors import DeviceLostError, DisturbedError
+from aeqlab.backends.interlocks import Reading
 from aeqlab.protocols.conformance import identified_first
-from aeqlab.protocols.errors import FrozenError, NotAllowedError
+from aeqlab.protocols.errors import FrozenError, NotAllowedError, SessionLostError
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import SessionState
@@ -108,3 +111,84 @@ def test_nobody_acknowledges_without_a_name() -> None:
             session.acknowledge(" ")
         with pytest.raises(NotAllowedError, match="no alarm 7"):
             session.acknowledge("ada", 7)
+
+
+def held(rig: KnowingRig) -> Session:
+    """Hold a rig in a session, so that it can go on holding."""
+    identified_first(rig)
+    session = Session(rig, homeostasis=HomeostasisSettings(controller="quasi-static"))
+    session.present(X)
+    session.hold(np.full(7, 0.1))
+    assert session.status().state is SessionState.HOLDING
+    return session
+
+
+@pytest.mark.parametrize("action", ["freeze", "safe"])
+def test_while_it_goes_on_holding_an_interlock_is_looked_at_in_every_tick(action: str) -> None:
+    with rig_on(interlocks=guarded(action)) as rig:
+        session = held(rig)
+        ticks: list[float] = []
+        told = rig.monitored
+
+        def monitored() -> dict[str, Reading]:
+            hot = Reading(2.0 if len(ticks) >= 2 else 0.0, "V", 0.0)
+            return told() | {"s": hot}
+
+        rig.monitored = monitored  # type: ignore[method-assign]
+        with pytest.raises(FrozenError, match="interlock output"):
+            session.keep_holding(lambda: ticks.append(rig.clock.now()))
+        assert len(ticks) == 2  # not at the end of the round
+        assert session.status().by == "interlock"
+
+
+def test_one_reading_that_was_lost_before_a_loop_is_not_counted_at_every_tick_of_it() -> None:
+    with rig_on() as rig:
+        session = held(rig)
+        rig.bench.served["adc"].faults.spoil = lambda reply: reply[: (len(reply) - 1) // 2] + reply[-1:]
+        session.advance()
+        rig.bench.served["adc"].faults.spoil = None
+        with suppress(DisturbedError):
+            session.hold()
+        session.hold()
+        assert [one.kind for one in session.alarms.all() if one.kind == "comms"] == []
+
+
+def test_readings_that_are_lost_in_the_middle_of_a_loop_are_an_alarm() -> None:
+    with rig_on() as rig:
+        session = held(rig)
+        ticks = iter(range(1000))
+
+        def spoil_later() -> None:
+            if next(ticks) == 2:
+                rig.bench.served["adc"].faults.spoil = lambda reply: reply[: (len(reply) - 1) // 2] + reply[-1:]
+
+        session.point_interrupt = spoil_later
+        with suppress(DisturbedError, DeviceLostError, SessionLostError):
+            session.hold(np.full(7, 0.2))
+        assert any(one.kind == "comms" for one in session.alarms.all())
+
+
+def test_a_hold_that_is_lost_is_an_alarm_until_theta_is_held_again_or_nothing_is_held_any_more() -> None:
+    with rig_on() as rig:
+        session = held(rig)
+
+        def active() -> list[str]:
+            return [one.kind for one in session.alarms.all() if one.active]
+
+        def lose() -> None:
+            session.configure(homeostasis=HomeostasisSettings(controller="quasi-static", timeout=1))
+            session.set_target(np.full(7, 1.2))  # too far for the time there is
+            session.keep_holding(lambda: None)
+
+        lose()
+        assert active() == ["hold lost"]
+        session.set_target(rig.true_parameters())
+        session.configure(homeostasis=HomeostasisSettings(controller="quasi-static"))
+        for _ in range(3):
+            session.keep_holding(lambda: None)
+        assert active() == []
+        lose()
+        assert active() == ["hold lost"]
+        session.freeze("that is enough")
+        assert active() == []
+        assert len(session.alarms.open) == 1  # nobody acknowledged it; the second counts with the first
