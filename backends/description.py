@@ -117,12 +117,14 @@ class ParameterBlock:
 class ControlResponse:
     """How theta answers its control knob: d(theta)/du, first-order lag and dead time of each, arrays of shape (knobs,).
 
-    Units: unit of theta per unit of u; seconds of the device's clock.
+    Units: unit of theta per unit of u; seconds of the device's clock. `backlash` is the play of each knob, in the unit of u: how
+    far it has to turn back before theta follows; None where nothing is known of any.
     """
 
     gain: Array
     lag_s: Array
     dead_time_s: Array
+    backlash: Array | None = None
 
 
 class Clock(StrEnum):

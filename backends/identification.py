@@ -39,7 +39,7 @@ class Identification:
         lag_s, lag_error_s: first-order lag of each; where ticks are longer than it, an upper bound with an error as large.
         dead_time_s, dead_time_error_s: dead time of each, half an aperture and half a period included.
         noise, noise_error: read noise of each parameter, standard deviation of one reading.
-        repeatability: how far each comes back to, after a step there and back.
+        repeatability: how far apart it comes back to from the two sides, after steps there and back: noise, and play.
         output_noise: read noise of each output, shape (outputs,).
         softness, softness_error: what each output moves for a nudge with beta (y - s) = 1, knobs standing still and parameters
             floating, shape (outputs,): the inverse of its stiffness. nan where it was not measured.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 STIFF = 0.5  #: a nudge may use up to this share of the measured stiffness of the outputs: RIGS of docs/rigs.md
+PLAY = 6.0  #: knobs that come back from the two sides this many times further apart than usual have play
 NOTES = {
     "one-shot": "the nudge is a force set once: its step has a bias of order beta, and Theorem 2's bound does not hold",
     "output-clamp": "the outputs are clamped part of the way to their targets: not the nudge of the paper, and not its step size",
@@ -43,7 +44,7 @@ def _info(plan: RigPlan, found: Identification | None, steps: tuple[Array, ...],
     controls, inputs = plan.controls, plan.inputs
     response = None
     if found is not None:
-        response = ControlResponse(found.gain.copy(), found.lag_s.copy(), found.dead_time_s.copy())
+        response = ControlResponse(found.gain.copy(), found.lag_s.copy(), found.dead_time_s.copy(), _play(found))
     low, high = float(np.min(plan.parameters.low)), float(np.max(plan.parameters.high))
     tolerance = plan.parameters.tolerance
     block = ParameterBlock(
@@ -72,6 +73,13 @@ def _info(plan: RigPlan, found: Identification | None, steps: tuple[Array, ...],
         freeze_rests_inputs=True,
         waits_s=2.0 * max(one.timeout_s for one in plan.file.instruments.values()),
     )
+
+
+def _play(found: Identification) -> Array | None:
+    """Tell the play of the control knobs, in their unit, shape (controls,), where one stands out from noise and drift."""
+    apart = found.repeatability
+    stands_out = apart > PLAY * np.maximum(found.noise, np.median(apart))
+    return np.where(stands_out, apart / np.abs(found.gain), 0.0) if stands_out.any() else None
 
 
 def fingerprint_of(plan: RigPlan, bus: Bus) -> dict[str, str]:

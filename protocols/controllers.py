@@ -31,6 +31,7 @@ class Controller:
         target: theta last held, shape (parameters,); a change by a hold is a learning step, one by `Session.set_target` is not.
         step: size of the last learning step of each parameter (rms over its block); None where none was seen.
         drift: how far theta wanders by itself, as the holds so far have shown.
+        way: where each knob went by the last correction, -1 or 1, shape (controls,); 0 where nothing is known.
         eased: share of its gain that is left to each knob, shape (controls,): halved whenever it was seen to oscillate.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
     """
@@ -48,6 +49,7 @@ class Controller:
         self.step: Array | None = None
         self.drift = Drift([block.slice for block in info.parameters], info.n_parameters)
         self.eased: Array = np.ones(len(info.controls))
+        self.way: Array = np.zeros(len(info.controls))
         self.prepared = False
 
     def prepare(self) -> None:
@@ -66,6 +68,8 @@ class Controller:
         #: 0.5, and 1.5 steps of the reading, which without noise is off by half of one before and after a correction
         self.lsb = self.info.controls.step * np.abs(self.gain)
         self.least = np.maximum(0.6 * self.lsb, 1.5 * self.read_step)
+        play = None if response is None else response.backlash
+        self.play: Array | None = None if play is None else _per_knob(play, n)
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
         self.share: Array = np.full(n, min(1.0, self.settings.gain))
         self.prepared = True
@@ -85,6 +89,7 @@ class Controller:
         u = self.u
         if len(u) != len(readback) or not self._mine(readback, u):
             u = np.array(readback, dtype=np.float64)
+            self.way = np.zeros(len(u))
         self.u = self.cut(u)
         return self.u
 
@@ -118,7 +123,8 @@ class Controller:
         """Move once by a mean error, u += G^-1 (theta* - theta). As `tick`.
 
         A knob that can only be set in steps is moved from the code it stands at, and to the code that is nearest: one that moved
-        from the unrounded setpoint would lose up to half a step, and stay where it is though the next code is better.
+        from the unrounded setpoint would lose up to half a step, and stay where it is though the next code is better. One that
+        turns round takes up its play first.
 
         Args:
             error: theta* - theta, shape (parameters,).
@@ -131,22 +137,29 @@ class Controller:
             at = np.where(np.abs(applied - self.u) <= step, applied, self.u)
             move = np.copysign(np.maximum(np.abs(move), step), whole)
             move[np.abs(whole) < 0.5 * step] = 0.0
-            self.u = self.cut(at + move)
         else:
-            self.u = self.cut(self.u + move)
+            at = self.u
+        if self.play is not None:
+            way = np.sign(move)
+            move = move + np.where(way * self.way < 0.0, way * self.play, 0.0)
+            self.way = np.where(way != 0.0, way, self.way)
+        self.u = self.cut(at + move)
         return self.u
 
     def state(self) -> dict[str, Any]:
         """Get what decides the future, as a tree for `wire.pack`."""
-        own = {"u": self.u, "applied": self.applied, "target": self.target, "step": self.step, "eased": self.eased}
+        own = {
+            "u": self.u, "applied": self.applied, "target": self.target, "step": self.step, "eased": self.eased,
+            "way": self.way,
+        }  # fmt: skip
         return own | self.drift.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back that `state` gave."""
         self.u, self.applied, self.target = state["u"], state["applied"], state["target"]
         self.step = state["step"]
-        if (eased := state.get("eased")) is not None:  # of an earlier version: not halved
-            self.eased = np.array(np.broadcast_to(np.asarray(eased, dtype=np.float64), (len(self.info.controls),)))
+        if "eased" in state:  # a state of an earlier version has neither
+            self.eased, self.way = _per_knob(state["eased"], len(self.low)), _per_knob(state["way"], len(self.low))
         self.drift.restore(state)
 
 

@@ -47,10 +47,17 @@ Array = NDArray[Any]
 #: A correction is small up to this many tolerances, if no knob was moved by so many that it takes others along.
 SMALL_CORRECTION = 1.5
 SMALL_OTHERS = 10.0
+#: The drift is learned from windows that begin when no more than this is left of the last move, in tolerances.
+STEADY = SMALL_CORRECTION * float(np.exp(-3.0))
 #: Outputs stand still if they move over the window by less than this share of what they moved since the hold began.
 OUTPUT_SHARE = 0.02
 #: An error is a swing from so many tolerances and so many times the read noise on.
 SWING_TOLERANCES = 3.0
+#: The quasi-static law corrects by one reading so often in a hold, if it is off by more than so many tolerances and so many times
+#: the read noise together; knobs that are off by less than the second stand still meanwhile.
+COARSE = 3
+FAR_TOLERANCES = 1.5
+FAR_NOISE = 5.0
 SWING_NOISE = 5.0
 
 Eased = Callable[[Array, Oscillation], None]  #: told which knobs oscillate, bool of shape (controls,), and how
@@ -184,6 +191,7 @@ class _Loop:
         self.newest: Freshness | None = None
         self.stale_ticks = 0
         self.before: Array | None = None  # knobs at the tick before, while they slew
+        self.usual: Array = np.zeros(0)  # tolerance of a single reading, once it was needed
         self.swings: Oscillation | None = None
         if self.timed and len(controller.eased) == len(target):
             usual = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
@@ -226,9 +234,10 @@ class _Loop:
         noise, lsb = controller.noise, info.controls.step
         near: Array | None = None
         approaching, worst, small = controller.continuous, np.inf, np.zeros(len(target), dtype=bool)
-        steady = approaching  # no large move before the window, whose end it would still see
+        moved = 0.0 if approaching else np.inf  # by the last move, in tolerances; a window sees the end of a large one
         pace = 0.0 if self.timed else LEAST_TICK * lag
         passed = took = rest_from = last_fresh = railed = there_from = 0.0
+        coarse = 0 if controller.continuous else COARSE
         corrected: tuple[float, Array] | None = None  # when, and the error that was
         window, outputs = Window(), Window()
         reads = settings.reads if self.timed else max(settings.reads, LEAST_READS)
@@ -273,6 +282,7 @@ class _Loop:
                 dwell = lag if self.swings is not None and self.swings.turned else 0.0  # it may be just passing by
                 if there and passed - there_from >= dwell:
                     approaching, rest_from, corrected = False, passed, None
+                    controller.way = np.zeros_like(controller.way)  # the law went to and fro
                 elif dt > 0.0:  # a refused step of theta moves no knob
                     self.stage(controller.tick(_masked(error, fresh, moving), theta, dt, size))
                 continue
@@ -284,16 +294,26 @@ class _Loop:
                 window.add(passed, error, fresh)
                 outputs.add(passed, readout.outputs.ravel(), None)
                 if not window.full(span, reads):
+                    if coarse and rails is None and (fresh is None or fresh.all()) and self._far(error):
+                        coarse -= 1  # so far off that more readings would tell nothing; a reading that is stuck is not chased
+                        self._calm(readout.t, error, corrected)
+                        self.stage(controller.correct(_without_noise(error, noise), self.device.controls()))
+                        corrected, small = (readout.t, error), np.zeros_like(small)
+                        moved = float(np.max(np.abs(error) / self.usual))
+                        rest_from = passed
+                        window.clear()
+                        outputs.clear()
                     continue
                 figures = window.figures()
                 if dead_reading(window, noise, controller.read_step):
                     verdict = Verdict.STALE
                     break
                 length = window.t[-1] - window.t[0]
-                if self.timed and steady:
+                if self.timed and moved * np.exp((rest_from + dead - window.t[0]) / lag) <= STEADY:
                     controller.drift.see(figures, length, noise)
                 wanted = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
-                bounds = bounds_of(settings, controller, wanted, noise / np.sqrt(figures.reads), length, wait, small)
+                waited = window.t[0] - rest_from
+                bounds = bounds_of(settings, controller, wanted, noise / np.sqrt(figures.reads), length, waited, small)
                 tolerance, off = bounds.tolerance, np.abs(figures.mean)
                 inside = off <= bounds.mean
                 quiet = still(figures, length, noise, wanted)  # what drifts by more than that in a window is not held
@@ -310,14 +330,14 @@ class _Loop:
                     worst = np.inf  # corrections by half as much are another matter
                 if controller.continuous and ratio > 3.0 and ratio > 0.7 * worst:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
-                    steady, small = True, np.zeros_like(small)
+                    moved, small = 0.0, np.zeros_like(small)
                 else:
                     before, applied = controller.u, self.device.controls()
                     before = np.where(np.abs(applied - before) <= lsb, applied, before)
                     u = controller.correct(figures.mean, applied)
                     corrected = readout.t, figures.mean
                     moves = np.abs((u - before) * controller.gain) / tolerance
-                    steady = bool((moves <= SMALL_CORRECTION).all())
+                    moved = float(np.max(moves, initial=0.0))
                     small = (moves <= SMALL_CORRECTION) & (moves <= SMALL_OTHERS).all()
                     self.stage(u)
                     worst = ratio
@@ -392,6 +412,12 @@ class _Loop:
         moving: Array = np.ones(len(now), dtype=bool) if before is None else now != before
         return moving if moving.any() else None
 
+    def _far(self, error: Array) -> bool:
+        """Tell whether a single reading is so far from the target that it is no matter of noise."""
+        if not len(self.usual):
+            self.usual = allowed_error(self.settings, self.controller, self.target, 1.0)
+        return bool((np.abs(error) > FAR_TOLERANCES * self.usual + FAR_NOISE * self.controller.noise).any())
+
     def _stuck(self, rails: Array, error: Array, inside: Array) -> bool:
         """Tell whether a knob stands at a limit and is not wanted back: one that a correction threw there too far comes back."""
         if len(rails) != len(error):
@@ -413,3 +439,7 @@ def _masked(error: Array, fresh: Array | None, moving: Array | None) -> Array:
     if fresh is not None:
         error = np.where(fresh, error, 0.0)
     return error if moving is None else np.where(moving, 0.0, error)
+
+
+def _without_noise(error: Array, noise: Array) -> Array:
+    return np.where(np.abs(error) > FAR_NOISE * noise, error, 0.0)

@@ -23,7 +23,7 @@ from aeqlab.backends.errors import BackendError, LimitError
 from aeqlab.backends.identification import Identification
 from aeqlab.protocols.errors import IdentifyError, ProtocolError
 from aeqlab.protocols.identify_codes import codes
-from aeqlab.protocols.identify_fit import Course, GainFit, LagFit, fit_gains, fit_lags
+from aeqlab.protocols.identify_fit import Course, GainFit, LagFit, fit_gains, fit_lags, noise_of
 from aeqlab.protocols.identify_verdict import odd_gains, wiring_faults
 from aeqlab.protocols.operator import Operator
 
@@ -118,14 +118,15 @@ class Identifying:
         rest = self._come_to_rest(first)
         rows = np.stack([_row(one) for one in rest])
         n = info.n_parameters
-        noise = np.sqrt(rows.var(axis=0, ddof=1) + _resolution(info) ** 2 / 12.0)
-        theta_noise, out_noise = noise[:n], noise[n:]
+        theta_noise, noise_error = noise_of(rows[:, :n], _resolution(info)[:n])
+        out_noise, _ = noise_of(rows[:, n:], _resolution(info)[n:])
         base = rows.mean(axis=0)
         step = self._steps(info, theta_noise)
-        lags, course, repeat, gain = self._courses(info, step, base[:n], theta_noise)
-        self.wait_s = float(np.max(lags.dead_s + self.age_s + SETTLED * lags.lag_s)) + float(
-            np.max(2 * step / info.controls.slew_per_s)
-        )
+        lags, course, back, gain = self._courses(info, step, base[:n], theta_noise)
+        tick = info.tick_s or 0.01
+        wait = float(np.max(lags.dead_s + self.age_s + SETTLED * lags.lag_s)) + float(np.max(2 * step / info.controls.slew_per_s))
+        self.wait_s = tick * max(1.0, float(np.ceil(wait / tick - 0.05)))  # in whole ticks; not one more for next to nothing
+        repeat = self._other_side(info, step, back)
         fit = self._codes(info, step, theta_noise, self.t - began)
         nudged, softness, soft_error, doubts = self._nudges(info, out_noise)
         own = np.diagonal(fit.matrix) if fit.matrix.shape[0] == fit.matrix.shape[1] else gain
@@ -137,7 +138,7 @@ class Identifying:
             t=time.time(), fingerprint=dict(self.fingerprint), gain=own.copy(), gain_error=error, lag_s=lags.lag_s,
             lag_error_s=lags.lag_error_s, dead_time_s=lags.dead_s + self.age_s, dead_time_error_s=lags.dead_error_s,
             noise=theta_noise,
-            noise_error=theta_noise / np.sqrt(2.0 * (len(rows) - 1)), repeatability=repeat, output_noise=out_noise,
+            noise_error=noise_error, repeatability=repeat, output_noise=out_noise,
             softness=softness, softness_error=soft_error, notes=tuple(doubts),
         )  # fmt: skip
         return Found(made, fit.matrix, nudged, tuple(faults), tuple(doubts), course, self.t - began)
@@ -189,9 +190,9 @@ class Identifying:
     def _courses(
         self, info: DeviceInfo, step: Array, base: Array, noise: Array
     ) -> tuple[LagFit, tuple[Array, Array], Array, Array]:
-        """Step all knobs there and back, and follow both ways tick by tick."""
+        """Step all knobs there and back, and follow both ways tick by tick; the third is where theta comes back to."""
         self.progress("following a step", 0.15)
-        signs = np.random.default_rng(self.seed).choice([-1.0, 1.0], len(step))
+        self.signs = signs = np.random.default_rng(self.seed).choice([-1.0, 1.0], len(step))
         up, times = self._course(self.u0 + step * signs)
         down, times_down = self._course(self.u0)
         top = up[-3:].mean(axis=0)
@@ -208,7 +209,7 @@ class Identifying:
         if not answers.all() and answers.any():  # a dead knob has the lag of the others, and is told of as dead
             for row in lags:
                 row[~answers] = np.median(row[answers])
-        return lags, (every, values), np.abs(bottom - base), change / (step * signs)
+        return lags, (every, values), bottom, change / (step * signs)
 
     def _course(self, u: Array) -> tuple[Array, Array]:
         """Send knobs somewhere and follow until nothing moves; theta, and when each was measured after that, both (ticks, n)."""
@@ -233,13 +234,17 @@ class Identifying:
         way = np.abs(last.mean(axis=0) - first)
         return bool((np.ptp(last, axis=0) <= np.maximum(0.01 * way, 8.0 * last.std(axis=0) + 1e-9)).all()) and len(rows) >= COURSE
 
+    def _other_side(self, info: DeviceInfo, step: Array, back: Array) -> Array:
+        """Come back from the other side too; returns how far from `back` theta then stands, for each parameter."""
+        self.progress("coming back from the other side", 0.28)
+        self._at(self.u0 - step * self.signs)
+        return np.asarray(np.abs(self._at(self.u0)[: info.n_parameters] - back))
+
     # gains
     def _codes(self, info: DeviceInfo, step: Array, noise: Array, used_s: float) -> GainFit:
         """Step coded patterns; what they do beside their mean tells which knob does it."""
-        tick = info.tick_s or 0.01
-        each = tick * np.ceil(self.wait_s / tick)
-        left = max(0.0, 0.95 * self.seconds - used_s - 2 * each * len(info.outputs))
-        table = codes(len(step), int(left / each), np.random.default_rng(self.seed + 1))
+        left = max(0.0, 0.95 * self.seconds - used_s - 2 * self.wait_s * len(info.outputs))
+        table = codes(len(step), int(left / self.wait_s), np.random.default_rng(self.seed + 1))
         answers = np.empty((len(table), info.n_parameters))
         for k, row in enumerate(table):
             self.progress("telling knobs apart", 0.3 + 0.5 * k / len(table))
@@ -253,7 +258,7 @@ class Identifying:
         return self._after_wait()
 
     def _after_wait(self) -> Array:
-        readout = self.operator.advance(max(self.wait_s, self.info.tick_s or 0.01))
+        readout = self.operator.advance(self.wait_s)
         self.t = readout.t
         return _row(self._tick() if readout.flags & (Flag.LOST | Flag.STALE) else readout)
 

@@ -17,6 +17,10 @@ LAGS, DEADS = 60, 100  #: points of the grid
 MODEL = 0.015
 #: An uncertainty is never stated below this share of the value: the model itself is no better.
 LEAST = 0.05
+#: Variances that differ from the median by more than this factor are none of the others' kind.
+APART = 6.0
+FAR = 3  #: readings between two that are compared for their drift
+MOST_DRIFT = 0.6  #: part of the variance of neighbours that is taken for drift at most
 
 
 class Course(NamedTuple):
@@ -117,3 +121,49 @@ def fit_gains(codes: Array, answers: Array, step: Array, noise: Array) -> GainFi
     explained = (matrix * step)[rows, strongest][:, None] * codes[:, strongest].T
     left = np.sqrt(np.mean((answers.T - explained) ** 2, axis=1) * patterns / max(patterns - 1, 1))
     return GainFit(matrix, np.sqrt(left**2 + noise**2) / np.sqrt(patterns) / step[strongest])
+
+
+def noise_of(rows: Array, resolution: Array) -> tuple[Array, Array]:
+    """Estimate the read noise of every channel from readings at rest, without the drift that is in them.
+
+    Readings that follow each other differ by their noise, those further apart also by what a random walk did meanwhile; what the
+    channels together show of that is taken off. And few readings tell little of one channel, so each leans on the others as far
+    as their scatter says that they are alike (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3, 3).
+    Channels that stand far apart from the others keep their own.
+
+    Args:
+        rows: readings at equal distances, shape (readings, channels), 5 readings or more.
+        resolution: step of each reading, shape (channels,), 0 where not known.
+    Returns:
+        Noise and its standard uncertainty, both of shape (channels,).
+    """
+    steps = np.diff(rows, axis=0)
+    own = (steps**2).mean(axis=0) / 2.0
+    degrees = 2.0 * len(steps) / 3.0  # neighbours share a reading
+    middle = float(np.median(own))
+    alike = (own > middle / APART) & (own < middle * APART)
+    m = int(alike.sum())
+    floor = resolution**2 / 12.0
+    alone = np.sqrt(own + floor)
+    if m < 3 or middle <= 0.0:
+        return alone, alone / np.sqrt(2.0 * degrees)
+    common = float(own[alike].mean())
+    half = 0.5 * degrees
+    by_itself = 1.0 / half + 0.5 / half**2 + 1.0 / (6.0 * half**3)  # variance of the log of a variance, for equal ones
+    beyond = float(np.log(own[alike]).var(ddof=1)) - by_itself
+    most = degrees * m  # the common one is known no better than from all readings
+    worth = min(most, 2.0 * (1.0 / beyond + 0.5)) if beyond > 0.0 else most
+    drift, unsure = _walked(rows[:, alike], common)
+    pooled = (worth * common + degrees * own) / (worth + degrees) * (1.0 - drift)
+    noise = np.where(alike, np.sqrt(pooled + floor), alone)
+    return noise, noise * np.where(alike, np.sqrt(0.5 / (worth + degrees) + (0.5 * unsure) ** 2), np.sqrt(0.5 / degrees))
+
+
+def _walked(rows: Array, common: float) -> tuple[float, float]:
+    """Tell what part of the variance of neighbouring readings is a random walk between them, and how uncertain that is."""
+    far = rows[FAR:] - rows[:-FAR]
+    variance = float((far**2).mean()) / 2.0
+    part = (variance - common) / ((FAR - 1.0) * common)
+    counts = rows.shape[1] * np.array([2.0 * (len(rows) - 1) / 3.0, max(1.0, len(far) / 2.0)])
+    unsure = float(np.hypot(variance / common * np.sqrt(2.0 / counts[1]), np.sqrt(2.0 / counts[0]))) / (FAR - 1.0)
+    return float(np.clip(part, 0.0, MOST_DRIFT)), unsure if part > 0.0 else 0.0

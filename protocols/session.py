@@ -207,7 +207,8 @@ class Session:
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
-            self._judge(report)
+            if report.accepted:  # whoever asked for it says what it means that it is not
+                self._held_again()
             self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
@@ -246,21 +247,24 @@ class Session:
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
-            self._judge(report)
+            if report.accepted:
+                self._held_again()
+            else:
+                self.alarm("hold lost", self._why_lost(report))
             self._see()
         return True
 
-    def _judge(self, report: HoldReport) -> None:
-        """Raise the alarms that a hold gives rise to, or note that they are over."""
-        if report.accepted:
-            self.clear_alarm("hold lost")
-            self.clear_alarm("oscillation")
-            return
+    def _held_again(self) -> None:
+        """Note that theta is held, and calm."""
+        self.clear_alarm("hold lost")
+        self.clear_alarm("oscillation")
+
+    def _why_lost(self, report: HoldReport) -> str:
+        """Say that theta is not held any more, and which knobs stand at a limit."""
         rails: list[int] = [] if report.saturated is None else np.flatnonzero(report.saturated).tolist()
-        names = ", ".join(self._info.controls.names[k] for k in rails[:4]) + (
-            f" and {len(rails) - 4} more" if len(rails) > 4 else ""
-        )
-        self.alarm("hold lost", self._not_held + (f"; at a limit: {names}" if names else ""))
+        more = f" and {len(rails) - 4} more" if len(rails) > 4 else ""
+        names = ", ".join(self._info.controls.names[k] for k in rails[:4]) + more
+        return self._not_held + (f"; at a limit: {names}" if names else "")
 
     def _eased(self, knobs: Array, swings: Oscillation) -> None:
         """Tell of knobs whose gain was halved because their parameters oscillate."""

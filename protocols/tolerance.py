@@ -8,6 +8,7 @@ span / 3). So a tolerance below the reach of a correction plus a guard of some s
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ GUARD = 3.5
 SHARE = 0.8
 #: ... or this, where the law or a large correction has brought theta from afar: it may be anywhere, also just outside.
 SHARE_AFAR = 0.7
-#: Nearly all knobs of some dozens are within so many r after a correction; of more knobs the worst is sqrt(2 ln n) r off ...
+#: After a correction a knob is within so many r, and all knobs together are in all but this part of the cases, ...
 REACH = 2.5
+MISSES = 0.05
 #: ... or within half a step and so many r.
 REACH_BEYOND_STEP = 1.0
 #: A window reads this many times the N of the tolerance 3 noise / sqrt(N): its mean is then known to a ninth of the tolerance,
@@ -97,9 +99,8 @@ def bounds_of(
     drift2 = walk * (controller.dead_s + span_s / 3.0)
     unsure = np.sqrt(known**2 + drift2)
     left = np.sqrt(2.0 * known**2 + walk * (wait_s + span_s * (2.0 / 3.0)))
-    reach = np.maximum(
-        max(REACH, float(np.sqrt(2.0 * np.log(max(len(wanted), 1))))) * left, 0.5 * controller.lsb + REACH_BEYOND_STEP * left
-    )
+    worst = NormalDist().inv_cdf(1.0 - 0.5 * MISSES / max(len(wanted), 1))  # of so many knobs
+    reach = np.maximum(max(REACH, worst) * left, 0.5 * controller.lsb + REACH_BEYOND_STEP * left)
     tolerance = wanted
     if settings.tolerance == "auto":
         tolerance = np.maximum(wanted, reach + GUARD * unsure)
