@@ -86,12 +86,20 @@ class Controller:
 
     def start(self, readback: Array) -> Array:
         """Take the knobs over where they are: keep own setpoints if nobody else moved them, else begin at the readback."""
-        u = self.u
-        if len(u) != len(readback) or not self._mine(readback, u):
-            u = np.array(readback, dtype=np.float64)
-            self.way = np.zeros(len(u))
-        self.u = self.cut(u)
+        if self.owns(readback):
+            self.u = self.cut(self.u)
+        else:
+            self.adopt(readback)
         return self.u
+
+    def adopt(self, readback: Array) -> None:
+        """Begin at knobs that somebody else moved, shape (controls,)."""
+        self.u = self.cut(np.array(readback, dtype=np.float64))
+        self.way = np.zeros(len(self.u))
+
+    def owns(self, readback: Array) -> bool:
+        """Tell whether the knobs, shape (controls,), stand where this controller left them."""
+        return len(self.u) == len(readback) and self._mine(readback, self.u)
 
     def _mine(self, readback: Array, u: Array) -> bool:
         if self.applied is not None and bool((readback == self.applied).all()):

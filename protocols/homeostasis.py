@@ -106,8 +106,10 @@ def hold(
     info = controller.info
     target = _target(device, theta, controller, interrupt)
     stage = _stager(device, info)
-    controller.start(device.controls())
-    loop = _Loop(device, info, settings, controller, target, stage, interrupt, trace, eased)
+    knobs = device.controls()
+    foreign = not controller.owns(knobs)
+    controller.start(knobs)
+    loop = _Loop(device, info, settings, controller, target, stage, interrupt, trace, eased, foreign)
     report = loop.for_ticks(settings.accept.ticks) if isinstance(settings.accept, Ticks) else loop.until_settled()
     controller.applied = device.controls()
     return report
@@ -183,8 +185,10 @@ class _Loop:
         interrupt: Interrupt | None,
         trace: Trace | None,
         eased: Eased | None,
+        foreign: bool,
     ) -> None:
         self.eased = eased
+        self.foreign = foreign  # somebody else moved the knobs, perhaps to where only time brings them
         self.device, self.info, self.settings, self.controller = device, info, settings, controller
         self.target, self.stage, self.interrupt, self.trace = target, stage, interrupt, trace
         self.timed = info.tick_s is not None  # a device with ticks of its own may deliver late; section 5.1 never does
@@ -215,6 +219,8 @@ class _Loop:
                 raise DivergedError(f"{self.info.name}: theta reads as not finite, or is beyond all bounds")
             if dt > 0.0:  # a refused step of theta moves no knob
                 passed += dt
+                if self.foreign:
+                    self._adopt()
                 if careful or readout.flags is not none:
                     self._calm(readout.t, error)
                     stage(tick(self._usable(readout, error), theta, dt, size))
@@ -284,6 +290,8 @@ class _Loop:
                     approaching, rest_from, corrected = False, passed, None
                     controller.way = np.zeros_like(controller.way)  # the law went to and fro
                 elif dt > 0.0:  # a refused step of theta moves no knob
+                    if self.foreign:
+                        self._adopt()
                     self.stage(controller.tick(_masked(error, fresh, moving), theta, dt, size))
                 continue
             if moving is not None:
@@ -297,6 +305,8 @@ class _Loop:
                     if coarse and rails is None and (fresh is None or fresh.all()) and self._far(error):
                         coarse -= 1  # so far off that more readings would tell nothing; a reading that is stuck is not chased
                         self._calm(readout.t, error, corrected)
+                        if self.foreign:
+                            self._adopt()
                         self.stage(controller.correct(_without_noise(error, noise), self.device.controls()))
                         corrected, small = (readout.t, error), np.zeros_like(small)
                         moved = float(np.max(np.abs(error) / self.usual))
@@ -332,6 +342,8 @@ class _Loop:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
                     moved, small = 0.0, np.zeros_like(small)
                 else:
+                    if self.foreign:
+                        self._adopt()
                     before, applied = controller.u, self.device.controls()
                     before = np.where(np.abs(applied - before) <= lsb, applied, before)
                     u = controller.correct(figures.mean, applied)
@@ -349,6 +361,11 @@ class _Loop:
         if verdict is Verdict.TIMEOUT and self._rails() is not None:
             verdict = Verdict.SATURATED
         return self._report(False, verdict, ticks, took, readout, -error, tolerance)
+
+    def _adopt(self) -> None:
+        """Begin at the knobs that somebody else moved: before time passes they may read as they were before that."""
+        self.controller.adopt(self.device.controls())
+        self.foreign = False
 
     def _calm(self, t: float, error: Array, corrected: tuple[float, Array] | None = None) -> bool:
         """Halve the gain of knobs that oscillate, and tell of it; returns whether there are any.

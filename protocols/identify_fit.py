@@ -144,7 +144,7 @@ def noise_of(rows: Array, resolution: Array) -> tuple[Array, Array]:
     alike = (own > middle / APART) & (own < middle * APART)
     m = int(alike.sum())
     floor = resolution**2 / 12.0
-    alone = np.sqrt(own + floor)
+    alone = np.sqrt(np.maximum(own, floor))  # readings may repeat though what they read moves within their step
     if m < 3 or middle <= 0.0:
         return alone, alone / np.sqrt(2.0 * degrees)
     common = float(own[alike].mean())
@@ -155,7 +155,7 @@ def noise_of(rows: Array, resolution: Array) -> tuple[Array, Array]:
     worth = min(most, 2.0 * (1.0 / beyond + 0.5)) if beyond > 0.0 else most
     drift, unsure = _walked(rows[:, alike], common)
     pooled = (worth * common + degrees * own) / (worth + degrees) * (1.0 - drift)
-    noise = np.where(alike, np.sqrt(pooled + floor), alone)
+    noise = np.where(alike, np.sqrt(np.maximum(pooled, floor)), alone)
     return noise, noise * np.where(alike, np.sqrt(0.5 / (worth + degrees) + (0.5 * unsure) ** 2), np.sqrt(0.5 / degrees))
 
 

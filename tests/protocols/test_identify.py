@@ -131,17 +131,36 @@ def test_a_hundred_random_faults_are_named_and_none_is_invented() -> None:
     assert missed == []
 
 
+def measured(rig: Any) -> tuple[Array, Array]:
+    """Measure what an identification only estimates: gains by large steps of one knob after the other, noise by many readings."""
+    n = len(rig.info.controls)
+
+    def at(u: Array, reads: int) -> Array:
+        rig.set_controls(u)
+        rig.advance(2.0)
+        return np.stack([rig.advance().parameters for _ in range(reads)])
+
+    still = at(np.zeros(n), 300)
+    walk = ((still[6:] - still[:-6]) ** 2).mean(axis=0) / 2 - ((still[1:] - still[:-1]) ** 2).mean(axis=0) / 2  # five steps of it
+    noise = np.sqrt(np.maximum(((still[1:] - still[:-1]) ** 2).mean(axis=0) / 2 - walk.mean() / 5, 1e-12))
+    gain = np.array([(at(0.5 * row, 8).mean(axis=0) - at(-0.5 * row, 8).mean(axis=0))[k] for k, row in enumerate(np.eye(n))])
+    return gain, noise
+
+
 @pytest.mark.slow
 def test_stated_uncertainties_cover_the_truth() -> None:
-    off: dict[str, list[float]] = {"lag": [], "noise": []}
-    for seed in range(30):
-        found, truth = identified({"frequencies": 7, "seed": seed, "profile": "bench"})
-        made = found.made
-        off["lag"] += (np.abs(made.lag_s - truth["lag"]) / made.lag_error_s).tolist()
-        off["noise"] += (np.abs(made.noise - truth["noise"]) / np.hypot(made.noise_error, 0.5 * truth["noise"])).tolist()
-    for name in ("lag", "noise"):
-        covered = float(np.mean(np.array(off[name]) < 2.0))
-        assert covered >= 0.90, (name, covered)
+    off: dict[str, list[float]] = {"gain": [], "lag": [], "noise": []}
+    for seed in range(20):
+        with bench_of(frequencies=7, seed=seed, profile="bench") as bench, open_rig(bench) as rig:
+            made = Identifying(Session(rig), fingerprint=rig.fingerprint()).run().made
+            lag = bench.physics.tau_theta
+            gain, noise = measured(rig)
+        off["gain"] += (np.abs(made.gain - gain) / made.gain_error).tolist()
+        off["lag"] += (np.abs(made.lag_s - lag) / made.lag_error_s).tolist()
+        off["noise"] += (np.abs(made.noise - noise) / made.noise_error).tolist()
+    for name, found in off.items():
+        covered = float(np.mean(np.array(found) < 2.0))
+        assert 0.90 <= covered <= (0.99 if name == "gain" else 1.0), (name, covered)
 
 
 def test_courses_are_fitted_with_honest_uncertainties() -> None:

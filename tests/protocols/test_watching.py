@@ -192,3 +192,16 @@ def test_a_hold_that_is_lost_is_an_alarm_until_theta_is_held_again_or_nothing_is
         session.freeze("that is enough")
         assert active() == []
         assert len(session.alarms.open) == 1  # nobody acknowledged it; the second counts with the first
+
+
+def test_a_hold_right_after_a_move_by_hand_begins_where_that_move_ends() -> None:
+    with rig_on() as rig:
+        session = held(rig)
+        target, least = rig.true_parameters(), []
+        session.point_interrupt = lambda: least.append(min(rig.bench.truth()["u"]))
+        session.set_controls(np.full(7, 0.9))  # no time has passed: the knobs still read as before
+        report = session.hold(target)
+        session.point_interrupt = None
+        assert report.accepted
+        assert not session.alarms.all()
+        assert min(least) > -0.2  # from 0.9 back to 0.1: no further
