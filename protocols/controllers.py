@@ -97,6 +97,10 @@ class Controller:
         self.u = self.cut(np.array(readback, dtype=np.float64))
         self.way = np.zeros(len(self.u))
 
+    def give_up(self) -> None:
+        """Note that somebody else moves the knobs: what was set before does not count any more."""
+        self.u = np.zeros(0)
+
     def owns(self, readback: Array) -> bool:
         """Tell whether the knobs, shape (controls,), stand where this controller left them."""
         return len(self.u) == len(readback) and self._mine(readback, self.u)

@@ -143,6 +143,7 @@ class Session:
         with self._command:
             self._check("set control knobs")
             self.device.set_controls(u)
+            self._controller.give_up()
             if self._knobs == "loop":
                 self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop")
             self._knobs = self.who
