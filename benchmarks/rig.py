@@ -152,7 +152,7 @@ def samples_per_hour(name: str, samples: int, **changes: Any) -> None:
 def tree_of(name: str, a: dict[str, str]) -> dict[str, Any]:
     """Write the rig file of a bench that ships with aeqlab."""
     smu = {"driver": "keithley2450", "address": a["smu"], "source": "current", "source_range": 1e-3, "limit": 10.0}
-    nudge = {"realisation": "one-shot", "channels": "smu[1]", "beta_max": 0.5, "force_per_unit": 1e-3, "settle_s": 0.05}
+    nudge = {"realisation": "one-shot", "channels": "smu[1]", "beta_max": 0.5, "force_per_unit": 1e-3, "settle_s": 0.03}
     common = {"name": name, "nudge": {**nudge, "limits_A": [-1e-3, 1e-3]}}
     limits = {"limits_V": [-1, 1], "absolute_V": [-2, 2], "slew_V_per_s": 10}
     scanner = {"driver": "daq970a", "range_V": 10.0, "nplc": 1.0, "delay_s": 0.0}

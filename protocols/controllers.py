@@ -30,7 +30,7 @@ class Controller:
         u: setpoints given last, shape (controls,), unrounded; of length 0 before the first hold.
         target: theta last held, shape (parameters,); a change by a hold is a learning step, one by `Session.set_target` is not.
         step: size of the last learning step of each parameter (rms over its block); None where none was seen.
-        drift: how far theta wanders by itself, as the holds so far have shown.
+        drift, output_drift: how far theta and the outputs of a single sample wander by themselves, as the holds so far showed.
         way: where each knob went by the last correction, -1 or 1, shape (controls,); 0 where nothing is known.
         eased: share of its gain that is left to each knob, shape (controls,): halved whenever it was seen to oscillate.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
@@ -48,6 +48,8 @@ class Controller:
         self.target: Array | None = None
         self.step: Array | None = None
         self.drift = Drift([block.slice for block in info.parameters], info.n_parameters)
+        outputs = len(info.outputs)
+        self.output_drift = Drift([slice(k, k + 1) for k in range(outputs)], outputs)
         self.eased: Array = np.ones(len(info.controls))
         self.way: Array = np.zeros(len(info.controls))
         self.prepared = False
@@ -164,7 +166,12 @@ class Controller:
             "u": self.u, "applied": self.applied, "target": self.target, "step": self.step, "eased": self.eased,
             "way": self.way,
         }  # fmt: skip
-        return own | self.drift.state()
+        return own | self.drift.state() | self.output_drift.state("output_drift")
+
+    @property
+    def walk(self) -> Array:
+        """Get how theta and outputs wander by themselves, shape (parameters + outputs,), in their units squared per second."""
+        return np.concatenate([self.drift.rate, self.output_drift.rate])
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put a state back that `state` gave."""
@@ -173,6 +180,8 @@ class Controller:
         if "eased" in state:  # a state of an earlier version has neither
             self.eased, self.way = _per_knob(state["eased"], len(self.low)), _per_knob(state["way"], len(self.low))
         self.drift.restore(state)
+        if "output_drift_windows" in state:  # nor this
+            self.output_drift.restore(state, "output_drift")
 
 
 class Integral(Controller):

@@ -1,4 +1,4 @@
-"""Drift: how far theta wanders by itself, learned from the windows in which the knobs stood still.
+"""Drift: how far theta and outputs wander by themselves, learned from the windows in which the knobs stood still.
 
 Each window's slope holds two parts: the read noise, which is known, and what theta did. The second is taken for a random walk
 (an offset that drifts back within minutes is one over seconds): a walk that spreads by q per second gives a slope whose square
@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeqlab.protocols.settling import Figures
+from aeqlab.protocols.settling import WALK, Figures
 
 Array = NDArray[Any]
 
-#: Mean square of the slope of a random walk over a window, times span / q.
-WALK = 1.2
 #: The average goes over about this many of the newest windows.
 MEMORY = 200.0
 #: What has not been seen often is taken for larger, by this many standard deviations of what is known of it.
@@ -29,11 +27,11 @@ OUTLIER = 4.0
 
 
 class Drift:
-    """The rate q of every parameter's random walk, in its unit squared per second.
+    """The rate q of every channel's random walk, in its unit squared per second.
 
     Args:
-        blocks: where the blocks of parameters stand; the knobs of one are taken to drift alike.
-        n: number of parameters.
+        blocks: where the blocks of channels stand; those of one are taken to drift alike.
+        n: number of channels.
     """
 
     def __init__(self, blocks: Sequence[slice], n: int) -> None:
@@ -52,7 +50,7 @@ class Drift:
 
     @property
     def rate(self) -> Array:
-        """Get q, shape (parameters,), rather too large than too small; 0 where no window was seen."""
+        """Get q, shape (channels,), rather too large than too small; 0 where no window was seen."""
         rate = np.zeros(self._n)
         if not self._windows:
             return rate
@@ -64,13 +62,13 @@ class Drift:
             rate[block] = np.maximum(known - noise, 0.0)
         return rate
 
-    def state(self) -> dict[str, Any]:
-        """Get what was learned, as entries for the state of the controller that it belongs to."""
-        return {"drift_windows": self._windows, "drift_squares": self._squares, "drift_noise": self._noise}
+    def state(self, name: str = "drift") -> dict[str, Any]:
+        """Get what was learned, as entries of this name for the state of the controller that it belongs to."""
+        return {f"{name}_windows": self._windows, f"{name}_squares": self._squares, f"{name}_noise": self._noise}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], name: str = "drift") -> None:
         """Put back what `state` gave. Raises KeyError or ValueError where it is not that."""
-        windows, rows = float(state["drift_windows"]), [np.array(state[name]) for name in ("drift_squares", "drift_noise")]
+        windows, rows = float(state[f"{name}_windows"]), [np.array(state[f"{name}_{part}"]) for part in ("squares", "noise")]
         if not 0.0 <= windows <= MEMORY or any(row.shape != (self._n,) or not (row >= 0.0).all() for row in rows):
             raise ValueError("what was learned of the drift is not that of these parameters")
         self._windows, (self._squares, self._noise) = windows, rows

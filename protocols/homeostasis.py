@@ -38,7 +38,7 @@ from aeqlab.protocols.settling import (
     still_outputs,
     thinned,
 )
-from aeqlab.protocols.tolerance import READS_PER_N, allowed_error, bounds_of
+from aeqlab.protocols.tolerance import READS_PER_N, Bounds, allowed_error, bounds_of
 
 __all__ = ["Accept", "Controller", "HomeostasisSettings", "SettlingSettings", "Ticks", "hold", "make_controller"]
 
@@ -53,11 +53,11 @@ STEADY = SMALL_CORRECTION * float(np.exp(-3.0))
 OUTPUT_SHARE = 0.02
 #: An error is a swing from so many tolerances and so many times the read noise on.
 SWING_TOLERANCES = 3.0
-#: The quasi-static law corrects by one reading so often in a hold, if it is off by more than so many tolerances and so many times
-#: the read noise together; knobs that are off by less than the second stand still meanwhile.
+#: The quasi-static law corrects by one reading so often in a hold, if no window would pass whose mean is as far off less so many
+#: times the read noise; knobs that are off by less than so many times the noise stand still meanwhile.
 COARSE = 3
-FAR_TOLERANCES = 1.5
-FAR_NOISE = 5.0
+FAR_NOISE = 1.0
+NO_NOISE = 5.0
 SWING_NOISE = 5.0
 
 Eased = Callable[[Array, Oscillation], None]  #: told which knobs oscillate, bool of shape (controls,), and how
@@ -195,7 +195,7 @@ class _Loop:
         self.newest: Freshness | None = None
         self.stale_ticks = 0
         self.before: Array | None = None  # knobs at the tick before, while they slew
-        self.usual: Array = np.zeros(0)  # tolerance of a single reading, once it was needed
+        self.usual: Bounds | None = None  # of a window after a large correction, once it was needed
         self.swings: Oscillation | None = None
         if self.timed and len(controller.eased) == len(target):
             usual = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
@@ -302,14 +302,14 @@ class _Loop:
                 window.add(passed, error, fresh)
                 outputs.add(passed, readout.outputs.ravel(), None)
                 if not window.full(span, reads):
-                    if coarse and rails is None and (fresh is None or fresh.all()) and self._far(error):
+                    if coarse and rails is None and (fresh is None or fresh.all()) and self._far(error, span, passed - rest_from):
                         coarse -= 1  # so far off that more readings would tell nothing; a reading that is stuck is not chased
                         self._calm(readout.t, error, corrected)
                         if self.foreign:
                             self._adopt()
                         self.stage(controller.correct(_without_noise(error, noise), self.device.controls()))
                         corrected, small = (readout.t, error), np.zeros_like(small)
-                        moved = float(np.max(np.abs(error) / self.usual))
+                        moved = float(np.max(np.abs(error) / self.usual.tolerance)) if self.usual is not None else np.inf
                         rest_from = passed
                         window.clear()
                         outputs.clear()
@@ -321,13 +321,17 @@ class _Loop:
                 length = window.t[-1] - window.t[0]
                 if self.timed and moved * np.exp((rest_from + dead - window.t[0]) / lag) <= STEADY:
                     controller.drift.see(figures, length, noise)
+                    if len(outputs.rows[0]) == len(info.outputs):
+                        controller.output_drift.see(outputs.figures(), length, info.outputs.noise)
                 wanted = allowed_error(settings, controller, target, np.maximum(1.0, figures.reads / READS_PER_N))
                 waited = window.t[0] - rest_from
                 bounds = bounds_of(settings, controller, wanted, noise / np.sqrt(figures.reads), length, waited, small)
                 tolerance, off = bounds.tolerance, np.abs(figures.mean)
                 inside = off <= bounds.mean
-                quiet = still(figures, length, noise, wanted)  # what drifts by more than that in a window is not held
-                calm = still_outputs(outputs, first, info, OUTPUT_SHARE)
+                # what drifts by more than that in a window, and more than it did before, is not held
+                quiet = still(figures, length, noise, wanted, controller.drift.rate)
+                wander = controller.output_drift.rate if len(outputs.rows[0]) == len(info.outputs) else 0.0
+                calm = still_outputs(outputs, first, info, OUTPUT_SHARE, wander)
                 if rails is None and calm and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
                     return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance, bounds.drift)
@@ -429,11 +433,13 @@ class _Loop:
         moving: Array = np.ones(len(now), dtype=bool) if before is None else now != before
         return moving if moving.any() else None
 
-    def _far(self, error: Array) -> bool:
-        """Tell whether a single reading is so far from the target that it is no matter of noise."""
-        if not len(self.usual):
-            self.usual = allowed_error(self.settings, self.controller, self.target, 1.0)
-        return bool((np.abs(error) > FAR_TOLERANCES * self.usual + FAR_NOISE * self.controller.noise).any())
+    def _far(self, error: Array, span_s: float, waited_s: float) -> bool:
+        """Tell whether a single reading is so far from the target that a window would not pass: it need not be waited for."""
+        noise, reads = self.controller.noise, self.settings.reads
+        usual = allowed_error(self.settings, self.controller, self.target, max(1.0, reads / READS_PER_N))
+        afar = np.zeros(len(error), dtype=bool)
+        self.usual = bounds_of(self.settings, self.controller, usual, noise / np.sqrt(reads), span_s, waited_s, afar)
+        return bool((np.abs(error) > np.maximum(self.usual.mean, 0.0) + FAR_NOISE * noise).any())
 
     def _stuck(self, rails: Array, error: Array, inside: Array) -> bool:
         """Tell whether a knob stands at a limit and is not wanted back: one that a correction threw there too far comes back."""
@@ -459,4 +465,4 @@ def _masked(error: Array, fresh: Array | None, moving: Array | None) -> Array:
 
 
 def _without_noise(error: Array, noise: Array) -> Array:
-    return np.where(np.abs(error) > FAR_NOISE * noise, error, 0.0)
+    return np.where(np.abs(error) > NO_NOISE * noise, error, 0.0)

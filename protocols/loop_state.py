@@ -16,7 +16,7 @@ def check_rows(info: DeviceInfo, rows: dict[str, Any]) -> None:
         ValueError: a row is none of these.
         AttributeError: a value is no row at all.
     """
-    sizes = ((0,), (len(info.controls),), (info.n_parameters,))
+    sizes = ((0,), (len(info.controls),), (info.n_parameters,), (len(info.outputs),))
     for name, row in rows.items():
         plain = row is None or isinstance(row, (bool, int, float))
         if not plain and not (row.dtype.kind == "f" and row.shape in sizes and np.isfinite(row).all()):

@@ -312,7 +312,13 @@ class Session:
             self._loop_stopped()
             self._doing = "settle"
             try:
-                report = settle(self.device, self._settling, interrupt=self._tick, trace=self._trace("settle"))
+                report = settle(
+                    self.device,
+                    self._settling,
+                    interrupt=self._tick,
+                    trace=self._trace("settle"),
+                    walk=self._controller.walk,
+                )
             finally:
                 self._doing = ""
             self._last = report.readout

@@ -32,6 +32,10 @@ LEAST_TICK = 0.1
 LEAST_READS = 10
 #: A slope is noise as long as it is below this many of its own standard deviations.
 SLOPE_SIGMAS = 4.0
+#: A spread is noise as long as it is below what this many standard deviations stand for.
+SPREAD_SIGMAS = 4.0
+#: Mean square of the slope of a random walk over a window, times span / q.
+WALK = 1.2
 #: So many equal readings of a noisy channel are no chance any more.
 DEAD_READS = 3
 #: With a noise of 3 steps of its resolution three equal readings in a row come once in a hundred windows; beyond ten, never.
@@ -114,12 +118,30 @@ class Window:
         return np.array([ones if mask is None else mask for mask in self.masks], dtype=np.float64)
 
 
-def still(figures: Figures, span_s: float, noise: Array, tolerance: Array) -> Array:
-    """Tell which channels stand still: no slope and no spread beyond the tolerance that the noise does not explain."""
-    slope_noise = np.divide(noise, figures.lever_s, out=np.zeros_like(noise), where=figures.lever_s > 0)
-    level = np.abs(figures.slope) <= np.maximum(tolerance / span_s, SLOPE_SIGMAS * slope_noise)
-    quiet = figures.spread <= noise * (1.0 + 4.0 / np.sqrt(2.0 * figures.reads)) + 0.5 * tolerance
-    return np.asarray(level & quiet)
+def still(figures: Figures, span_s: float, noise: Array, tolerance: Array, walk: Array | float = 0.0) -> Array:
+    """Tell which channels stand still: no slope and no spread beyond the tolerance that noise and drift do not explain.
+
+    Args:
+        figures: what the window says of the channels.
+        span_s: how long it is.
+        noise: read noise of every channel, in its unit.
+        tolerance: how far a channel may go over the window, and spread by.
+        walk: rate of its random walk, in its unit squared per second: a window of span T has a slope whose square is 1.2 walk / T
+            by it on average, and n readings have a variance about that line of walk T (1 + 4 / n) / 15, as wide as of
+            5 readings of noise or fewer.
+    """
+    slope2 = np.divide(noise, figures.lever_s, out=np.zeros_like(noise), where=figures.lever_s > 0) ** 2
+    level = np.abs(figures.slope) <= np.maximum(tolerance / span_s, SLOPE_SIGMAS * np.sqrt(slope2 + WALK * walk / span_s))
+    free = np.maximum(figures.reads - 2.0, 1.0)
+    wanders = walk * span_s * (1.0 + 4.0 / figures.reads) / 15.0
+    most = np.sqrt(noise**2 * _most_of_chi2(free) + wanders * _most_of_chi2(np.minimum(free, 3.0)))
+    return np.asarray(level & (figures.spread <= most + 0.5 * tolerance))
+
+
+def _most_of_chi2(free: Array) -> Array:
+    """Get what chi squared over its degrees of freedom hardly exceeds by chance, after Wilson and Hilferty."""
+    part = 2.0 / (9.0 * free)
+    return np.asarray((1.0 - part + SPREAD_SIGMAS * np.sqrt(part)) ** 3)
 
 
 def dead_reading(window: Window, noise: Array, step: Array | float = 0.0) -> bool:
@@ -143,12 +165,12 @@ def lag_of(info: DeviceInfo) -> tuple[float, float]:
     return float(np.max(info.response.lag_s, initial=0.0)), float(np.max(info.response.dead_time_s, initial=0.0))
 
 
-def still_outputs(window: Window, first: Array, info: DeviceInfo, share: float) -> bool:
+def still_outputs(window: Window, first: Array, info: DeviceInfo, share: float, walk: Array | float = 0.0) -> bool:
     """Tell whether outputs stand still: over the window they move by less than a share of what they moved since `first`."""
     figures = window.figures()
     noise = np.tile(info.outputs.noise, len(figures.mean) // max(len(info.outputs), 1))
     allowed = np.maximum(share * np.abs(figures.mean - first), rounding(info, figures.mean))
-    return bool(still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all())
+    return bool(still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed, walk).all())
 
 
 def parameter_step(info: DeviceInfo) -> Array:
@@ -220,7 +242,12 @@ def thinned(trace: Trace, keep: int = 256) -> Trace:
 
 
 def settle(
-    device: Device, settings: SettlingSettings, *, interrupt: Interrupt | None = None, trace: Trace | None = None
+    device: Device,
+    settings: SettlingSettings,
+    *,
+    interrupt: Interrupt | None = None,
+    trace: Trace | None = None,
+    walk: Array | None = None,
 ) -> SettleReport:
     """Let state and parameters come to rest with the knobs where they are.
 
@@ -229,6 +256,8 @@ def settle(
         settings: when it counts as at rest.
         interrupt: called before every tick; raises to leave.
         trace: gets time, movement of theta since the phase began and None, thinned.
+        walk: how far theta and outputs are known to wander by themselves, shape (parameters + outputs,), in their units squared
+            per second: that is no movement that could settle.
     Returns:
         How it ended. After the window test the readout is the window's mean where read noise is known.
     Raises:
@@ -236,10 +265,12 @@ def settle(
     """
     if holds_parameters(device):
         device.hold_exactly(False)  # type: ignore[attr-defined]
-    return rest(device, settings, interrupt, thinned(trace) if trace is not None else None)
+    return rest(device, settings, interrupt, thinned(trace) if trace is not None else None, walk)
 
 
-def rest(device: Device, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None) -> SettleReport:
+def rest(
+    device: Device, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None, walk: Array | None = None
+) -> SettleReport:
     """Wait until everything that is read stands still, or for the ticks that are asked for. As `settle`."""
     info = device.info
     if info.settles_at_once:
@@ -250,7 +281,7 @@ def rest(device: Device, settings: SettlingSettings, interrupt: Interrupt | None
         return SettleReport(True, verdict, 1, readout.dt, readout)
     if isinstance(settings.accept, Ticks):
         return _ticks(device, settings.accept.ticks, interrupt, trace)
-    return _settled(device, info, settings, interrupt, trace)
+    return _settled(device, info, settings, interrupt, trace, walk)
 
 
 def _ticks(device: Device, ticks: int, interrupt: Interrupt | None, trace: Trace | None) -> SettleReport:
@@ -269,7 +300,12 @@ def _ticks(device: Device, ticks: int, interrupt: Interrupt | None, trace: Trace
 
 
 def _settled(
-    device: Device, info: DeviceInfo, settings: SettlingSettings, interrupt: Interrupt | None, trace: Trace | None
+    device: Device,
+    info: DeviceInfo,
+    settings: SettlingSettings,
+    interrupt: Interrupt | None,
+    trace: Trace | None,
+    walk: Array | None,
 ) -> SettleReport:
     lag, dead = lag_of(info)
     reads = settings.reads if lag and info.tick_s is not None else max(settings.reads, LEAST_READS)
@@ -297,6 +333,7 @@ def _settled(
             noise = out_noise if theta is None else np.concatenate([parameter_noise(info), out_noise])
             step = out_step if theta is None else np.concatenate([parameter_step(info), out_step])
             first = row
+            drift = walk if walk is not None and len(walk) == len(row) else 0.0
         if not np.isfinite(row).all():
             raise DivergedError(f"{info.name}: a reading is not a finite number")
         if trace is not None and theta is not None:
@@ -321,7 +358,7 @@ def _settled(
                     if theta is not None:
                         moved[:n] = block_rms([block.slice for block in info.parameters], moved[:n])
                     allowed = np.maximum(settings.tolerance * moved, rounding(info, figures.mean))
-                    if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed).all():
+                    if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed, drift).all():
                         mean = averaged(readout, figures.mean, noise)
                         return SettleReport(True, Verdict.SETTLED, ticks, took, mean)
                     window.drop(max(1, len(window.t) // 3))

@@ -29,7 +29,7 @@ SHARE = 0.8
 SHARE_AFAR = 0.7
 #: After a correction a knob is within so many r, and all knobs together are in all but this part of the cases, ...
 REACH = 2.5
-MISSES = 0.05
+MISSES = 0.01
 #: ... or within half a step and so many r.
 REACH_BEYOND_STEP = 1.0
 #: A window reads this many times the N of the tolerance 3 noise / sqrt(N): its mean is then known to a ninth of the tolerance,

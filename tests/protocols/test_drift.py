@@ -13,7 +13,7 @@ from aeqlab.backends.device import Readout
 from aeqlab.protocols.drift import Drift
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold, make_controller
 from aeqlab.protocols.reports import HoldReport, Verdict
-from aeqlab.protocols.settling import Window
+from aeqlab.protocols.settling import Window, still
 
 NOISE = 1e-3
 
@@ -34,6 +34,25 @@ def test_the_rate_of_a_random_walk_is_found() -> None:
     drift = Drift([slice(0, 20)], 20)
     windows(drift, np.full(20, 1e-5), 100)
     assert drift.rate == pytest.approx(np.full(20, 1e-5), rel=0.1)
+
+
+def test_a_known_drift_is_no_movement_and_a_relaxation_is() -> None:
+    rng = np.random.default_rng(3)
+    q, n, dt = 1e-5, 16, 0.1
+    passed = np.zeros(2)
+    for _ in range(300):
+        still_there, relaxing = Window(), Window()
+        walk = np.cumsum(np.sqrt(q * dt) * rng.standard_normal((5, n)), axis=0)
+        for i in range(5):
+            row = walk[i] + 1e-4 * rng.standard_normal(n)
+            still_there.add(i * dt, row, None)
+            relaxing.add(i * dt, row + 0.05 * np.exp(-i * dt / 0.2) * (np.arange(n) == 3), None)
+        noise, nothing = np.full(n, 1e-4), np.full(n, 1e-6)
+        assert not still(still_there.figures(), 4 * dt, noise, nothing).all()  # that it drifts is seen
+        for k, window in enumerate((still_there, relaxing)):
+            passed[k] += still(window.figures(), 4 * dt, noise, nothing, np.full(n, q)).all()
+    assert passed[0] >= 297
+    assert passed[1] == 0
 
 
 def test_noise_is_not_taken_for_drift() -> None:
