@@ -18,7 +18,7 @@ WAYS = [
     pytest.param("boxes", "feedback", "integral", marks=pytest.mark.slow),
     pytest.param("boxes", "output-clamp", "quasi-static", marks=pytest.mark.slow),
     pytest.param("tcp", "coupling", "integral", marks=pytest.mark.slow),
-    ("serial", "coupling", "quasi-static"),
+    pytest.param("serial", "coupling", "quasi-static", marks=pytest.mark.slow),
 ]
 
 

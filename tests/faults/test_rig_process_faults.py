@@ -119,6 +119,7 @@ def currents_after(journal: Journal, wall_ns: int) -> bool:
     return bool((values[max(standing, 0) :] != 0.0).any())
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_after_the_loss_of_a_worker_the_nudge_is_off_within_a_fifth_of_a_second(rig: Set, number: signal.Signals) -> None:
     rig.client.give_control()

@@ -40,6 +40,9 @@ from aeqlab.protocols.status import SessionState
 
 pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"), pytest.mark.timeout(900)]
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["kill", "stop"])
+KILLED = pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["kill", "stop"]
+)
 MOMENTS = pytest.mark.parametrize("moments", [1, pytest.param(20, marks=pytest.mark.slow)])
 WITHIN_NS = 2_000_000_000
 
@@ -125,7 +128,7 @@ def session_dies(folder: Path, number: signal.Signals, rng: np.random.Generator)
     assert not [lost for lost in lost_sessions() if lost.folder == folder]  # somebody saw to it
 
 
-@SIGNALS
+@KILLED
 @MOMENTS
 def test_a_session_whose_guardian_is_gone_starts_another(tmp_path: Path, number: signal.Signals, moments: int) -> None:
     rng = np.random.default_rng([SEED, 2, number])
@@ -148,7 +151,7 @@ def guardian_dies(folder: Path, number: signal.Signals, rng: np.random.Generator
     eventually(lambda: gone(second))
 
 
-@SIGNALS
+@KILLED
 @MOMENTS
 def test_after_the_death_of_both_the_next_start_says_what_was_last_commanded(
     tmp_path: Path, number: signal.Signals, moments: int

@@ -30,7 +30,7 @@ from aeqlab.protocols.scaling import ScaleSettings, scaled
 from aeqlab.protocols.table import TableSettings
 
 T = TypeVar("T")
-EXAMPLES, MANY = 500, 100_000
+EXAMPLES, MANY = 250, 100_000
 CANARY = "canary"
 #: What would leave a file behind if a reader ran code.
 TRAPS = (

@@ -277,6 +277,7 @@ sequence:
 """
 
 
+@pytest.mark.slow
 def test_a_run_on_a_served_device_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = run_experiment(experiment(tmp_path / "whole", SERVED), runs=tmp_path / "whole" / "runs")

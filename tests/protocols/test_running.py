@@ -122,7 +122,7 @@ def _stopped(path: Path, runs: Path) -> Path:
     return result.folder
 
 
-@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("kind", ["simulated", "engine", pytest.param("slow", marks=pytest.mark.slow)])
 def test_yaml_python_set_and_resumed_give_the_same_record(kind: str, tmp_path: Path) -> None:
     if kind == "engine":
         pytest.importorskip("torch")
