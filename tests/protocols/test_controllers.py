@@ -57,7 +57,7 @@ def test_integral_control_settles_in_the_known_times(dead: float, expected: floa
     """2 % settling in lags against dead time in lags: RIGS section 4."""
     plant = FirstOrderPlant(dead=dead, tick=0.05)
     t, theta = run(plant, law(plant), 1.0, 100.0)
-    assert settling_time(t, theta, 1.0) == pytest.approx(expected, rel=0.15, abs=1.0)
+    assert settling_time(t, theta, 1.0) == pytest.approx(expected, abs=2.0)
 
 
 @pytest.mark.parametrize("dead", [0.0, 1.0, 4.0])
