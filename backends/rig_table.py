@@ -62,7 +62,7 @@ def _excel(path: Path) -> list[list[Any]]:
         import openpyxl
     except ImportError:
         raise DeviceConfigError(
-            f"{path.name}: reading Excel files needs openpyxl: pip install openpyxl. A CSV file needs nothing."
+            f'{path.name}: reading Excel files needs openpyxl: pip install "aeqlab[excel]". A CSV file needs nothing.'
         ) from None
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)

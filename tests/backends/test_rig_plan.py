@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 from pydantic import ValidationError
 
@@ -54,6 +56,37 @@ def test_values_per_knob_come_from_lists_and_tables(tmp_path: Path) -> None:
     np.testing.assert_array_equal(plan.controls.rest, [0, 0.1, 0.2, 0.3])
     np.testing.assert_array_equal(plan.controls.slew, [1, 2, 3, 4])
     np.testing.assert_array_equal(plan.controls.high, [1, 1, 1, 0.5])
+
+
+def excel(path: Path, rows: list[list[object]]) -> None:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+def test_a_table_may_be_an_excel_file(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["name", "rest", "slew_per_s"], ["u1", 0.1, 2], [], ["u0", 0, 1], ["u3", 0.3, 4], ["u2", 0.2, 3]]
+    excel(tmp_path / "knobs.xlsx", rows)
+    plan = plan_of(rig(controls={**GOOD["controls"], "table": "knobs.xlsx"}), tmp_path)
+    np.testing.assert_array_equal(plan.controls.rest, [0, 0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(plan.controls.slew, [1, 2, 3, 4])
+
+
+def test_an_excel_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "knobs.xlsx"
+    file = rig(controls={**GOOD["controls"], "table": "knobs.xlsx"})
+
+    def said() -> str:
+        return " ".join(message for _, message in rig_problems(file, tmp_path))
+
+    assert "knobs.xlsx cannot be read" in said()  # it is not there
+    path.write_text("name,rest", encoding="utf-8")
+    assert "cannot be read as an Excel file" in said()
+    excel(path, [["name", "rest"], ["u0", "much"]])
+    assert "row 2: rest is 'much', a number is needed" in said()
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    assert 'pip install "aeqlab[excel]"' in said()
 
 
 @pytest.mark.parametrize(
