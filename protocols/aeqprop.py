@@ -20,9 +20,13 @@ from aeqlab.backends.device import DeviceInfo
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.operator import Operator
-from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
 
 Array = NDArray[Any]
+
+FOLLOWS = 2  #: how often in a hold the targets of parameters whose knobs stand at a rail follow them back
+INSIDE = 2.0  #: so many tolerances further, so that the knobs leave the rail
+FOLLOWS_SHARE = 0.05  #: by so much of what the knob can do at most: what an input pushes further is not held at all
 
 
 class Method(StrEnum):
@@ -68,6 +72,7 @@ class StepReport:
         sham: both nudges were equal: it shows what a step does that learns nothing.
         cost_rose: C under beta_2 above C under beta_1 < beta_2, which Lemma 10 and Theorem 2 forbid at equilibrium.
         true_error: worst |theta - theta*| at the end of the hold by the true theta, in tolerances; None where it is not known.
+        followed: parameters whose knobs could not bring them to their targets, so that the targets followed them back.
     """
 
     beta_1: float
@@ -86,6 +91,7 @@ class StepReport:
     sham: bool
     cost_rose: bool
     true_error: float | None = None
+    followed: tuple[int, ...] = ()
 
 
 def cost(info: DeviceInfo, outputs: Array, targets: Array) -> float:
@@ -136,9 +142,10 @@ def train_step(
         free_hold: HoldReport | None = None
         cost_free: float | None = None
         outputs_free: Array | None = None
+        followed: tuple[int, ...] = ()
         if beta_1 == 0.0 or free_phase:
             operator.release()
-            hold = operator.hold(theta)
+            hold, theta, followed = _hold(operator, theta)
             cost_1 = cost(info, hold.readout.outputs, targets)
             if hold.accepted:  # elsewhere it is the cost of a theta that is not the one to be held
                 outputs_free, cost_free = hold.readout.outputs, cost_1
@@ -147,7 +154,13 @@ def train_step(
                 free_hold = hold
             if free_hold is None or free_hold.accepted:
                 operator.nudge(targets, beta_1)
-                hold = operator.hold(theta)
+                hold, theta, more = _hold(operator, theta)
+                if more:
+                    followed, outputs_free, cost_free = (
+                        tuple(sorted({*followed, *more})),
+                        None,
+                        None,
+                    )  # they were those of another theta
                 cost_1 = cost(info, hold.readout.outputs, targets)
         before = hold.readout.parameters
         true_error = _true_error(operator, hold, theta)
@@ -155,7 +168,7 @@ def train_step(
             operator.release()
             return StepReport(
                 beta_1, beta_2, cost_1, np.nan, cost_free, outputs_free, before, None, theta,
-                free_hold, hold, None, False, sham, False, true_error,
+                free_hold, hold, None, False, sham, False, true_error, followed,
             )  # fmt: skip
         if beta_2 == 0.0:
             operator.release()
@@ -176,8 +189,43 @@ def train_step(
     rose = beta_2 > beta_1 and cost_2 > cost_1 * (1.0 + 1e-9)
     return StepReport(
         beta_1, beta_2, cost_1, cost_2, cost_free, outputs_free, before, after, following,
-        free_hold, hold, settled, used, sham, rose, true_error,
+        free_hold, hold, settled, used, sham, rose, true_error, followed,
     )  # fmt: skip
+
+
+def _hold(operator: Operator, theta: Array | None) -> tuple[HoldReport, Array | None, tuple[int, ...]]:
+    """Hold theta; what its knobs cannot bring there follows them back, and is held where it can be.
+
+    Learning may ask for more than a knob is able to give. Its parameter then stays at the border of what can be held, and the
+    others go on learning: gradient descent projected to the box of the knobs. Otherwise every sample after it would be refused.
+
+    Returns:
+        The last hold, what was its target, and which parameters' targets were moved.
+    """
+    hold = operator.hold(theta)
+    followed: Array = np.zeros(0, dtype=int)
+    for _ in range(FOLLOWS):
+        beyond = _beyond_reach(theta, hold, operator.info)
+        if theta is None or beyond is None:
+            break
+        error, tolerance = np.asarray(hold.error), np.asarray(hold.tolerance)
+        theta = np.where(beyond, theta + error + np.copysign(INSIDE * tolerance, error), theta)
+        followed = np.union1d(followed, np.flatnonzero(beyond))
+        hold = operator.hold(theta)
+    return hold, theta, tuple(int(k) for k in followed)
+
+
+def _beyond_reach(theta: Array | None, hold: HoldReport, info: DeviceInfo) -> Array | None:
+    """Get which parameters are not where they should be because their knobs stand at a rail; None where none is."""
+    error, tolerance, rails = hold.error, hold.tolerance, hold.saturated
+    if theta is None or hold.verdict is not Verdict.SATURATED or error is None or tolerance is None or rails is None:
+        return None
+    if rails.shape != theta.shape:
+        return None
+    gain = 1.0 if info.response is None else info.response.gain
+    beyond: Array = rails & (np.abs(error) > tolerance)
+    near = np.abs(error) <= FOLLOWS_SHARE * np.abs(gain) * (info.controls.high - info.controls.low)
+    return beyond if beyond.any() and near[beyond].all() else None
 
 
 def _true_error(operator: Operator, hold: HoldReport, theta: Array | None) -> float | None:

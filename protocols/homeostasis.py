@@ -362,7 +362,8 @@ class _Loop:
                 outputs.clear()
         if tolerance is None:
             tolerance = allowed_error(settings, controller, target, max(1.0, settings.reads / READS_PER_N))
-        if verdict is Verdict.TIMEOUT and self._rails() is not None:
+        rails = self._rails()
+        if verdict is Verdict.TIMEOUT and rails is not None and self._stuck(rails, error, np.zeros_like(small)):
             verdict = Verdict.SATURATED
         return self._report(False, verdict, ticks, took, readout, -error, tolerance)
 
@@ -408,6 +409,8 @@ class _Loop:
     ) -> HoldReport:
         rails = self._rails()
         rails = np.zeros(len(error), dtype=bool) if rails is None else rails
+        if not accepted and len(rails) == len(error):
+            rails = rails & ~self._wanted_back(-error)
         return HoldReport(accepted, verdict, ticks, passed, readout, error, tolerance, rails, self.stale_ticks, drift)
 
     def _usable(self, readout: Readout, error: Array) -> Array:
@@ -443,11 +446,11 @@ class _Loop:
 
     def _stuck(self, rails: Array, error: Array, inside: Array) -> bool:
         """Tell whether a knob stands at a limit and is not wanted back: one that a correction threw there too far comes back."""
-        if len(rails) != len(error):
-            return True
-        up = self.controller.u >= self.controller.high
-        back = (error * self.controller.gain < 0) == up
-        return bool((rails & (inside | ~back)).any())
+        return bool((rails & (inside | ~self._wanted_back(error))).any()) if len(rails) == len(error) else True
+
+    def _wanted_back(self, error: Array) -> Array:
+        """Tell which of the knobs that stand at a limit would leave it again, bool, shape (controls,)."""
+        return np.asarray((error * self.controller.gain < 0) == (self.controller.u >= self.controller.high))
 
     def _rails(self) -> Array | None:
         """Get which knobs stand at a limit; None where none does."""

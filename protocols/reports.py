@@ -40,7 +40,8 @@ class HoldReport:
         error: theta - theta*, window mean, shape (parameters,); None on a device that holds exactly.
         tolerance: allowed |theta - theta*| at the clamp, same shape; wider than wanted where drift, noise and the knobs' steps
             allow no less; None likewise.
-        saturated: knobs at a rail at the end, bool, shape (controls,); None likewise.
+        saturated: knobs at a rail at the end, bool, shape (controls,), where theta is not held only those that would go
+            further; None likewise.
         stale_ticks: ticks without a fresh reading.
         drift: how far theta goes by itself from the window to the clamp, standard deviation, in its unit, shape
             (parameters,); a part of the tolerance. None unless settled by the window test.

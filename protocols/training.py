@@ -31,6 +31,7 @@ PERTURBATIONS = "perturbations"  #: random stream of spsa
 SHUFFLED = "shuffled targets, epoch {}"  #: random stream of the control of that name
 FREE_EVERY = 10  #: on a real clock, where a third phase costs time, the loss is read this often unless told otherwise
 TRACE_EVERY_S = 1.0
+CLEAR_OF_RAILS = 20  #: steps in a row in which no target followed a knob back, until the alarm about it is over
 
 
 class Training:
@@ -71,6 +72,7 @@ class Training:
         self._begun: int | None = None  # sample of a step that is under way on a real clock, where none is done twice
         self._left = False  # the present step was left in its middle and is written down
         self._alarm = 0  # row of the alarm that theta is not held, 0: it is
+        self._at_rail = self._since_rail = 0  # row of the alarm that targets follow knobs at a rail; and steps since they did
 
     def run(self) -> dict[str, Any]:
         """Train to the end; what was found is the mean cost and error of the last epoch and the counts."""
@@ -286,6 +288,7 @@ class Training:
         if report.used and self._alarm:
             session.record.alarm_cleared(self._alarm)
             self._alarm = 0
+        self._tell_of_rails(report)
         wrong = None if sham else self._count(samples, report)
         worst, ratio = hold.worst
         theta = session.theta_blob()
@@ -301,6 +304,24 @@ class Training:
         shown = report.cost_1 if report.cost_free is None else report.cost_free
         if not math.isfinite(shown):
             raise DivergedError(f"the cost of step {session.steps} is {shown}. A smaller beta or epsilon may help.")
+
+    def _tell_of_rails(self, report: StepReport) -> None:
+        """Raise an alarm where targets follow knobs that stand at a rail; clear it after some steps without."""
+        if report.followed:
+            names = self.session.info.controls.names
+            if not self._at_rail:
+                more = f" and {len(report.followed) - 4} more" if len(report.followed) > 4 else ""
+                self._at_rail = self.session.record.alarm(
+                    "saturated",
+                    f"Step {self.session.steps}: learning asks for more than {', '.join(names[k] for k in report.followed[:4])}"
+                    f"{more} can give within its limits; the target of its parameter follows it back. Wider limits may help.",
+                )
+            self._since_rail = 0
+        elif self._at_rail:
+            self._since_rail += 1
+            if self._since_rail >= CLEAR_OF_RAILS:
+                self.session.record.alarm_cleared(self._at_rail)
+                self._at_rail = 0
 
     def _count(self, samples: Samples, report: StepReport) -> int | None:
         """Add a step to the sums of its epoch and to what is shown; how many predictions were wrong, where that is known."""

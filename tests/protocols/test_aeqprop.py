@@ -240,3 +240,22 @@ def test_a_baseline_step_that_was_not_held_is_not_used() -> None:
         )  # fmt: skip
     assert not report.used
     assert np.array_equal(report.theta_target_next, theta)
+
+
+def test_a_target_just_beyond_a_knob_s_limit_follows_it_back() -> None:
+    with Session(FirstOrderPlant(2, tick=0.1, limit=1.0, noise=1e-4)) as session:
+        theta = np.array([1.03, 0.2])
+        report = train_step(session, np.zeros((1, 1)), np.zeros((1, 1)), theta=theta, pair=(-0.05, 0.05))
+    assert report.used
+    assert report.followed == (0,)
+    assert report.theta_before == pytest.approx([1.0, 0.2], abs=2e-3)
+    assert report.theta_before is not None
+    assert report.theta_before[0] < 1.0
+
+
+def test_one_that_an_input_pushes_far_beyond_stays_where_it_was() -> None:
+    with Session(FirstOrderPlant(2, tick=0.1, limit=1.0, noise=1e-4)) as session:
+        report = train_step(session, np.zeros((1, 1)), np.zeros((1, 1)), theta=np.array([1.3, 0.2]), pair=(-0.05, 0.05))
+    assert not report.used
+    assert report.followed == ()
+    assert report.theta_target_next == pytest.approx([1.3, 0.2])

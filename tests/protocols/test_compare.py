@@ -115,6 +115,7 @@ def test_a_budget_ends_a_span(tmp_path: Path, budget: str, done: int) -> None:
         assert result["points"][-1]["samples"] == result["steps"] == done
 
 
+@pytest.mark.slow
 def test_a_budget_of_device_time_ends_a_span(tmp_path: Path) -> None:
     _, whole = compared(tmp_path)
     spent = spans(whole)["0.0.0"]["points"]
@@ -344,6 +345,7 @@ def test_a_target_that_is_not_reached_is_infinitely_far() -> None:
     assert CompareOptions(methods={"a": TrainOptions(beta=1)}, samples=1, target="error<1e-2").goal == ("error_rate", 0.01)
 
 
+@pytest.mark.slow
 def test_the_preset_runs_every_method_on_the_slow_device(tmp_path: Path) -> None:
     names = ["aeqprop", "spsa", "finite differences", "sgd", "autodiff", "eqprop"]
     few = [f"compare.methods.{name}.samples=1" for name in names]

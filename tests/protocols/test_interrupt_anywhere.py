@@ -196,8 +196,16 @@ def line_of(kind: str) -> None:
         )
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("kind", stage_kinds())
+def one_each() -> list[Any]:
+    """Pair every stage with every device; with one of them, another for each stage, in the plain suite."""
+    return [
+        pytest.param(kind, device, marks=[pytest.mark.slow] if (i + j) % len(DEVICES) else [])
+        for i, kind in enumerate(stage_kinds())
+        for j, device in enumerate(DEVICES)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "device"), one_each())
 def test_a_moment_of_every_stage(tmp_path: Path, kind: str, device: str) -> None:
     line_of(kind)
     rng = random.Random(f"{kind} {device}")

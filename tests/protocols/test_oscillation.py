@@ -65,9 +65,9 @@ def test_five_times_is_recognised_within_five_periods(dead: float, controller: s
     assert swings.period_s[0] == pytest.approx(4.0 * dead, rel=0.8)  # of a loop with mostly dead time
 
 
-@pytest.mark.parametrize("dead", DEAD_TIMES)
+@pytest.mark.parametrize("dead", [0.0, 4.0, *(pytest.param(dead, marks=pytest.mark.slow) for dead in (1.0, 2.0, 6.0, 10.0))])
 @pytest.mark.parametrize("controller", ["integral", "pid", "quasi-static"])
-@pytest.mark.parametrize("factor", [3.0, 5.0, 12.0])
+@pytest.mark.parametrize("factor", [3.0, pytest.param(5.0, marks=pytest.mark.slow), 12.0])
 def test_a_hold_calms_its_knob_and_only_then_calls_theta_held(dead: float, controller: Any, factor: float) -> None:
     gain = np.array([1.0, factor, 1.0])
     plant = FirstOrderPlant(3, dead=dead, tick=0.05, gain=gain, known_gain=1.0, noise=1e-3, limit=3.0, seed=4)  # type: ignore[arg-type]

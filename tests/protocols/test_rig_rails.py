@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 from rig_helpers import KnowingRig, rig_on
 
 from aeqlab.backends.bench_judge import judge
+from aeqlab.protocols.aeqprop import train_step
 from aeqlab.protocols.conformance import identified_first
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
 from aeqlab.protocols.session import Session
@@ -88,3 +89,35 @@ def test_theta_settles_behind_the_dead_time_of_a_rig_as_fast_as_the_law_can(law:
         ticks_until(session, rig, law, np.zeros(KNOBS), 0.005)
         took = ticks_until(session, rig, law, np.full(KNOBS, 0.5), 0.01) * tick
         assert took <= 8.0 * (lag + dead) + 2.0 * tick  # Ki = 1/(2 k (tau + d)): critically damped but for its delay
+
+
+def test_what_a_knob_cannot_bring_there_follows_it_back_and_the_rest_goes_on_learning() -> None:
+    with rig_on(bench={"profile": "ideal"}) as rig:
+        session = at(rig, "quasi-static")
+        session.configure(homeostasis=HomeostasisSettings(controller="quasi-static"))
+        theta = np.zeros(KNOBS)
+        theta[0] = 1.495  # its knob goes to 1.5 V
+        session.hold(theta)
+        rng, used, first, costs = np.random.default_rng(0), [], theta, []
+        for _ in range(30):
+            x = rng.uniform(-1, 1, (1, 1))
+            y = 2.2 + 0.3 * np.sin(np.pi * x)  # asks for more than that of parameter 0, and for some of another
+            report = train_step(session, x, y, theta=theta, pair=(-0.4, 0.4), free_phase=False)
+            assert report.theta_target_next is not None
+            theta = report.theta_target_next
+            used.append(report.used)
+            costs.append(report.cost_1)
+            h = report.hold
+            print(
+                report.used,
+                h.verdict,
+                np.round(theta[:3], 4),
+                np.round(h.error, 4) if h.error is not None else "",
+                np.round(h.tolerance[:2], 5),
+                h.saturated,
+                np.round(rig.controls()[:2], 4),
+            )
+        assert not all(used)
+        assert np.mean(used) > 0.5  # without that none would be after the first that was refused
+        assert theta[0] < 1.55
+        assert np.abs(theta[1:] - first[1:]).max() > 0.02

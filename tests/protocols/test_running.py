@@ -198,7 +198,12 @@ def test_a_finished_run_is_not_resumed() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["from aeqlab.protocols import run", "import aeqlab.protocols.run", "import aeqlab.protocols.rig"]
+    "first",
+    [
+        "import aeqlab.protocols.run",
+        pytest.param("from aeqlab.protocols import run", marks=pytest.mark.slow),
+        pytest.param("import aeqlab.protocols.rig", marks=pytest.mark.slow),
+    ],
 )
 def test_the_name_run_can_be_called_whatever_was_imported_before(first: str, tmp_path: Path) -> None:
     code = f"{first}\nfrom aeqlab.protocols import run\nprint(run('linear-regression', 'data.samples=2', quiet=True).state)"
