@@ -155,12 +155,8 @@ def train_step(
             if free_hold is None or free_hold.accepted:
                 operator.nudge(targets, beta_1)
                 hold, theta, more = _hold(operator, theta)
-                if more:
-                    followed, outputs_free, cost_free = (
-                        tuple(sorted({*followed, *more})),
-                        None,
-                        None,
-                    )  # they were those of another theta
+                if more:  # they were those of another theta
+                    followed, outputs_free, cost_free = tuple(sorted({*followed, *more})), None, None
                 cost_1 = cost(info, hold.readout.outputs, targets)
         before = hold.readout.parameters
         true_error = _true_error(operator, hold, theta)
