@@ -14,6 +14,8 @@ Array = NDArray[Any]
 TYPES = ("<f4", ">f4", "<f8", ">f8", "<i2", ">i2", "<i4", ">i4")
 #: No instrument sends more bytes than this in one block.
 LARGEST = 256 * 1024 * 1024
+#: Numbers whose squares add up to less fit into 4 bytes.
+SMALL = 1e38
 
 
 def encode(values: Array, dtype: str = "<f4", before: bytes = b"", after: bytes = b"") -> bytes:
@@ -27,20 +29,26 @@ def encode(values: Array, dtype: str = "<f4", before: bytes = b"", after: bytes 
         SettingError: one is not finite, or this type cannot hold it.
     Source: IEEE 488.2-1992, 7.7.6.2.
     """
-    given, kind = np.asarray(values), np.dtype(dtype)
-    packed = given
-    if given.dtype != kind:
-        with np.errstate(over="ignore", invalid="ignore"):
-            packed = given.astype(kind)
-        if kind.kind == "i" and not np.array_equal(packed, given):
-            low, high = np.iinfo(kind).min, np.iinfo(kind).max
-            raise SettingError(f"a block of {kind.name} takes whole numbers from {low} to {high} only")
-    packed = packed.ravel()
-    # the sum of squares is faster, and finite unless a number is not, or is very large
-    if kind.kind == "f" and not np.vdot(packed, packed) < np.inf and not np.isfinite(packed).all():
-        raise SettingError(f"a block of {kind.name} has a number that is not finite or larger than that type holds")
+    given, kind = np.asarray(values).ravel(), np.dtype(dtype)
+    # a sum of squares says quickly that all are finite and not large, as nearly always
+    if kind.kind == "f" and given.dtype.kind == "f" and np.vdot(given, given) < SMALL:
+        packed = given.astype(kind, copy=False)
+    else:
+        packed = _fitted(given, kind)
     length = str(packed.nbytes)
-    return b"".join((before, f"#{len(length)}{length}".encode("ascii"), packed, after))
+    return b"".join((before, f"#{len(length)}{length}".encode("ascii"), packed.data, after))
+
+
+def _fitted(given: Array, kind: np.dtype[Any]) -> Array:
+    """Get numbers in another type. Raises SettingError where one does not fit."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        packed = given.astype(kind)
+    if kind.kind == "i" and not np.array_equal(packed, given):
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        raise SettingError(f"a block of {kind.name} takes whole numbers from {low} to {high} only")
+    if kind.kind == "f" and not np.isfinite(packed).all():
+        raise SettingError(f"a block of {kind.name} has a number that is not finite or larger than that type holds")
+    return packed
 
 
 def digits_of(start: bytes | bytearray) -> int:

@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aeqlab.drivers.errors import ReplyError
@@ -156,9 +157,16 @@ class SocketLine(Line):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line.setblocking(False)
         self._socket = line
-        self._poll = select.poll() if hasattr(select, "poll") else None  # Windows has none
-        if self._poll is not None:
-            self._poll.register(line, select.POLLIN)
+        if hasattr(select, "poll"):  # Windows has none
+            poll = select.poll()
+            poll.register(line, select.POLLIN)
+            self._ready: Callable[[float], Any] = poll.poll
+        else:
+            self._ready = lambda ms: select.select([line], [], [], ms / 1000)[0]
+
+    def arrived(self) -> bool:
+        """Tell whether something is there to be read, without waiting."""
+        return bool(self._kept) or (bool(self._ready(0)) and super().arrived())
 
     def _put(self, message: bytes) -> None:
         try:
@@ -171,11 +179,7 @@ class SocketLine(Line):
             self._socket.setblocking(False)
 
     def _some(self, seconds: float) -> bytes:
-        if self._poll is not None:
-            ready = bool(self._poll.poll(1000 * seconds))
-        else:
-            ready = bool(select.select([self._socket], [], [], seconds)[0])
-        if not ready:
+        if not self._ready(1000 * seconds):
             return b""
         try:
             data = self._socket.recv(PIECE)
