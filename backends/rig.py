@@ -141,17 +141,15 @@ class Rig(Device):
         else:
             self._due = began + self._tick_s
         until = began + seconds if seconds is not None else 0.0
-        flags = Flag.NONE
-        while True:
+        flags = self._tick()
+        while self._t < until * (1 - 1e-12):
             flags |= self._tick()
-            if self._t >= until * (1 - 1e-12):
-                break
         return self._readout(self._t - began, flags)
 
     def _readout(self, dt: float, flags: Flag) -> Readout:
         n = len(self.plan.parameters)
         ages = np.maximum(0.0, self._t - np.maximum(self._measured_at, 0.0))
-        if flags & Flag.LOST:
+        if flags is not Flag.NONE and flags & Flag.LOST:
             flags |= Flag.STALE
         if self.controls_row.moving or self.inputs_row.moving:
             flags |= Flag.SLEWING
@@ -247,19 +245,15 @@ class Rig(Device):
     def _write(self, row: MovingKnobs, rows: NDArray[np.intp], values: Array) -> None:
         """Set knobs, instrument by instrument; where one cannot be reached the others are set all the same. Raises `Down`."""
         lost: Down | None = None
-        groups: dict[str, list[int]] = {}
-        for i, k in enumerate(rows):
-            groups.setdefault(row.plan.places[k].instrument, []).append(i)
-        for name in self.plan.order:
-            if name not in groups:
-                continue
-            some = np.array(groups[name])
+        places = row.plan.places
+        for group in self.bus.grouped(places if len(rows) == len(places) else [places[k] for k in rows]):
+            some = values[group.rows]
             try:
-                self.bus.write([row.plan.places[k] for k in rows[some]], values[some])
+                self.bus.write_group(group, some)
             except Down as down:
                 lost = lost or down
                 continue
-            row.were_sent(rows[some], values[some])
+            row.were_sent(rows[group.rows], some)
         if lost is not None:
             raise lost
 
@@ -281,9 +275,9 @@ class Rig(Device):
     def _read(self) -> bool:
         began = self.clock.now()
         extra = self.monitors.due(began, self.bus.down)
-        values = self.bus.measure([*self._read_places, *(place for _, place in extra)])
+        values = self.bus.measure((*self._read_places, *(place for _, place in extra)) if extra else self._read_places)
         if values is None and extra:  # a monitor that cannot be read keeps nobody from reading the rest
-            values, extra = self.bus.measure(list(self._read_places)), []
+            values, extra = self.bus.measure(self._read_places), []
         now = self.clock.now()
         self._read_s += 0.2 * (now - began - self._read_s) if self._read_s else now - began
         self.clock.wait(self._due - now)
@@ -304,15 +298,17 @@ class Rig(Device):
         """Find readings that repeat themselves though inputs or the nudge were changed; they count as not measured then."""
         stimulus = (self.inputs_row.goal.tobytes(), self._nudge_.beta)
         changed, self._stimulus = stimulus != self._stimulus, stimulus
-        names = (*self.plan.parameters.names, *self.plan.outputs.names)
         for k in self._stuck.see(now, self._values, changed):
+            name = (*self.plan.parameters.names, *self.plan.outputs.names)[k]
             self.bus.told.append(
-                f"{names[k]} ({self._read_places[k]}) repeats itself to the last bit while all around it changes: it is "
+                f"{name} ({self._read_places[k]}) repeats itself to the last bit while all around it changes: it is "
                 "stuck, and counts as not measured until it moves."
             )
 
     def _when(self, began: float, ended: float, extra: Sequence[Place]) -> Array:
         """Say when each parameter and output was measured, shape (parameters + outputs,): a scanner takes one after the other."""
+        if not self._scanners:
+            return np.minimum(0.5 * (began + ended), self._stuck.since)  # type: ignore[no-any-return]
         at = np.full(len(self._read_places), 0.5 * (began + ended))
         for name in self._scanners:
             keys = sorted({place.key for place in (*self._read_places, *extra) if place.instrument == name})

@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ TRIES = 3  #: a reading is asked for so often
 GONE = (LinkLostError, AddressError)
 #: Complaints after which nothing is known of what came before: an error queue that was full.
 ERRORS_LOST = -350
+MOST_ROWS = 1000  #: rows of channels that are remembered
 
 
 class Down(Exception):
@@ -74,6 +75,14 @@ class Health:
     unread: int = 0
 
 
+class Group(NamedTuple):
+    """What of a row of channels belongs to one instrument: its name, the keys of the channels, and their places in the row."""
+
+    name: str
+    keys: tuple[str, ...]
+    rows: NDArray[np.intp] | slice
+
+
 class Bus:
     """All instruments of a rig.
 
@@ -91,6 +100,7 @@ class Bus:
         self.health = {name: Health() for name in self.instruments}
         self.told: list[str] = []
         self._now = now
+        self._groups: dict[tuple[Place, ...], list[Group]] = {}  # of rows that were asked for before: the same at every tick
         self._armed: set[str] = set()  # those that were: what arming would change now was changed since
 
     # opening
@@ -135,15 +145,17 @@ class Bus:
             Down: one cannot be reached; those before it in the order are set.
             RefusedError: one complains.
         """
-        for name, rows in self._grouped(places):
-            keys = [places[k].key for k in rows]
-            self._careful(name, lambda instrument, keys=keys, rows=rows: instrument.write(keys, values[rows]))  # type: ignore[misc]
+        for group in self.grouped(places):
+            self.write_group(group, values[group.rows])
+
+    def write_group(self, group: Group, values: Array) -> None:
+        """Set outputs of one instrument, shape (its keys,). Raises as `write`."""
+        self._careful(group.name, lambda instrument: instrument.write(group.keys, values))
 
     def written(self, places: Sequence[Place]) -> Array:
         """Get what the instruments say their outputs are set to, shape (places,). Raises `Down`."""
         found = np.empty(len(places))
-        for name, rows in self._grouped(places):
-            keys = [places[k].key for k in rows]
+        for name, keys, rows in self.grouped(places):
             found[rows] = self._careful(name, lambda instrument, keys=keys: instrument.written(keys))  # type: ignore[misc]
         return found
 
@@ -154,12 +166,11 @@ class Bus:
             Down: an instrument cannot be reached.
         """
         found = np.empty(len(places))
-        groups = self._grouped(places)
+        groups = self.grouped(places)
         if len(groups) > 1:
-            for name, _ in groups:
+            for name, _, _ in groups:
                 self._careful(name, lambda instrument: instrument.begin())
-        for name, rows in groups:
-            keys = [places[k].key for k in rows]
+        for name, keys, rows in groups:
             try:
                 found[rows] = self._careful(name, lambda instrument, keys=keys: instrument.measure(keys))  # type: ignore[misc]
             except ReplyError as exc:
@@ -172,8 +183,7 @@ class Bus:
     def off(self, places: Sequence[Place]) -> dict[str, Exception]:
         """Bring outputs to their safe end, instruments against the order; goes on where one fails, and says which did."""
         failed: dict[str, Exception] = {}
-        for name, rows in reversed(self._grouped(places)):
-            keys = [places[k].key for k in rows]
+        for name, keys, _ in reversed(self.grouped(places)):
             try:
                 self._careful(name, lambda instrument, keys=keys: instrument.off(keys))  # type: ignore[misc]
             except (Down, DriverError) as exc:
@@ -184,11 +194,22 @@ class Bus:
         """Talk to one instrument in its own way. Raises as `write`."""
         return self._careful(name, call)
 
-    def _grouped(self, places: Sequence[Place]) -> list[tuple[str, list[int]]]:
+    def grouped(self, places: Sequence[Place]) -> list[Group]:
+        """Part a row of channels by their instruments, these in order."""
+        row = tuple(places)
+        if (known := self._groups.get(row)) is not None:
+            return known
         groups: dict[str, list[int]] = {}
-        for k, place in enumerate(places):
+        for k, place in enumerate(row):
             groups.setdefault(place.instrument, []).append(k)
-        return [(name, groups[name]) for name in self.order if name in groups]
+        found = [
+            Group(name, tuple(row[k].key for k in groups[name]), slice(None) if len(groups) == 1 else np.array(groups[name]))
+            for name in self.order
+            if name in groups
+        ]
+        if len(self._groups) < MOST_ROWS:
+            self._groups[row] = found
+        return found
 
     # arming
     def plan(self) -> list[str]:

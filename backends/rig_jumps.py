@@ -23,11 +23,14 @@ class Jumps:
         self._names = [name for row in rows for name in row.names]
         self._units = [row.unit for row in rows for _ in row.names]
         self._most = np.concatenate([row.max_step for row in rows])
+        self._watches = bool(np.isfinite(self._most).any())
         self._before: Array | None = None
         self._jumped: dict[str, str] = {}  # since it was last asked, by name
 
     def see(self, values: Array) -> None:
         """Take what was read in a tick, shape (parameters + outputs,)."""
+        if not self._watches:
+            return
         if self._before is not None:
             for k in np.flatnonzero(np.abs(values - self._before) > self._most):
                 unit = self._units[k]
@@ -48,7 +51,7 @@ class Jumps:
 
     def guards(self) -> tuple[Interlock, ...]:
         """Get the interlock that warns of jumps; none where no reading has a max_step."""
-        if np.isinf(self._most).all():
+        if not self._watches:
             return ()
         return (_Jumped(NAME, "a reading jumps", "warn", np.inf, (), lambda readings: False, self),)
 

@@ -16,6 +16,7 @@ from aeqlab.backends.rig_plan import KnobPlan
 Array = NDArray[Any]
 ALMOST = 1e-9  #: of its range: so near a knob is there
 ROOM = 1.0 + 1e-6  #: an instrument rounds the slew it is given
+NONE: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
 
 class MovingKnobs:
@@ -40,6 +41,9 @@ class MovingKnobs:
         self.step = np.zeros(n)
         self.pace = np.full(n, np.inf)  # slew of the instruments themselves
         self._there = ALMOST * (plan.high - plan.low)
+        self._led = np.zeros(n, dtype=bool)
+        self._leads = self._ramps = False  # whether any is led, and whether any ramps by itself
+        self._still = False  # every knob is known to stand where it was sent
 
     def adopt(self, rows: NDArray[np.intp] | slice, values: Array, step: Array, pace: Array) -> None:
         """Take knobs as they stand, shape (rows,): what the instruments say, their resolution, and their own slew."""
@@ -47,38 +51,43 @@ class MovingKnobs:
         fresh = np.isnan(self.goal[rows])
         self.goal[rows] = np.where(fresh, values, self.goal[rows])
         self.step[rows], self.pace[rows] = step, pace
+        self._led = np.isfinite(self.plan.slew) & (self.pace > self.plan.slew * ROOM)
+        self._leads, self._ramps, self._still = bool(self._led.any()), bool(np.isfinite(self.pace).any()), False
 
     @property
     def known(self) -> bool:
         """Whether all were adopted."""
         return not np.isnan(self.at).any()
 
-    @property
-    def led(self) -> NDArray[np.bool_]:
-        """Which knobs are led in steps, shape (knobs,)."""
-        return np.isfinite(self.plan.slew) & (self.pace > self.plan.slew * ROOM)
-
     def go_on(self, now: float) -> None:
         """Let knobs that ramp by themselves go on until now, in s of the rig."""
         dt, self._now = now - self._now, now
+        if self._still:
+            return
         way = self.sent - self.at
         self.at = self.at + np.clip(way, -self.pace * dt, self.pace * dt) if dt > 0 else self.at
         near = np.abs(self.sent - self.at) <= self._there
         self.at[near] = self.sent[near]
+        self._still = bool((self.at == self.sent).all())
 
     def next(self, dt: float) -> tuple[NDArray[np.intp], Array]:
         """Work out what is to be sent now, dt seconds after the last time: which knobs, and their values."""
+        if self.goal.tobytes() == self.sent.tobytes():  # as nearly always, and much faster than what follows
+            return NONE, self.sent[:0]
         change = self.goal - self.sent
-        led = self.led
-        if led.any():
+        if self._leads:
             reach = self.plan.slew * min(dt, self._tick_s)
-            change = np.where(led, np.clip(change, -reach, reach), change)
-        rows = np.flatnonzero(np.abs(change) > 0.0)
+            change = np.where(self._led, np.clip(change, -reach, reach), change)
+        rows = (np.abs(change) > 0.0).nonzero()[0]
         return rows, self.sent[rows] + change[rows]
 
     def were_sent(self, rows: NDArray[np.intp], values: Array) -> None:
         """Note what was sent."""
         self.sent[rows] = values
+        if not self._ramps:
+            self.at[rows] = values
+            return
+        self._still = False
         at_once = rows[np.isinf(self.pace[rows])]
         self.at[at_once] = self.sent[at_once]
 
@@ -89,7 +98,7 @@ class MovingKnobs:
     @property
     def moving(self) -> bool:
         """Whether a knob is still on its way."""
-        return bool((np.abs(self.goal - self.at) > self._there).any())
+        return self.goal.tobytes() != self.at.tobytes() and bool((np.abs(self.goal - self.at) > self._there).any())
 
     def way_s(self, goal: Array) -> float:
         """Say how long they need to a goal, shape (knobs,), in s."""

@@ -26,6 +26,8 @@ class Monitors:
 
     def __init__(self, plan: RigPlan) -> None:
         self._plan = plan
+        rows = (plan.parameters, plan.outputs)
+        self._names = [(name, row.unit) for row in rows for name in row.names]
         self._next = [-np.inf] * len(plan.monitors)
         self._values = np.full(len(plan.monitors), np.nan)
         self._at = np.full(len(plan.monitors), -np.inf)
@@ -64,12 +66,9 @@ class Monitors:
 
     def readings(self, now: float) -> dict[str, Reading]:
         """Get the newest value of every parameter, output and monitor by name; nan where there is none."""
-        plan = self._plan
-        names = (*plan.parameters.names, *plan.outputs.names)
-        units = [plan.parameters.unit] * len(plan.parameters) + [plan.outputs.unit] * len(plan.outputs)
         age = max(0.0, now - self._read_at)
-        found = {name: Reading(value, unit, age) for name, unit, value in zip(names, units, self._read.tolist(), strict=True)}
-        for one, value, at in zip(plan.monitors, self._values.tolist(), self._at.tolist(), strict=True):
+        found = {name: Reading(value, unit, age) for (name, unit), value in zip(self._names, self._read.tolist(), strict=True)}
+        for one, value, at in zip(self._plan.monitors, self._values.tolist(), self._at.tolist(), strict=True):
             found[one.name] = Reading(value, one.unit, max(0.0, now - at))
         return found
 

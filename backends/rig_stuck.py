@@ -37,6 +37,7 @@ class Stuck:
         self._at_change: Array | None = None
         self._last: Array | None = None
         self._repeats_since = np.full(n, np.inf)
+        self._same = np.zeros(n, dtype=bool)  # which readings were the same as the one before
         self.since = np.full(n, np.inf)
 
     def see(self, t: float, values: Array, changed: bool) -> list[int]:
@@ -53,10 +54,12 @@ class Stuck:
             self._last = self._at_change = values.copy()
             return []
         same = values == self._last
-        self._repeats_since = np.where(same, np.minimum(self._repeats_since, t), np.inf)
-        self.since = np.where(same, self.since, np.inf)
-        self._chance[~same] = 1.0
         self._last = values.copy()
+        if (same != self._same).any():
+            self._repeats_since = np.where(same, np.minimum(self._repeats_since, t), np.inf)
+            self.since = np.where(same, self.since, np.inf)
+            self._chance[~same] = 1.0
+            self._same = same
         if not changed or self._at_change is None:
             return []
         move = values - self._at_change

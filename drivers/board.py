@@ -6,6 +6,7 @@ Its commands stand at the top of `emulated/board.py`. Outputs are `1`.., inputs 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from aeqlab.drivers.connection import Wire
 from aeqlab.drivers.errors import DriverError, RebootedError, ReplyError, SettingError
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
 from aeqlab.drivers.readings import finite, numbers
-from aeqlab.drivers.visa import FAULTS, Setting, Step, Value, VisaInstrument, listed, same
+from aeqlab.drivers.visa import EVENTS, FAULTS, Setting, Step, Value, VisaInstrument, listed, same
 
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001
 MOST = 999  #: channels of each kind
@@ -178,20 +179,19 @@ class Board(VisaInstrument):
 
     # outputs
     def _write(self, keys: Sequence[str], values: Array) -> None:
-        outs = [k for k, key in enumerate(keys) if int(key) < FIRST_NUDGE]
-        targets = [k for k, key in enumerate(keys) if int(key) >= FIRST_NUDGE]
-        if outs:
-            where = listed(keys[k] for k in outs)
-            if self.binary:
-                self.connection.write_block(f"SOURce:BLOCk {where},", values[outs], "<f4")
-            else:
-                self.connection.write(f"SOURce:BLOCk:ASCii {where},{_text(values[outs])}")
-            self.connection.write("*TRG")  # all at once
-        if targets:  # `nudge` sets targets and beta together; by themselves they are not set with a beta that is not theirs
+        """Send all, start it at once, and ask how that went, in one packet: each by itself would cost an exchange more."""
+        (outs, outputs), (targets, terminals) = _parted(tuple(keys))
+        end, lines, ahead = self.connection.wire.write_end, [EVENTS], b""
+        if terminals:  # `nudge` sets targets and beta together; by themselves they are not set with a beta that is not theirs
             self._targets = None
-            where = listed(keys[k] for k in targets)
-            self.connection.write(f"NUDGe:STATe OFF;:NUDGe:TARGet {_text(values[targets])},{where}")
-        self.healthy()
+            lines.insert(0, f"NUDGe:STATe OFF;:NUDGe:TARGet {_text(values[targets])},{terminals}")
+        if outputs:
+            lines.insert(0, "*TRG")  # all at once
+            if self.binary:
+                ahead = self.connection.block(f"SOURce:BLOCk {outputs},", values[outs], "<f4")
+            else:
+                lines.insert(0, f"SOURce:BLOCk:ASCii {outputs},{_text(values[outs])}")
+        self._heed(self._events_after(end.join(lines), ahead))
 
     def healthy(self) -> None:
         """Ask whether it was not reset, and took what it was sent: one short reply where all is well.
@@ -200,7 +200,9 @@ class Board(VisaInstrument):
             RebootedError: it was reset, and its limits are gone.
             RefusedError: it complains.
         """
-        events = self._events()
+        self._heed(self._events())
+
+    def _heed(self, events: int) -> None:
         self._see(events)
         if events & FAULTS:
             self.check()
@@ -211,18 +213,13 @@ class Board(VisaInstrument):
 
     def _written(self, keys: Sequence[str]) -> Array:
         values = np.empty(len(keys))
-        for header, part in (
-            ("SOURce:BLOCk", [k for k, key in enumerate(keys) if int(key) < FIRST_NUDGE]),
-            ("NUDGe:TARGet", [k for k, key in enumerate(keys) if int(key) >= FIRST_NUDGE]),
-        ):
-            if not part:
-                continue
-            where = listed(keys[k] for k in part)
-            if self.binary and header == "SOURce:BLOCk":
-                values[part] = self.connection.query_block(f"{header}? {where}", "<f4", len(part))
-            else:
-                ascii_form = ":ASCii" if header == "SOURce:BLOCk" else ""
-                values[part] = numbers(self.told(f"{header}{ascii_form}? {where}"), len(part), self.where)
+        (outs, outputs), (targets, terminals) = _parted(tuple(keys))
+        if outputs and self.binary:
+            values[outs] = self.connection.query_block(f"SOURce:BLOCk? {outputs}", "<f4", len(outs))
+        elif outputs:
+            values[outs] = numbers(self.told(f"SOURce:BLOCk:ASCii? {outputs}"), len(outs), self.where)
+        if terminals:
+            values[targets] = numbers(self.told(f"NUDGe:TARGet? {terminals}"), len(targets), self.where)
         return values
 
     def _off(self, keys: Sequence[str]) -> None:
@@ -291,10 +288,10 @@ class Board(VisaInstrument):
 
     # inputs
     def _measure(self, keys: Sequence[str]) -> Array:
-        where = listed(keys)
+        where = _listed(tuple(keys))
         if self.binary:
             frame = self.connection.query_block(f"SENSe:BLOCk? {where}", "<i4", len(keys) + 1)
-            counter, values = int(frame.view("u4")[0]), frame[1:].view("f4").astype(np.float64)
+            counter, values = int(frame[0]) & 0xFFFFFFFF, frame[1:].view(np.float32).astype(np.float64)
         else:
             text, _, rest = self.told(f"SENSe:BLOCk:ASCii? {where}").partition(",")
             if not text.isdigit():
@@ -314,6 +311,19 @@ class Board(VisaInstrument):
             raise ReplyError(f"{self.where}: frame {counter} came twice; it is not a new measurement")
         else:
             raise RebootedError(f"{self.where}: its frames count from {counter} after {last}: it was reset. Arm it again.")
+
+
+_listed = functools.lru_cache(listed)  # the same channels are read at every tick
+
+
+@functools.lru_cache
+def _parted(keys: tuple[str, ...]) -> tuple[tuple[list[int], str], tuple[list[int], str]]:
+    """Part outputs from targets of the nudge: which of the keys they are, and their list; empty where there is none."""
+    outs = [k for k, key in enumerate(keys) if int(key) < FIRST_NUDGE]
+    targets = [k for k, key in enumerate(keys) if int(key) >= FIRST_NUDGE]
+    return (outs, _listed(tuple(keys[k] for k in outs)) if outs else ""), (
+        targets, _listed(tuple(keys[k] for k in targets)) if targets else "",
+    )  # fmt: skip
 
 
 def _text(values: Array) -> str:

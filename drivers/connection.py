@@ -78,9 +78,10 @@ class Connection:
         self.wire = wire
         self._parse = parse
         self.name = name or wire.address
+        self.where = f"{name} at {wire.address}" if self.name != wire.address else wire.address  #: name and address, for messages
         self.identity: Identity | None = None  #: of the last opening
         self._lock = threading.RLock()
-        self._end = wire.read_end.encode("ascii")
+        self._end, self._write_end = wire.read_end.encode("ascii"), wire.write_end.encode("ascii")
         self._resource: Any = None
         self._line: Line | None = None  # None: there is no link
         self._called = ""  # its name, to the letter
@@ -88,11 +89,6 @@ class Connection:
         self._awaited = False  # what was sent last has a reply
         self._watch = Stopwatch()
         self.unasked = 0  #: times that something came which nobody had asked for
-
-    @property
-    def where(self) -> str:
-        """Name and address, for messages."""
-        return self.name if self.name == self.wire.address else f"{self.name} at {self.wire.address}"
 
     @property
     def is_open(self) -> bool:
@@ -168,36 +164,47 @@ class Connection:
         """
         self._exchange(command, self._message(command), None)
 
-    def query(self, command: str) -> str:
+    def query(self, command: str, ahead: bytes = b"") -> str:
         """Send a question and get its reply, without what ends it.
 
+        Args:
+            command: the question.
+            ahead: a command with a block, as `block` makes it, that goes before the question in the same packet: an instrument
+                that has to be woken for each costs more than the exchange.
         Raises:
             ReplyLateError, LinkLostError, ReplyError.
         """
-        return self._exchange(command, self._message(command), self._text)
+        return self._exchange(command, ahead + self._message(command), self._text)
 
-    def write_block(self, command: str, values: Array, dtype: str = "<f4") -> None:
-        """Send a command with a binary block after it, such as `SOUR:BLOC `.
+    def block(self, command: str, values: Array, dtype: str = "<f4") -> bytes:
+        """Make a command with a binary block after it, such as `SOUR:BLOC `, whole, to be sent ahead of a question.
 
         Args:
             command: what stands before the block, a blank included.
             values: numbers, any shape.
             dtype: type of each in the block.
         Raises:
-            SettingError: a number is not finite, or the type cannot hold it; nothing was sent.
+            SettingError: a number is not finite, or the type cannot hold it.
+        """
+        return blocks.encode(values, dtype, command.encode("ascii"), self._write_end)
+
+    def write_block(self, command: str, values: Array, dtype: str = "<f4") -> None:
+        """Send a command with a binary block after it, as `block` makes it.
+
+        Raises:
+            SettingError: as for `block`; nothing was sent.
             LinkLostError: the link broke, or is broken.
         """
-        message = b"".join((command.encode("ascii"), blocks.encode(values, dtype), self.wire.write_end.encode("ascii")))
-        self._exchange(command, message, None)
+        self._exchange(command, self.block(command, values, dtype), None)
 
-    def query_block(self, command: str, dtype: str = "<f4", count: int | None = None) -> Array:
-        """Send a question and get the numbers of the binary block it is answered with.
+    def query_block(self, command: str, dtype: str = "<f4", count: int | None = None, ahead: bytes = b"") -> Array:
+        """Send a question and get the numbers of the binary block it is answered with; `ahead` as for `query`.
 
         Raises:
             ReplyLateError, LinkLostError, ReplyError: as for `query`; no block, another number of numbers than `count`, or
                 some that are not finite or mean an overload.
         """
-        data = self._exchange(command, self._message(command), self._block)
+        data = self._exchange(command, ahead + self._message(command), self._block)
         try:
             values = blocks.decode(data, dtype, count)
         except ReplyError as exc:
@@ -244,14 +251,16 @@ class Connection:
         except UnicodeDecodeError as exc:
             raise ReplyError(f"it is no text: {reply[:60]!r}") from exc
 
-    def _block(self, line: Line) -> bytearray:
-        digits = blocks.digits_of(bytes(line.exactly(2)))
-        length = blocks.length_of(bytes(line.exactly(digits)))
-        data = line.exactly(length + len(self._end))
-        if not data.endswith(self._end):
-            raise ReplyError(f"after the {length} bytes of its block comes {bytes(data[length:])!r}")
-        del data[length:]
-        return data
+    def _block(self, line: Line) -> memoryview:
+        begin = 2 + blocks.digits_of(line.first(2)[:2])
+        length = blocks.length_of(line.first(begin)[2:begin])
+        end = begin + length
+        whole = end + len(self._end)
+        came = line.first(whole)
+        if came[end:whole] != self._end:
+            raise ReplyError(f"after the {length} bytes of its block comes {bytes(came[end:whole])!r}")
+        line.skip(whole)
+        return memoryview(came)[begin:end]
 
     def _standing(self) -> Line:
         if self._line is None:
@@ -271,7 +280,7 @@ class Connection:
             read: gets the whole reply; None: there is none.
         """
         with self._lock:
-            line = self._standing()
+            line = self._line or self._standing()
             try:
                 if not self._behind and line.arrived():  # bytes that nobody asked for
                     self.unasked += 1

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,23 @@ class Complaint:
     text: str
 
 
+class _Row(NamedTuple):
+    """Some channels, and their ranges as arrays."""
+
+    channels: list[Channel]
+    twice: bool  # one is there twice
+    low: Array
+    high: Array
+    least: Array  # as low and high, with room for rounding
+    most: Array
+
+    @classmethod
+    def of(cls, channels: list[Channel], twice: bool) -> Self:
+        low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
+        room = ROUNDING * (high - low)
+        return cls(channels, twice, low, high, low - room, high + room)
+
+
 class Instrument(ABC):
     """One instrument. Subclasses fill in the methods that begin with `_`; calls are made by one thread at a time.
 
@@ -96,6 +113,7 @@ class Instrument(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.identity: Identity | None = None
+        self._rows: dict[Direction, _Row] = {}  # of outputs and of inputs, as they were asked for last
 
     # what a driver fills in
     @abstractmethod
@@ -216,22 +234,22 @@ class Instrument(ABC):
     def _within(self, keys: Sequence[str], values: Array) -> Array:
         """See that outputs may be set to these values; returns them, without what rounding put beyond a range."""
         wanted = np.asarray(values, dtype=np.float64)
-        channels = self._these(keys, Direction.OUT)
-        if len(set(keys)) < len(keys):
+        row = self._these(keys, Direction.OUT)
+        if row.twice:
             raise SettingError(
                 f"{self.name}: a channel is there twice in {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}."
             )
         if wanted.shape != (len(keys),):
             raise SettingError(f"{self.name}: {len(keys)} channels, and values of shape {wanted.shape}")
-        for channel, value in zip(channels, wanted.tolist(), strict=True):
-            room = ROUNDING * (channel.high - channel.low)
-            if not channel.low - room <= value <= channel.high + room:  # nan too
-                raise SettingError(
-                    f"{self.name}, channel {channel.key}: {value:.9g} {channel.unit} is outside {channel.low:g} to "
-                    f"{channel.high:g} {channel.unit}, the range of this output. Choose a value within, or another range."
-                )
-        low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
-        return np.clip(wanted, low, high)
+        within = (wanted >= row.least) & (wanted <= row.most)  # false for nan
+        if not within.all():
+            k = int(np.argmin(within))
+            channel = row.channels[k]
+            raise SettingError(
+                f"{self.name}, channel {channel.key}: {wanted[k]:.9g} {channel.unit} is outside {channel.low:g} to "
+                f"{channel.high:g} {channel.unit}, the range of this output. Choose a value within, or another range."
+            )
+        return np.minimum(np.maximum(wanted, row.low), row.high)
 
     def written(self, keys: Sequence[str]) -> Array:
         """Get what the instrument says its outputs are set to, shape (keys,): an echo, not a measurement."""
@@ -272,17 +290,23 @@ class Instrument(ABC):
         self.check()
         raise RefusedError(self.where, [what], [])
 
-    def _these(self, keys: Sequence[str], direction: Direction) -> list[Channel]:
+    def _these(self, keys: Sequence[str], direction: Direction) -> _Row:
+        """Find channels; the row that was found last is kept for as long as its channels are what they were."""
+        channels = self.channels
+        present = [channels.get(key) for key in keys]
+        row = self._rows.get(direction)
+        if row is not None and present == row.channels:  # quick, as they are the very same objects
+            return row
         found = []
-        for key in keys:
-            channel = self.channels.get(key)
+        for key, channel in zip(keys, present, strict=True):
             if channel is None or channel.direction is not direction:
-                which = [k for k, c in self.channels.items() if c.direction is direction]
+                which = [k for k, c in channels.items() if c.direction is direction]
                 ends = f"{which[0]} to {which[-1]}" if which else "none"
                 word = "output" if direction is Direction.OUT else "input"
                 raise SettingError(f"{self.name}: there is no {word} {key!r}; its {word}s are {ends}.")
             found.append(channel)
-        return found
+        row = self._rows[direction] = _Row.of(found, len(set(keys)) < len(keys))
+        return row
 
     def __enter__(self) -> Self:
         self.open()

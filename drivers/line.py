@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aeqlab.drivers.errors import ReplyError
@@ -52,7 +53,7 @@ class Line(ABC):
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self.heard = 0
-        self._kept = bytearray()
+        self._kept: bytes | bytearray = b""  # what came in one piece is not copied
         self._deadline = 0.0
 
     @abstractmethod
@@ -92,20 +93,22 @@ class Line(ABC):
             if len(self._kept) > LONGEST:
                 raise ReplyError(f"it goes on and on: {len(self._kept)} bytes came and no end")
         reply = bytes(self._kept[:at])
-        del self._kept[: at + len(end)]
+        self.skip(at + len(end))
         return reply
 
-    def exactly(self, count: int) -> bytearray:
-        """Read so many bytes, whatever they are.
+    def first(self, count: int) -> bytes | bytearray:
+        """Get at least so many bytes, whatever they are; they stay here until they are skipped.
 
         Raises:
             Silence: they did not come in time.
         """
         while len(self._kept) < count:
             self._wait()
-        data = self._kept[:count]
-        del self._kept[:count]
-        return data
+        return self._kept
+
+    def skip(self, count: int) -> None:
+        """Throw away so many bytes of those that are here."""
+        self._kept = self._kept[count:]
 
     def drain(self, first_s: float = QUIET_S) -> None:
         """Throw away what comes until nothing does for a moment.
@@ -118,7 +121,7 @@ class Line(ABC):
         patience = QUIET_S if self._kept else first_s
         end = time.monotonic() + first_s + self.timeout_s
         while True:
-            self._kept.clear()
+            self._kept = b""
             self._keep(self._some(patience))
             if not self._kept:
                 return
@@ -135,7 +138,12 @@ class Line(ABC):
 
     def _keep(self, data: bytes) -> None:
         self.heard += len(data)
-        self._kept += data
+        if not self._kept:
+            self._kept = data
+        else:
+            if isinstance(self._kept, bytes):
+                self._kept = bytearray(self._kept)
+            self._kept += data
 
 
 class SocketLine(Line):
@@ -149,9 +157,16 @@ class SocketLine(Line):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line.setblocking(False)
         self._socket = line
-        self._poll = select.poll() if hasattr(select, "poll") else None  # Windows has none
-        if self._poll is not None:
-            self._poll.register(line, select.POLLIN)
+        if hasattr(select, "poll"):  # Windows has none
+            poll = select.poll()
+            poll.register(line, select.POLLIN)
+            self._ready: Callable[[float], Any] = poll.poll
+        else:
+            self._ready = lambda ms: select.select([line], [], [], ms / 1000)[0]
+
+    def arrived(self) -> bool:
+        """Tell whether something is there to be read, without waiting."""
+        return bool(self._kept) or (bool(self._ready(0)) and super().arrived())
 
     def _put(self, message: bytes) -> None:
         try:
@@ -164,11 +179,7 @@ class SocketLine(Line):
             self._socket.setblocking(False)
 
     def _some(self, seconds: float) -> bytes:
-        if self._poll is not None:
-            ready = bool(self._poll.poll(1000 * seconds))
-        else:
-            ready = bool(select.select([self._socket], [], [], seconds)[0])
-        if not ready:
+        if not self._ready(1000 * seconds):
             return b""
         try:
             data = self._socket.recv(PIECE)

@@ -226,15 +226,18 @@ class VisaInstrument(Instrument):
         return identity
 
     # talking
-    def ask(self, question: str) -> str:
+    def ask(self, question: str, ahead: bytes = b"") -> str:
         """Get a reply; where none comes, look whether the instrument says why.
 
+        Args:
+            question: the question.
+            ahead: a command with a block that goes before it in one packet, as `Connection.block` makes it.
         Raises:
             RefusedError: it complains of the question.
             ReplyLateError, ReplyError, LinkLostError.
         """
         try:
-            return self.connection.query(question)
+            return self.connection.query(question, ahead)
         except ReplyLateError as exc:
             if complaints := self.complaints():
                 raise RefusedError(self.where, [c.text for c in complaints], [c.code for c in complaints]) from exc
@@ -333,7 +336,11 @@ class VisaInstrument(Instrument):
         return f'{meaning} ({code:+d}, "{text}")'
 
     def _events(self) -> int:
-        reply = self.ask(EVENTS)
+        return self._events_after(EVENTS)
+
+    def _events_after(self, question: str, ahead: bytes = b"") -> int:
+        """Get the event status register, the only reply to lines that end with the question for it."""
+        reply = self.ask(question, ahead)
         try:
             return int(float(reply))
         except ValueError:

@@ -33,7 +33,7 @@ class VisaLine(Line):
         if self.streams:
             super().drain(first_s)
         else:
-            self._kept.clear()
+            self._kept = b""
             self._resource.clear()
 
     def _put(self, message: bytes) -> None:

@@ -54,17 +54,20 @@ class Oscillation:
         counts = size > self._floor
         if not counts.any():
             return None
-        over = counts & (self._side * error < 0)
-        if over.any():
+        turns = counts & (self._side * error <= 0)
+        if not turns.any():  # every half wave goes on
+            np.maximum(self._peak, size, out=self._peak, where=counts)
+            return None
+        over = turns & (self._side != 0)
+        ended = bool(over.any())
+        if ended:
             self._peaks[:-1, over], self._peaks[-1, over] = self._peaks[1:, over], self._peak[over]
             self._lengths[:-1, over], self._lengths[-1, over] = self._lengths[1:, over], t - self._since[over]
-            self._peak[over], self._since[over], self.turned = 0.0, t, True
-        begins = counts & (self._side == 0)
-        if begins.any():
-            self._since[begins] = t
-        self._side[counts] = np.sign(error[counts])
-        np.maximum(self._peak, np.where(counts, size, 0.0), out=self._peak)
-        if not over.any():
+            self._peak[over], self.turned = 0.0, True
+        self._since[turns] = t
+        self._side[turns] = np.sign(error[turns])
+        np.maximum(self._peak, size, out=self._peak, where=counts)
+        if not ended:
             return None
         peaks, lengths = self._peaks, self._lengths
         swings: Array = over & (peaks[0] > 0) & (peaks[1:] >= KEEPS * peaks[:-1]).all(axis=0)

@@ -60,19 +60,22 @@ class Watched:
         if newest is self._heard:
             return
         self._heard = newest
-        lost = bool(newest.flags & (Flag.LOST | Flag.STALE))
+        flags = newest.flags
+        lost = flags is not Flag.NONE and bool(flags & (Flag.LOST | Flag.STALE))
         self._unread = self._unread + 1 if lost else 0
         if self._unread >= LOST_READS:
             session.alarm("comms", f"{LOST_READS} readings in a row were lost or stale")
         elif not lost:
             session.clear_alarm("comms")
-        if newest.flags & Flag.SATURATED:
+        if flags is not Flag.NONE and flags & Flag.SATURATED:
             session.alarm("saturated", "a source of the nudge is held back by a limit of its own, or a watchdog has bitten")
         else:
             session.clear_alarm("saturated")
 
     def _guard(self) -> str:
         """Carry out what is tripped; returns why the device stands still because of it now, empty where it does not."""
+        if not self._guards:
+            return ""
         readings = self._device.monitored()
         stopped = ""
         for one in self._guards:

@@ -97,6 +97,26 @@ def test_a_number_that_does_not_fit_is_refused_and_never_wrapped(values: Any, dt
         encode(np.array(values), dtype)
 
 
+def test_what_stands_around_a_block() -> None:
+    assert encode(np.array([1.0, 2.0]), ">f4", b"BLOC ", b"\n") == b"BLOC #18" + np.array([1.0, 2.0], ">f4").tobytes() + b"\n"
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 1e-45])
+def test_the_largest_and_the_smallest_numbers_fit(value: float) -> None:
+    """Also where their squares do not: nothing warns."""
+    np.testing.assert_array_equal(decode_whole(encode(np.full(4, value)), "<f4"), np.full(4, value, "<f4"))
+
+
+def test_decoded_numbers_may_be_written_to_and_lie_well() -> None:
+    whole = b"?" + np.arange(3.0).tobytes()
+    for data in (whole[1:], memoryview(whole)[1:], memoryview(bytearray(whole))[1:]):
+        values = decode(data, "<f8")
+        assert values.flags.behaved
+        values[0] = 5.0
+        assert values.tolist() == [5.0, 1.0, 2.0]
+    assert whole == b"?" + np.arange(3.0).tobytes()
+
+
 def test_any_order_in_memory() -> None:
     values = np.arange(12.0).reshape(3, 4)
     for given_ in (values.T, values[::2], np.asfortranarray(values), values.astype(">f8")):

@@ -28,6 +28,7 @@ from aeqlab.drivers.errors import (
     SettingError,
 )  # fmt: skip
 from aeqlab.drivers.instrument import Direction
+from aeqlab.drivers.line import SocketLine
 
 no_ports = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals on Windows")
 LSB16, LSB12 = 16 / 2**16, 16 / 2**12  # of a range of 16 V, in which round numbers are codes
@@ -110,6 +111,39 @@ def test_a_block_is_loaded_and_applied_at_once(bench: Bench, board: Board) -> No
     echoed = board.written(["4", "1"])
     assert bench.heard() == b"SOURce:BLOCk? (@4,1)\n"
     assert echoed == pytest.approx([round(0.1 / LSB16) * LSB16, 0.25], abs=1e-7)
+
+
+def test_a_tick_is_one_packet_and_nothing_is_sent_of_one_that_is_refused(
+    bench: Bench, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    put = SocketLine._put
+    monkeypatch.setattr(SocketLine, "_put", lambda self, message: (sent.append(message), put(self, message))[1])
+    board.write(["1", "2001", "2"], np.array([0.25, 0.125, -0.5]))
+    block = blocks.encode(np.array([0.25, -0.5]), "<f4")
+    line = b"SOURce:BLOCk (@1:2)," + block + b"\n*TRG\nNUDGe:STATe OFF;:NUDGe:TARGet 0.125,(@2001)\n*ESR?\n"
+    assert sent == [line]
+    assert board.written(["2001", "2", "1"]).tolist() == [0.125, -0.5, 0.25]
+    sent.clear()
+    for wrong in ([np.nan, 0.0], [0.0, 8.5]):
+        with pytest.raises(SettingError, match="is outside"):
+            board.write(["1", "2"], np.array(wrong))
+    assert sent == []
+
+
+def test_a_range_that_changes_counts_at_once(bench: Bench) -> None:
+    """The ranges of a row of channels are remembered, and forgotten as soon as one is another."""
+    with Board(bench.wire, "board", limits_V={"2": (-1.0, 1.0)}) as board:
+        board.write(["1", "2"], np.array([0.0, 0.5]))
+        board.write(["1", "2"], np.array([0.0, 2.0]))
+        board.write(["1", "2"], np.array([0.0, 0.5]))
+        board.arm()
+        with pytest.raises(SettingError, match="channel 2: 2 V is outside -1 to 1 V"):
+            board.write(["1", "2"], np.array([0.0, 2.0]))
+        with pytest.raises(SettingError, match="a channel is there twice"):
+            board.write(["2", "2"], np.array([0.0, 0.0]))
+        board.write(["1", "2"], np.array([2.0, 1.0 + 1e-10]))  # rounding alone is none
+        assert board.written(["2", "1"]).tolist() == pytest.approx([1.0, 2.0], abs=LSB16)
 
 
 def test_nothing_moves_before_the_trigger(bench: Bench, board: Board) -> None:

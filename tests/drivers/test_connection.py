@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import socket
 import struct
 import threading
@@ -213,6 +214,29 @@ def test_blocks_there_and_back(script: Script, server: Server, dtype: str, visa:
     np.testing.assert_array_equal(link.query_block("BLOC?", "<i2"), np.full(16, 0x0A0A))
     assert link.query("*IDN?") == NAME.decode()
     link.close()
+
+
+def test_a_block_ahead_of_a_question_goes_in_one_packet(
+    script: Script, link: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    put = lines.SocketLine._put
+    monkeypatch.setattr(lines.SocketLine, "_put", lambda self, message: (sent.append(message), put(self, message))[1])
+    block = encode(np.arange(3.0))
+    script.on("A?", b"1.5\n")
+    script.on("B?", block + b"\n")
+    script.seen.clear()
+    assert link.query("A?", link.block("BLOC ", np.arange(3.0))) == "1.5"
+    np.testing.assert_array_equal(link.query_block("B?", count=3, ahead=link.block("BLOC ", np.arange(3.0))), np.arange(3.0))
+    assert script.seen == [b"BLOC " + block, b"A?", b"BLOC " + block, b"B?"]
+    assert sent == [b"BLOC " + block + b"\nA?\n", b"BLOC " + block + b"\nB?\n"]
+
+
+def test_silence_after_a_block_ahead(script: Script, link: Connection) -> None:
+    script.on("A?", (Later(TIMEOUT_S + 0.1, b"late\n"),), b"1.5\n")
+    with pytest.raises(ReplyLateError, match=re.escape("no reply to 'A?'")):
+        link.query("A?", link.block("BLOC ", np.arange(3.0)))
+    assert link.query("A?") == "1.5"  # and not what came late
 
 
 def test_a_block_in_pieces(script: Script, link: Connection) -> None:
