@@ -48,8 +48,9 @@ class Monitors:
 
     def take(self, now: float, which: Sequence[tuple[int, Place]], values: Array, read: Array) -> None:
         """Take what was read: of some monitors, and of all parameters and outputs, in this order."""
-        for (k, _), value in zip(which, values.tolist(), strict=True):
-            self._values[k], self._at[k] = value, now
+        if which:
+            for (k, _), value in zip(which, values.tolist(), strict=True):
+                self._values[k], self._at[k] = value, now
         self._read, self._read_at = read, now
 
     def look_at_sources(self, now: float, bus: Bus, nudged: bool) -> None:

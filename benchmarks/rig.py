@@ -34,7 +34,7 @@ from aeqlab.protocols.conformance import identified_first
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
 from aeqlab.protocols.session import Session
 
-KNOBS, TICKS = 16, 200
+KNOBS, TICKS = 16, 100
 
 
 class NoTime:
@@ -104,7 +104,7 @@ def ticks() -> None:
     bench = Bench(f"a tick of homeostasis with {KNOBS} knobs")
     bench.compare(
         ("raw socket, the same bytes", floor), ("hold, session and rig included", lambda: session.hold(target), "1.5"),
-        repeats=7, per=TICKS,
+        repeats=40, per=TICKS,
     )  # fmt: skip
     bench.show()
     rig.close()

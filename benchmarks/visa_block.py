@@ -5,7 +5,8 @@
 The floor is a raw socket that exchanges the same bytes with the same server, another process of this interpreter. A rate of 0.8
 of the floor's is a time of 1.25 of it. What numpy makes of the bytes on either side is part of the connection, not of the floor.
 Whether the other process falls asleep before the next message comes makes more difference than all else: a second raw exchange
-makes the bytes from floats, looks at them and makes floats again, as whoever uses a socket has to.
+makes the bytes from floats, looks at them and makes floats again, as whoever uses a socket has to. A block that goes ahead of
+the question, in the same packet, wakes the instrument once and not twice: drivers set their outputs so.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ def main(repeats: int) -> None:
             while got < size:
                 got += len(bare.recv(65536))
 
+    def in_one() -> None:
+        for _ in range(EXCHANGES):
+            bare.sendall(message + READ)
+            got = 0
+            while got < size:
+                got += len(bare.recv(65536))
+
     def with_floats() -> None:
         for _ in range(EXCHANGES):
             bare.sendall(WRITE + encode(values) + b"\n")
@@ -88,11 +96,18 @@ def main(repeats: int) -> None:
             back = link.query_block("SENS:BLOC?", count=FLOATS)
         np.testing.assert_array_equal(back, values)
 
+    def ahead() -> None:
+        for _ in range(EXCHANGES):
+            back = link.query_block("SENS:BLOC?", count=FLOATS, ahead=link.block("SOUR:BLOC ", values))
+        np.testing.assert_array_equal(back, values)
+
     bench = Bench("a block of 4,096 floats there and one back")
     bench.compare(
         ("raw socket, the same bytes", floor),
         ("raw socket, floats on both sides", with_floats, ""),
-        ("connection", connection, "0.8 of the rate (1.25)"),
+        ("raw socket, block and question in one packet", in_one, ""),
+        ("connection, a write and a query", connection, "0.8 of the rate (1.25)"),
+        ("connection, the block ahead of the question", ahead, "0.8 of the rate (1.25)"),
         repeats=repeats,
         per=EXCHANGES,
     )

@@ -288,14 +288,16 @@ class Connection:
                 if self._behind:
                     self.resync()
                 self._behind, self._awaited = True, read is not None
+                if read is None:
+                    line.send(message)
+                    self._behind = False
+                    return None
                 begin = time.perf_counter()
                 line.send(message)
-                reply = None
-                if read is not None:
-                    reply = read(line)
-                    if line.left:
-                        raise ReplyError("more came than the reply")
-                    self._watch.took(time.perf_counter() - begin)
+                reply = read(line)
+                if line.left:
+                    raise ReplyError("more came than the reply")
+                self._watch.took(time.perf_counter() - begin)
                 self._behind = False
                 return reply
             except Exception as exc:

@@ -89,14 +89,11 @@ class _Row(NamedTuple):
     twice: bool  # one is there twice
     low: Array
     high: Array
-    least: Array  # as low and high, with room for rounding
-    most: Array
 
     @classmethod
     def of(cls, channels: list[Channel], twice: bool) -> Self:
         low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
-        room = ROUNDING * (high - low)
-        return cls(channels, twice, low, high, low - room, high + room)
+        return cls(channels, twice, low, high)
 
 
 class Instrument(ABC):
@@ -241,7 +238,11 @@ class Instrument(ABC):
             )
         if wanted.shape != (len(keys),):
             raise SettingError(f"{self.name}: {len(keys)} channels, and values of shape {wanted.shape}")
-        within = (wanted >= row.least) & (wanted <= row.most)  # false for nan
+        inside: Array = np.minimum(np.maximum(wanted, row.low), row.high)
+        if (inside == wanted).all():  # false for nan
+            return inside
+        room = ROUNDING * (row.high - row.low)
+        within = (wanted >= row.low - room) & (wanted <= row.high + room)
         if not within.all():
             k = int(np.argmin(within))
             channel = row.channels[k]
@@ -249,7 +250,7 @@ class Instrument(ABC):
                 f"{self.name}, channel {channel.key}: {wanted[k]:.9g} {channel.unit} is outside {channel.low:g} to "
                 f"{channel.high:g} {channel.unit}, the range of this output. Choose a value within, or another range."
             )
-        return np.minimum(np.maximum(wanted, row.low), row.high)
+        return inside
 
     def written(self, keys: Sequence[str]) -> Array:
         """Get what the instrument says its outputs are set to, shape (keys,): an echo, not a measurement."""

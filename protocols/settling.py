@@ -54,8 +54,11 @@ class Freshness:
             return None
         measured = t - ages
         fresh: Array = measured > self._newest + 1e-9 * (1.0 + abs(t))
-        np.maximum(self._newest, measured, out=self._newest)
-        return None if fresh.all() else fresh
+        if fresh.all():
+            self._newest = measured
+            return None
+        self._newest = np.maximum(self._newest, measured)
+        return fresh
 
 
 class Figures(NamedTuple):
