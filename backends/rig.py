@@ -76,6 +76,7 @@ class Rig(Device):
         self.changed: list[str] = []
         self._changed_told = 0
         self._jumps = Jumps(plan)
+        self._jumped = False  # since the last readout
         self._guards = (*guards_of(plan), *self._jumps.guards())
         self.late = 0
         self.periods: deque[float] = deque(maxlen=KEPT)
@@ -157,6 +158,9 @@ class Rig(Device):
             flags |= Flag.FROZEN
         if self.monitors.limited:
             flags |= Flag.SATURATED
+        if self._jumped:
+            flags |= Flag.JUMPED
+        self._jumped = False
         values = self._values
         return Readout(self._t, dt, values[None, n:].copy(), values[:n].copy(), ages[n:], ages[:n], flags)
 
@@ -287,7 +291,7 @@ class Rig(Device):
             return False
         n = len(self._read_places)
         self._values = values[:n]
-        self._jumps.see(self._values)
+        self._jumped |= self._jumps.see(self._values)
         self._see_stuck(now)
         self._measured_at = self._when(began, now, [place for _, place in extra])
         self.monitors.take(now, extra, values[n:], self._values)

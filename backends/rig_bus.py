@@ -1,8 +1,8 @@
 """The instruments of a rig together: opened all at once, set and read in groups, and what is done when one does not answer.
 
-A reading that is garbled or an overload is asked for again, twice at most. A link that broke or is out of step, or on which a reply
-does not come in time or is never what was asked for, is opened again with longer and longer pauses, one attempt at a time, so that nobody waits long here; an instrument that
-was off meanwhile is armed again.
+A reading that is garbled or an overload is asked for again, twice at most. A link that broke or is out of step, or on which a
+reply does not come in time or is never what was asked for, is opened again with longer and longer pauses, one attempt at a time,
+so that nobody waits long here; an instrument that was off meanwhile is armed again.
 Whoever calls learns of it: `Down` while one cannot be reached, `recovered` once it is back.
 """
 

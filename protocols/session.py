@@ -208,6 +208,7 @@ class Session:
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
+            self._tell_of(report)
             if report.accepted:  # whoever asked for it says what it means that it is not
                 self._held_again()
             self._see()
@@ -251,20 +252,37 @@ class Session:
             if report.accepted:
                 self._held_again()
             else:
+                self._tell_of(report)
                 self.alarm("hold lost", self._why_lost(report))
             self._see()
         return True
 
+    def _tell_of(self, report: HoldReport | SettleReport) -> None:
+        """Raise an alarm for what a phase found out of the device: a jump, knobs that move nothing."""
+        if report.jumped:
+            self.alarm("jump", report.jumped)
+            self.clear_alarm("jump")  # it happened, and is over
+        idle = getattr(report, "idle", None)
+        if idle is not None and idle.any():
+            self.alarm(
+                "idle knob",
+                f"{self._knob_names(idle)}: moved, and the parameter does not follow. See whether the knob, its cable or the "
+                "readout of the parameter is stuck; identify again.",
+            )
+
+    def _knob_names(self, knobs: Array) -> str:
+        rows = np.flatnonzero(knobs).tolist()
+        more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+        return ", ".join(self._info.controls.names[k] for k in rows[:4]) + more
+
     def _held_again(self) -> None:
         """Note that theta is held, and calm."""
-        self.clear_alarm("hold lost")
-        self.clear_alarm("oscillation")
+        for kind in ("hold lost", "oscillation", "idle knob"):
+            self.clear_alarm(kind)
 
     def _why_lost(self, report: HoldReport) -> str:
         """Say that theta is not held any more, and which knobs stand at a limit."""
-        rails: list[int] = [] if report.saturated is None else np.flatnonzero(report.saturated).tolist()
-        more = f" and {len(rails) - 4} more" if len(rails) > 4 else ""
-        names = ", ".join(self._info.controls.names[k] for k in rails[:4]) + more
+        names = "" if report.saturated is None else self._knob_names(report.saturated)
         return self._not_held + (f"; at a limit: {names}" if names else "")
 
     def _eased(self, knobs: Array, swings: Oscillation) -> None:
@@ -322,6 +340,7 @@ class Session:
             finally:
                 self._doing = ""
             self._last = report.readout
+            self._tell_of(report)
             self._see()
             return report
 

@@ -1,9 +1,9 @@
-"""What the fault tests of rigs share: a rig on a bench in lockstep, struck in a phase of a training step, and the bench's judgement.
+"""What the fault tests of rigs share: a rig on a bench in lockstep, struck in a phase of a training step, and its judge.
 
-    hold           theta is held, no nudge is on           nudged hold    theta is held under the first nudge
-    clamp          the tick in which the knobs are          nudged phase  the tick after it, theta floating under the second
-                   clamped and the second nudge comes on    release       the tick in which the nudge goes off
-    between        after one step and before the next input
+hold           theta is held, no nudge is on           nudged hold    theta is held under the first nudge
+clamp          the tick in which the knobs are          nudged phase  the tick after it, theta floating under the second
+               clamped and the second nudge comes on    release       the tick in which the nudge goes off
+between        after one step and before the next input
 """
 
 from __future__ import annotations
