@@ -37,7 +37,7 @@ from aeqlab.backends.rig_safe import bring_to_rest, rehearse, report_of
 from aeqlab.backends.rig_stuck import Stuck
 from aeqlab.backends.rig_sums import check_sums
 from aeqlab.backends.silence import if_computer_dies
-from aeqlab.drivers.errors import DriverError, RefusedError
+from aeqlab.drivers.errors import DriverError, RefusedError, SettingError
 from aeqlab.drivers.instrument import Direction
 
 Array = NDArray[Any]
@@ -179,7 +179,7 @@ class Rig(Device):
             fresh = False
             self.clock.wait(self._due - self.clock.now())
             self._pass_to(self.clock.now())
-        except RefusedError as exc:
+        except (RefusedError, SettingError) as exc:
             raise LimitError(f"{exc} Nothing more was moved.") from exc
         self._keep_period()
         return Flag.NONE if fresh else Flag.LOST

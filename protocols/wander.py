@@ -1,8 +1,8 @@
 """Wandering: the knobs that hold a target are, in the mean over samples, not where they were.
 
 At rest u - theta = epsilon dE/dtheta: it differs from sample to sample, and goes with theta by what the identification measured
-as the gain dtheta/du, but for that its mean over many samples stays. Where it does not, something between knob and reading drifts:
-an output, a readout, the system itself. Theta is then still held by what is read; but what is read may not be theta, and the
+as the gain dtheta/du, but for that its mean over many samples stays. Where it does not, something between knob and reading
+drifts: an output, a readout, the system itself. Theta is then still held by what is read; but that may not be theta, and the
 identification is of another time.
 """
 
