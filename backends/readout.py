@@ -23,6 +23,7 @@ class Flag(IntFlag):
     UNSETTLED = 32  #: a device that settles at once stopped at its limit of iterations before it came to rest
     SATURATED = 64  #: a knob or the nudge has less than it was told: held back by a limit, or by the end of a range
     JUMPED = 128  #: a reading changed by more within a tick than the device says it can
+    AWAY = 256  #: something of the device cannot be reached now, and is being opened again
 
 
 class Readout(NamedTuple):

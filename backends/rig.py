@@ -161,6 +161,8 @@ class Rig(Device):
         if self._jumped:
             flags |= Flag.JUMPED
         self._jumped = False
+        if self.bus.down:
+            flags |= Flag.AWAY
         values = self._values
         return Readout(self._t, dt, values[None, n:].copy(), values[:n].copy(), ages[n:], ages[:n], flags)
 

@@ -275,6 +275,12 @@ class _Loop:
             if theta is None:
                 raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
             took += dt
+            if readout.flags & Flag.AWAY:  # it comes back, and spoils this phase by that, or it is lost
+                window.clear()
+                outputs.clear()
+                self.stale_ticks += 1
+                rest_from = last_fresh = passed
+                continue
             passed += max(dt, pace)
             error = target - theta
             size = error.dot(error)

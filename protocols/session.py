@@ -33,7 +33,7 @@ from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.standing import Standing
-from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
+from aeqlab.protocols.status import MAKING_SAFE, STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
 from aeqlab.protocols.wander import Wander
 from aeqlab.protocols.watching import Watched
@@ -425,7 +425,7 @@ class Session:
         The session is SAFE then, or UNKNOWN if a line failed.
         """
         with self._stopped(reason):
-            self._doing = "make safe"
+            self._doing = MAKING_SAFE
             try:
                 report = self.device.make_safe()
             except BackendError as exc:

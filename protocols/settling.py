@@ -329,6 +329,9 @@ def _settled(
         readout = device.advance()
         ticks += 1
         took += readout.dt
+        if readout.flags & Flag.AWAY:  # it comes back, and spoils this phase by that, or it is lost
+            last_fresh = passed
+            continue
         passed += max(readout.dt, pace)
         outputs, theta = readout.outputs, readout.parameters
         row = outputs.ravel() if theta is None else np.concatenate([theta, outputs.ravel()])

@@ -313,7 +313,7 @@ class Training:
         else:
             tally.skipped += 1
             self._alarm = self._alarm or session.record.alarm(
-                "not held", f"Step {session.steps}: {_verdicts(report)}; the sample was left out."
+                "not held", f"Step {session.steps}: {_verdicts(report)}{self._rails(report)}; the sample was left out."
             )
         if report.used and self._alarm:
             session.record.alarm_cleared(self._alarm)
@@ -352,6 +352,14 @@ class Training:
             if self._since_rail >= CLEAR_OF_RAILS:
                 self.session.record.alarm_cleared(self._at_rail)
                 self._at_rail = 0
+
+    def _rails(self, report: StepReport) -> str:
+        """Name the knobs that stood at a limit in the hold; empty where none did."""
+        rails = report.hold.saturated
+        rows = [] if rails is None else np.flatnonzero(rails).tolist()
+        names = self.session.info.controls.names
+        more = ", ..." if len(rows) > 4 else ""
+        return f" ({', '.join(names[k] for k in rows[:4])}{more} at a limit)" if rows else ""
 
     def _count(self, samples: Samples, report: StepReport) -> int | None:
         """Add a step to the sums of its epoch and to what is shown; how many predictions were wrong, where that is known."""
