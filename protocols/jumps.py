@@ -4,7 +4,7 @@ A system that falls into another mode, a knob that slips, a wire that comes loos
 system than what was read before, so a step with a jump in it is dropped. Two things tell. While knobs and nudge stand still every
 channel comes to rest, each tick by less than in the ticks before: a change far beyond that, and beyond noise, is a jump. And a
 step moves the parameters by epsilon beta dC/dtheta, which goes with the misfit |s - y|: one that moves them, or the outputs, by
-several times the largest such ratio until then is none.
+several times the largest such ratio until then is none, unless it does so again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ STEPS = 3.0  #: nor the resolution of the reading, in its steps
 SLOWING = 4.0  #: what comes to rest changes by less than so many times what it changed by in the tick before
 BEFORE = 2  #: readings at rest before one is judged
 #: A step is too large from so many times the largest ratio of a move to a misfit on, and from more where few steps are known.
-LARGEST, FEW = 3.0, 4.0
+LARGEST, FEW = 3.0, 2.0
 MEMORY = 0.995  #: what a step leaves of the largest ratio before it
 FEWEST = 2  #: steps that have to be known
-MOST = 3  #: so many in a row that are too large, and it is the system that is another one
+AGAIN = 1.5  #: a step that is too large by the same factor as that before it, within this, is what the system does
 
 
 class ReadingJumps:
@@ -72,7 +72,8 @@ class StepJumps:
     def __init__(self, blocks: Sequence[slice]) -> None:
         self._blocks = list(blocks)
         self._largest = np.zeros(len(self._blocks) + 1)
-        self._known = self._in_a_row = 0
+        self._known = 0
+        self._dropped = -1, 0.0  # row and ratio of the step before, where that was too large
 
     def see(self, dtheta: Array, ds: Array, reach: float, noise: Array, noise_s: Array) -> int | None:
         """Tell whether a step went further than steps do, and learn from it where it did not.
@@ -90,13 +91,13 @@ class StepJumps:
         if self._known >= FEWEST:
             far = ratio - (LARGEST + FEW / self._known) * self._largest
             worst = int(np.argmax(far))
-            if far[worst] > 0.0 and self._in_a_row < MOST:
-                self._in_a_row += 1
+            where, size = self._dropped
+            again = where == worst and size / AGAIN <= ratio[worst] <= size * AGAIN  # a jump does not come twice
+            if far[worst] > 0.0 and not again:
+                self._dropped = worst, float(ratio[worst])
                 if worst == len(self._blocks):
                     return len(dtheta)
                 return int(self._blocks[worst].start) + int(np.argmax(moves[worst]))
-            if far[worst] > 0.0:  # every step is so large by now
-                self._largest, self._known = np.zeros_like(self._largest), 0
         self._largest = np.maximum(MEMORY * self._largest, ratio)
-        self._known, self._in_a_row = self._known + 1, 0
+        self._known, self._dropped = self._known + 1, (-1, 0.0)
         return None

@@ -135,7 +135,7 @@ def drop_sample(session: RunSession, exc: DisturbedError, on_left: Callable[[str
 
 
 def _wait_until_it_stands(session: RunSession) -> None:
-    """Wait for whoever stops the device: loops leave for that at once; the way to rest takes its time, and tells why at its end."""
+    """Wait for whoever stops the device: loops leave at once; the way to rest takes its time, and tells why at its end."""
     until = time.monotonic() + STANDS_S
     while time.monotonic() < until:
         status = _operator(session).status()

@@ -30,7 +30,7 @@ from aeqlab.protocols.session import Session
 
 Array = NDArray[Any]
 PHASES = ["hold", "nudged hold", "clamp", "nudged phase", "release", "between"]
-SAMPLES, BEFORE = 6, 4
+SAMPLES, BEFORE = 5, 1
 STRUCK = 3  #: which step of the run is struck
 
 

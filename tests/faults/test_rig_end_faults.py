@@ -1,4 +1,4 @@
-"""Ends that nobody planned: wires that are wrong before the loop closes, a disk that is full, an operator who wants it safe now."""
+"""Ends that nobody planned: wires that are wrong before a loop closes, a full disk, an operator who wants it safe now."""
 
 from __future__ import annotations
 
@@ -45,9 +45,12 @@ def test_a_rig_that_is_wrongly_wired_is_refused_before_a_loop_is_closed_on_it(tm
             "homeostasis": {"controller": "quasi-static"},
             "sequence": [{"hold": {"seconds": 0.1}}],
         }
-        with Notebook(Session(rig), load_values(values, tmp_path), runs=tmp_path / "runs", quiet=True) as notebook:
-            with pytest.raises(RunFailedError) as caught:
-                notebook.train(beta=0.2, samples=3, then="safe")
+        loaded = load_values(values, tmp_path)
+        with (
+            Notebook(Session(rig), loaded, runs=tmp_path / "runs", quiet=True) as notebook,
+            pytest.raises(RunFailedError) as caught,
+        ):
+            notebook.train(beta=0.2, samples=3, then="safe")
         assert named in caught.value.run.reason, caught.value.run.reason
         assert len(caught.value.run.steps["step"]) == 0
     found = judge(tmp_path / "journal", limit_V=SMALL_V, slew_V_per_s=10.0)

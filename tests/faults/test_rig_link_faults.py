@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from struck import PHASES, Struck, trained
-from test_rig_training_faults import every, went_on
+from test_rig_training_faults import INSTRUMENTS, every, went_on
 
 from aeqlab.backends.bench_faults import Fault, begin
 
@@ -22,9 +22,7 @@ def boxes(keeps: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("phase", every("nudged phase"))
-@pytest.mark.parametrize(
-    "name", ["adc", pytest.param("dac", marks=pytest.mark.slow), pytest.param("smu", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", [one if one == "adc" else pytest.param(one, marks=pytest.mark.slow) for one in INSTRUMENTS])
 def test_a_box_that_keeps_dead_links_is_tried_until_it_lets_go(tmp_path: Path, name: str, phase: str) -> None:
     def drop_both(rig: Struck) -> None:
         dropped = Fault(kind="dropped", instrument=name)
