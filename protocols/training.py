@@ -344,7 +344,8 @@ class Training:
                 self._at_rail = self.session.record.alarm(
                     "saturated",
                     f"Step {self.session.steps}: learning asks for more than {', '.join(names[k] for k in report.followed[:4])}"
-                    f"{more} can give within its limits; the target of its parameter follows it back. Wider limits may help.",
+                    f"{more} can give, within its limits or at all; the target of its parameter follows it back. Wider limits or "
+                    "a look at the knob may help.",
                 )
             self._since_rail = 0
         elif self._at_rail:
