@@ -23,7 +23,7 @@ from aeqlab.protocols.left_standing import LeftStanding, all_left_standing, stan
 from aeqlab.protocols.load import load_run
 from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run, is_alive
-from aeqlab.protocols.status import SessionState
+from aeqlab.protocols.status import MAKING_SAFE, SessionState
 
 #: Commands that a session without a run understands too.
 FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
@@ -226,7 +226,7 @@ def _seen_through(command: str, client: SessionClient, name: str) -> int | None:
         status = client.status()
         if command == "freeze" and status.state in (SessionState.FROZEN, SessionState.SAFE):
             return ExitCode.OK
-        if status.doing == "make safe":
+        if status.doing == MAKING_SAFE:
             until = time.monotonic() + BEGIN_S[command]
         elif command == "safe" and (report := client.safety()) is not None:
             return tell(name, report)

@@ -82,6 +82,8 @@ class Terminals:
     def __init__(self, name: str, settings: InstrumentSettings, bench: Bench, wires: dict[str, Wire]) -> None:
         self._physics, self._wires = bench.physics, wires
         self.stuck: set[str] = set()
+        self._drifts: dict[str, tuple[float, float, float]] = {}  # of a reading: since when, V by then, and V/s
+        self._pulled: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._scale: dict[str, float] = {}
         self._converters: dict[str, Converter] = {}
@@ -118,8 +120,48 @@ class Terminals:
             return 0.0
         if key not in self.stuck or key not in self._last:
             mean = self._physics.sense(wire.quantity, wire.index, aperture_s)
-            self._last[key] = self._converters[key].reads(mean, self._physics.t, aperture_s)
+            read = self._converters[key].reads(mean, self._physics.t, aperture_s)
+            self._last[key] = read * self._pulled.get(key, 1.0) + self._drifted(key)
         return self._last[key]
+
+    # what fails
+    def jump(self, key: str, volts: float) -> None:
+        """Let what a channel drives or senses be somewhere else at once. Raises ValueError where that cannot jump."""
+        wire = self._wired(key)
+        self._physics.jump(wire.quantity, wire.index, volts)
+
+    def drift(self, key: str, volts_per_s: float) -> None:
+        """Let a reading, or the knob behind an output, go away from what it should be from now on; 0: no further."""
+        wire = self._wired(key)
+        if wire.port.drives:
+            self._physics.creep(wire.quantity, wire.index, volts_per_s)
+        else:
+            self._drifts[key] = self._physics.clock.now(), self._drifted(key), volts_per_s
+
+    def pull(self, key: str, gain: float) -> None:
+        """Let the cable of a channel have a gain from now on: 0 where it is pulled out, 1 where it is as it was wired."""
+        wire = self._wired(key)
+        if wire.port.drives:
+            self._physics.weaken(wire.quantity, wire.index, gain)
+        else:
+            self._pulled[key] = gain
+
+    def swap(self, key: str, other: str) -> None:
+        """Let two cables change places; what drives them goes on to where they are now when it is driven next."""
+        rows: tuple[dict[str, Any], ...] = (self._wires, self._scale, self._converters)
+        for row in rows:
+            ends = {new: row.pop(old) for old, new in ((key, other), (other, key)) if old in row}
+            row |= ends
+
+    def _wired(self, key: str) -> Wire:
+        wire = self._wires.get(key)
+        if wire is None:
+            raise ValueError(f"channel {key} is wired to nothing")
+        return wire
+
+    def _drifted(self, key: str) -> float:
+        since, volts, rate = self._drifts.get(key, (0.0, 0.0, 0.0))
+        return volts + rate * (self._physics.clock.now() - since) if rate or volts else 0.0
 
 
 class _OfSmu(Terminals):
@@ -158,6 +200,7 @@ class Bench:
     Attributes:
         addresses: VISA address of each instrument.
         journal: folder of its journal; None for none.
+        wiring: which channel is wired to what, as it was built.
         emulated, served, terminals: of each instrument, by name: for faults on command, and for tests.
     Raises:
         DeviceConfigError: it cannot be built, wired or served; everything that is wrong at once.
@@ -179,7 +222,8 @@ class Bench:
         self._beat = threading.Thread(target=self._beats, name="bench", daemon=True)
         try:
             counts = self.physics.counts
-            self._build(settings.wired(Dimensions(counts["x"], counts["s"], counts["u"], 1)))
+            self.wiring = settings.wired(Dimensions(counts["x"], counts["s"], counts["u"], 1))
+            self._build(self.wiring)
             self._serve()
         except BaseException:
             self.close()
@@ -232,7 +276,7 @@ class Bench:
         """Switch an instrument off and on: its outputs and settings are as delivered, its links are broken."""
         self._restart(name)
         if isinstance(served := self.served[name], TcpServed):
-            served.drop()
+            served.drop(forgotten=True)
 
     def close(self) -> None:
         """Stop serving, and close the journal. May be called twice."""
@@ -289,8 +333,9 @@ class Bench:
             try:
                 if settings.serve == "tcp":
                     self.served[name] = TcpServed(
-                        front, self.clock, settings.message_s, port=settings.port, sockets=settings.sockets, lock=lock
-                    )
+                        front, self.clock, settings.message_s, port=settings.port, sockets=settings.sockets,
+                        keeps_dead_s=settings.keeps_dead_s, lock=lock,
+                    )  # fmt: skip
                 else:
                     resets = isinstance(settings, BoardSettings) and settings.resets_when_opened
                     opened = partial(self._restart, name) if resets else None

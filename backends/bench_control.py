@@ -103,7 +103,7 @@ class BenchControl:
             case "fault" | "mend":
                 fault = Fault.model_validate(asked["fault"])
                 ports = {name: one.ports() for name, one in bench.settings.instruments.items()}
-                if why := fault.wrong(ports):
+                if why := fault.wrong(ports, bench.wiring):
                     raise ValueError(why)
                 (begin if do == "fault" else end)(bench, fault)
                 return None

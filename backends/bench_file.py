@@ -72,6 +72,9 @@ class InstrumentSettings(BaseModel):
     serve: Literal["tcp", "serial"] = Field(default="tcp", description="a TCP port of loopback, or a pseudo-terminal")
     port: int = Field(default=0, ge=0, le=65535, description="TCP port; 0: any that is free")
     sockets: int = Field(default=16, ge=1, le=64, description="links over TCP that it takes at the same time")
+    keeps_dead_s: float = Field(
+        default=0.0, ge=0, le=3600, description="a link over TCP that broke takes its place for so much longer, in s of the bench"
+    )
     message_s: float = Field(default=0.5e-3, ge=0, le=10, description="what every message costs, in s of the bench")
     noise_V: float | None = Field(default=None, ge=0, le=10, description="its read noise; null: that of the profile")
     hum_V: float | None = Field(default=None, ge=0, le=10, description="hum on its readings; null: that of the profile")
@@ -234,7 +237,7 @@ class _Wiring:
         self._complete({place for text in settings.open for place in self._quantities(text, "open")})
         for text, gain in settings.gains.items():
             self._fault(text, gain)
-        self.problems += [said for fault in settings.faults if (said := fault.wrong(self.ports)) is not None]
+        self.problems += [said for fault in settings.faults if (said := fault.wrong(self.ports, self.wires)) is not None]
         for fault in settings.faults:
             one = settings.instruments.get(fault.instrument)
             if fault.kind == "dropped" and one is not None and one.serve == "serial":

@@ -99,6 +99,8 @@ class BenchPhysics:
         self._parts = {"u": slice(0, k), "x": slice(k, k + x), "i": slice(k + x, k + x + y)}
         self._lines = Lines(k + x + y)
         self._gain, self._offset = np.ones(k + x + y), np.zeros(k + x + y)
+        self._cable = np.ones(k + x + y)  # what is left of it behind a cable that has failed
+        self._slip, self._creep, self._shove = np.zeros(k), np.zeros(k), np.zeros(y)
         self._play = stream(seed, "bench backlash").random(k) < profile.backlash_part
         self._half_play = np.where(self._play, profile.backlash_V / 2, 0.0)
         self._felt = np.zeros(k)  # control knobs behind their play
@@ -141,7 +143,7 @@ class BenchPhysics:
                 return ROOM_K + self._warmer_K()
             if name in self._parts:
                 at = self._parts[name].start + k
-                return float(self._gain[at] * self._lines.filtered[at] + self._offset[at])
+                return float(self._cable[at] * (self._gain[at] * self._lines.filtered[at] + self._offset[at]))
             states = self.energy.output_index[k] if name == "s" else self.energy.n_states + k
             return self._history.mean(int(states), aperture_s)
 
@@ -152,6 +154,47 @@ class BenchPhysics:
             self._gain[at], self._offset[at] = gain, offset
         elif name == "y" and isinstance(self.motion.cost, Nudged):
             self.motion.cost.nudged[k] = 1.0
+
+    # what fails
+    def jump(self, name: str, k: int, volts: float) -> None:
+        """Let a control knob slip, or its parameter or an output be in another place at once, and stay there.
+
+        A parameter goes with its knob. An output is held there by a force that bends it so far while the parameters stand still.
+
+        Raises:
+            ValueError: nothing else jumps.
+        """
+        if name not in ("u", "theta", "s"):
+            raise ValueError(f"{name} does not jump: u, theta or s do")
+        with self.lock:
+            self.move_on()
+            self.z = self.z.copy()
+            n = self.energy.n_states
+            if name != "s":
+                self._slip[k] += volts
+                self.z[n + k] += volts
+            else:
+                state = int(self.energy.output_index[k])
+                hessian = self.energy.state_hessian(self.z[n:], self.motion.x, self.z[None, :n])[0]
+                self._shove[k] += max(float(hessian[state, state]), 0.1) * volts
+                self.z[state] += volts
+
+    def creep(self, name: str, k: int, volts_per_s: float) -> None:
+        """Let a control knob slip away from now on, at a steady pace. Raises ValueError for what does not."""
+        if name != "u":
+            raise ValueError(f"{name} does not drift: u does")
+        with self.lock:
+            self.move_on()
+            self._creep[k] = volts_per_s
+
+    def weaken(self, name: str, k: int, gain: float) -> None:
+        """Let what drives a knob reach it with another gain, as a cable that is pulled or reversed does. Raises ValueError."""
+        if name not in self._parts:
+            raise ValueError(f"{name} has no cable")
+        with self.lock:
+            self.move_on()
+            at = self._parts[name].start + k
+            self._cable[at] = gain
 
     def move_on(self) -> None:
         """Let the physics move on to the time of the clock."""
@@ -244,7 +287,7 @@ class BenchPhysics:
         dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once
         self._drift_on(dt)
         path = lines.path(self._cells * dt)
-        real = self._gain * path + self._offset
+        real = self._cable * (self._gain * path + self._offset)
         self._present(real[len(real) // 2])
         u = self._knobs(real[:, :k])
         ends = self._cells * dt
@@ -271,7 +314,7 @@ class BenchPhysics:
         x, force = real[self._parts["x"]], real[self._parts["i"]]
         if not np.array_equal(x, self.motion.x[0]):
             self.motion.present(x[None].copy())
-        self.motion.push(force)
+        self.motion.push(force + self._shove)
 
     def _knobs(self, line: Array) -> Array:
         """Get what pulls at the parameters, shape (m, K), from where the control knobs are: play, drift, crosstalk."""
@@ -282,7 +325,7 @@ class BenchPhysics:
                 self._felt = np.minimum(np.maximum(self._felt, row - self._half_play), row + self._half_play)
                 felt[i] = self._felt
             line = felt
-        u = line + (self._drift + self._by_K * self._warmer_K())
+        u = line + (self._drift + self._slip + self._by_K * self._warmer_K())
         if profile.crosstalk:
             of_neighbours = np.zeros_like(u)
             of_neighbours[:, 1:] += u[:, :-1]
@@ -316,6 +359,7 @@ class BenchPhysics:
 
     def _drift_on(self, dt: float) -> None:
         """Move the offsets of the control knobs: Ornstein-Uhlenbeck, exact for any dt."""
+        self._slip += self._creep * dt
         if self.profile.drift_V:
             keep = np.exp(-dt / self.profile.drift_time_s)
             kick = self.profile.drift_V * np.sqrt(1 - keep * keep)

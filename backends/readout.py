@@ -21,7 +21,9 @@ class Flag(IntFlag):
     REFUSED = 8  #: the section-5.1 step of theta was refused, dt is 0
     FROZEN = 16  #: the device is frozen: no nudge, knobs standing still
     UNSETTLED = 32  #: a device that settles at once stopped at its limit of iterations before it came to rest
-    SATURATED = 64  #: a device that holds theta itself wants more of a control knob than its range has: theta will slip
+    SATURATED = 64  #: a knob or the nudge has less than it was told: held back by a limit, or by the end of a range
+    JUMPED = 128  #: a reading changed by more within a tick than the device says it can
+    AWAY = 256  #: something of the device cannot be reached now, and is being opened again
 
 
 class Readout(NamedTuple):

@@ -37,7 +37,7 @@ from aeqlab.backends.rig_safe import bring_to_rest, rehearse, report_of
 from aeqlab.backends.rig_stuck import Stuck
 from aeqlab.backends.rig_sums import check_sums
 from aeqlab.backends.silence import if_computer_dies
-from aeqlab.drivers.errors import DriverError, RefusedError
+from aeqlab.drivers.errors import DriverError, RefusedError, SettingError
 from aeqlab.drivers.instrument import Direction
 
 Array = NDArray[Any]
@@ -76,6 +76,7 @@ class Rig(Device):
         self.changed: list[str] = []
         self._changed_told = 0
         self._jumps = Jumps(plan)
+        self._jumped = False  # since the last readout
         self._guards = (*guards_of(plan), *self._jumps.guards())
         self.late = 0
         self.periods: deque[float] = deque(maxlen=KEPT)
@@ -157,6 +158,11 @@ class Rig(Device):
             flags |= Flag.FROZEN
         if self.monitors.limited:
             flags |= Flag.SATURATED
+        if self._jumped:
+            flags |= Flag.JUMPED
+        self._jumped = False
+        if self.bus.down:
+            flags |= Flag.AWAY
         values = self._values
         return Readout(self._t, dt, values[None, n:].copy(), values[:n].copy(), ages[n:], ages[:n], flags)
 
@@ -175,7 +181,7 @@ class Rig(Device):
             fresh = False
             self.clock.wait(self._due - self.clock.now())
             self._pass_to(self.clock.now())
-        except RefusedError as exc:
+        except (RefusedError, SettingError) as exc:
             raise LimitError(f"{exc} Nothing more was moved.") from exc
         self._keep_period()
         return Flag.NONE if fresh else Flag.LOST
@@ -287,7 +293,7 @@ class Rig(Device):
             return False
         n = len(self._read_places)
         self._values = values[:n]
-        self._jumps.see(self._values)
+        self._jumped |= self._jumps.see(self._values)
         self._see_stuck(now)
         self._measured_at = self._when(began, now, [place for _, place in extra])
         self.monitors.take(now, extra, values[n:], self._values)

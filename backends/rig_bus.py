@@ -1,8 +1,8 @@
 """The instruments of a rig together: opened all at once, set and read in groups, and what is done when one does not answer.
 
-A reading that is garbled or an overload is asked for again, twice at most. A link that broke, or on which a reply does not come
-in time, is opened again with longer and longer pauses, one attempt at a time, so that nobody waits long here; an instrument that
-was off meanwhile is armed again.
+A reading that is garbled or an overload is asked for again, twice at most. A link that broke or is out of step, or on which a
+reply does not come in time or is never what was asked for, is opened again with longer and longer pauses, one attempt at a time,
+so that nobody waits long here; an instrument that was off meanwhile is armed again.
 Whoever calls learns of it: `Down` while one cannot be reached, `recovered` once it is back.
 """
 
@@ -40,6 +40,8 @@ GONE = (LinkLostError, AddressError)
 #: Complaints after which nothing is known of what came before: an error queue that was full.
 ERRORS_LOST = -350
 MOST_ROWS = 1000  #: rows of channels that are remembered
+#: Complaints that the link was out of step: a reply that was thrown away, a reading without a question (IEEE 488.2, 6.3.1.7).
+OUT_OF_STEP = frozenset({-410, -420})
 
 
 class Down(Exception):
@@ -172,7 +174,7 @@ class Bus:
                 self._careful(name, lambda instrument: instrument.begin())
         for name, keys, rows in groups:
             try:
-                found[rows] = self._careful(name, lambda instrument, keys=keys: instrument.measure(keys))  # type: ignore[misc]
+                found[rows] = self._careful(name, lambda one, keys=keys: one.measure(keys), readings=True)  # type: ignore[misc]
             except ReplyError as exc:
                 self.health[name].unread += 1
                 self._tell(f"{_sentence(exc)} The reading was left out.", self.health[name].unread == 1)
@@ -289,12 +291,12 @@ class Bus:
                         health.rebooted = True
                         self.broken(name, f"{self.instruments[name].where}: it was switched off and on.")
 
-    def _careful(self, name: str, call: Callable[[Instrument], T]) -> T:
+    def _careful(self, name: str, call: Callable[[Instrument], T], *, readings: bool = False) -> T:
         """Talk to an instrument; what may be repeated is.
 
         Raises:
-            Down: it cannot be reached, or was switched off and on.
-            ReplyError: no measurement came, however often it was asked.
+            Down: it cannot be reached, was switched off and on, or does not say what it was asked, however often.
+            ReplyError: no measurement came, however often it was asked for `readings`.
             RefusedError, SettingError: as the driver.
         """
         health, instrument = self.health[name], self.instruments[name]
@@ -312,11 +314,15 @@ class Bus:
                 self._gone(name, exc)
             except ReplyError as exc:
                 if attempt == TRIES - 1:
-                    raise
+                    if readings:
+                        raise
+                    self._gone(name, exc)
                 self._tell(f"{_sentence(exc)} It is asked again.", attempt == 0)
             except RefusedError as exc:
                 if ERRORS_LOST in exc.codes:
                     raise DeviceLostError(f"{_sentence(exc)} What it did since is unknown.") from exc
+                if exc.codes and set(exc.codes) <= OUT_OF_STEP:
+                    self._gone(name, exc)
                 raise
             except (DriverError, NotImplementedError):
                 raise

@@ -164,7 +164,9 @@ class ReadRow(_Row):
     )
     nplc: float | None = Field(default=None, gt=0, le=200, description="aperture in power-line cycles; null: as it stands")
     max_step: float | None = Field(
-        default=None, gt=0, description="a larger change from one tick to the next is a jump, and an alarm; null: none is"
+        default=None,
+        gt=0,
+        description="a larger change in a tick is a jump: an alarm, and no step counts; null: none is",
     )
 
 

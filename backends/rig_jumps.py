@@ -27,18 +27,21 @@ class Jumps:
         self._before: Array | None = None
         self._jumped: dict[str, str] = {}  # since it was last asked, by name
 
-    def see(self, values: Array) -> None:
-        """Take what was read in a tick, shape (parameters + outputs,)."""
+    def see(self, values: Array) -> bool:
+        """Take what was read in a tick, shape (parameters + outputs,); returns whether something jumped."""
         if not self._watches:
-            return
+            return False
+        found = np.zeros(0, dtype=np.int64)
         if self._before is not None:
-            for k in np.flatnonzero(np.abs(values - self._before) > self._most):
+            found = np.flatnonzero(np.abs(values - self._before) > self._most)
+            for k in found:
                 unit = self._units[k]
                 self._jumped[self._names[k]] = (
                     f"{self._names[k]} went from {self._before[k]:.6g} to {values[k]:.6g} {unit} in one tick, more than its "
                     f"max_step of {self._most[k]:g} {unit}"
                 )
         self._before = values
+        return bool(len(found))
 
     def miss(self) -> None:
         """Note that nothing was read in a tick: what is read next may be further away."""

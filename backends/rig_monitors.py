@@ -14,7 +14,9 @@ from aeqlab.backends.rig_names import Place
 from aeqlab.backends.rig_plan import RigPlan
 
 Array = NDArray[Any]
-SOURCES_S = 1.0  #: so often sources are asked whether a limit of their own holds them back, with a nudge on, in s of the rig
+SOURCES_S = (
+    0.1  #: so often sources are asked whether a limit holds them back, with a nudge on, in s of the rig; at most each tick
+)
 
 
 class Monitors:
@@ -56,7 +58,7 @@ class Monitors:
     def look_at_sources(self, now: float, bus: Bus, nudged: bool) -> None:
         """Ask the sources of the nudge now and then whether they deliver what they were told."""
         if not nudged:
-            self.limited = ()
+            self.limited, self._asked = (), -np.inf  # the next nudge is looked at in its first tick
             return
         if now - self._asked < SOURCES_S:
             return

@@ -194,6 +194,7 @@ def _hold(operator: Operator, theta: Array | None) -> tuple[HoldReport, Array | 
 
     Learning may ask for more than a knob is able to give. Its parameter then stays at the border of what can be held, and the
     others go on learning: gradient descent projected to the box of the knobs. Otherwise every sample after it would be refused.
+    A knob that moves nothing, stuck or cut off, is one with no box at all: its parameter is masked so.
 
     Returns:
         The last hold, what was its target, and which parameters' targets were moved.
@@ -205,18 +206,21 @@ def _hold(operator: Operator, theta: Array | None) -> tuple[HoldReport, Array | 
         if theta is None or beyond is None:
             break
         error, tolerance = np.asarray(hold.error), np.asarray(hold.tolerance)
-        theta = np.where(beyond, theta + error + np.copysign(INSIDE * tolerance, error), theta)
+        inside = INSIDE * tolerance if hold.idle is None else np.where(hold.idle, 0.0, INSIDE * tolerance)
+        theta = np.where(beyond, theta + error + np.copysign(inside, error), theta)
         followed = np.union1d(followed, np.flatnonzero(beyond))
         hold = operator.hold(theta)
     return hold, theta, tuple(int(k) for k in followed)
 
 
 def _beyond_reach(theta: Array | None, hold: HoldReport, info: DeviceInfo) -> Array | None:
-    """Get which parameters are not where they should be because their knobs stand at a rail; None where none is."""
-    error, tolerance, rails = hold.error, hold.tolerance, hold.saturated
-    if theta is None or hold.verdict is not Verdict.SATURATED or error is None or tolerance is None or rails is None:
+    """Get which parameters are not where they should be, their knobs at a rail or moving nothing; None where none is."""
+    error, tolerance, rails, idle = hold.error, hold.tolerance, hold.saturated, hold.idle
+    if theta is None or error is None or tolerance is None or rails is None or rails.shape != theta.shape:
         return None
-    if rails.shape != theta.shape:
+    if idle is not None and idle.any():
+        rails = rails | idle
+    elif hold.verdict is not Verdict.SATURATED:
         return None
     gain = 1.0 if info.response is None else info.response.gain
     beyond: Array = rails & (np.abs(error) > tolerance)

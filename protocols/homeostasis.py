@@ -9,6 +9,7 @@ again. So u is at rest when it is clamped, and the mean of the last window is th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from aeqlab.backends.errors import DivergedError
 from aeqlab.protocols.controllers import Controller, Ideal, make_controller
 from aeqlab.protocols.errors import CapabilityError
 from aeqlab.protocols.hold_settings import Accept, HomeostasisSettings, SettlingSettings, Ticks
+from aeqlab.protocols.jumps import ReadingJumps
 from aeqlab.protocols.oscillation import Oscillation
 from aeqlab.protocols.reports import HoldReport, Verdict
 from aeqlab.protocols.settling import (
@@ -34,9 +36,11 @@ from aeqlab.protocols.settling import (
     dead_reading,
     holds_parameters,
     rest,
+    rounding,
     still,
     still_outputs,
     thinned,
+    what_jumped,
 )
 from aeqlab.protocols.tolerance import READS_PER_N, Bounds, allowed_error, bounds_of
 
@@ -59,6 +63,13 @@ COARSE = 3
 FAR_NOISE = 1.0
 NO_NOISE = 5.0
 SWING_NOISE = 5.0
+#: A reading jumps that changes from one tick to the next by more than so many tolerances, knobs standing still; an output that
+#: changes by more than this share of what it moved since the hold began. And beyond noise, see `jumps`.
+JUMP_TOLERANCES = 10.0
+JUMP_SHARE = 0.1
+#: A parameter does not follow its knob if that was moved by what is worth so many tolerances, and it by less than a share of it.
+IDLE_TOLERANCES = 10.0
+IDLE_SHARE = 0.1
 
 Eased = Callable[[Array, Oscillation], None]  #: told which knobs oscillate, bool of shape (controls,), and how
 
@@ -195,6 +206,10 @@ class _Loop:
         self.newest: Freshness | None = None
         self.stale_ticks = 0
         self.before: Array | None = None  # knobs at the tick before, while they slew
+        self.began: tuple[Array, Array] | None = None  # knobs and error at the first reading
+        self.jumps: ReadingJumps | None = None
+        self.rests = 0.0  # since when knobs stand still
+        self.rest_outputs: Array | None = None  # outputs at the tick before, while they do
         self.usual: Bounds | None = None  # of a window after a large correction, once it was needed
         self.swings: Oscillation | None = None
         if self.timed and len(controller.eased) == len(target):
@@ -249,7 +264,7 @@ class _Loop:
         reads = settings.reads if self.timed else max(settings.reads, LEAST_READS)
         first: Array | None = None
         tolerance: Array | None = None
-        verdict = Verdict.TIMEOUT
+        verdict, jumped = Verdict.TIMEOUT, ""
         ticks, error = 0, np.zeros(0)
         while ticks < settings.max_ticks and passed <= settings.timeout * (lag + dead):
             if self.interrupt is not None:
@@ -260,6 +275,12 @@ class _Loop:
             if theta is None:
                 raise CapabilityError(f"{info.name} does not read its parameters; it cannot be held by a control loop.")
             took += dt
+            if readout.flags & Flag.AWAY:  # it comes back, and spoils this phase by that, or it is lost
+                window.clear()
+                outputs.clear()
+                self.stale_ticks += 1
+                rest_from = last_fresh = passed
+                continue
             passed += max(dt, pace)
             error = target - theta
             size = error.dot(error)
@@ -270,6 +291,7 @@ class _Loop:
             fresh, moving = self._fresh(readout), self._moving(readout)
             if fresh is None or fresh.any():
                 last_fresh = passed
+                self.began = self.began or (self.device.controls(), error)
             elif passed - last_fresh > wait + span + 10.0 * dt:
                 verdict = Verdict.STALE
                 break
@@ -298,7 +320,11 @@ class _Loop:
                 rest_from = passed
                 window.clear()
                 outputs.clear()
-            elif passed - rest_from >= wait:
+                continue
+            if jumped := self._jumped(readout, error, fresh, rest_from, passed - rest_from >= wait, first):
+                verdict = Verdict.JUMPED
+                break
+            if passed - rest_from >= wait:
                 window.add(passed, error, fresh)
                 outputs.add(passed, readout.outputs.ravel(), None)
                 if not window.full(span, reads):
@@ -334,6 +360,8 @@ class _Loop:
                 calm = still_outputs(outputs, first, info, OUTPUT_SHARE, wander)
                 if rails is None and calm and (inside & quiet).all():
                     mean = self._mean(readout, figures.mean, outputs, noise)
+                    if self.timed and readout.flags & Flag.SATURATED:  # it is not the nudge that was told
+                        return self._report(False, Verdict.SATURATED, ticks, took, mean, -figures.mean, tolerance)
                     return self._report(True, Verdict.SETTLED, ticks, took, mean, -figures.mean, tolerance, bounds.drift)
                 if rails is not None and railed <= rest_from and self._stuck(rails, figures.mean, inside):
                     verdict = Verdict.SATURATED
@@ -365,7 +393,47 @@ class _Loop:
         rails = self._rails()
         if verdict is Verdict.TIMEOUT and rails is not None and self._stuck(rails, error, np.zeros_like(small)):
             verdict = Verdict.SATURATED
-        return self._report(False, verdict, ticks, took, readout, -error, tolerance)
+        report = self._report(False, verdict, ticks, took, readout, -error, tolerance)
+        idle = self._idle(error, tolerance) if self.timed and verdict is not Verdict.JUMPED else None
+        if idle is not None and idle.any() and self.began is not None:  # what moves nothing now is not to jump once it does
+            self.controller.u = np.where(idle, self.began[0], self.controller.u)
+            self.stage(self.controller.u)
+        return replace(report, idle=idle, jumped=jumped)
+
+    def _jumped(
+        self, readout: Readout, error: Array, fresh: Array | None, rest_from: float, rested: bool, first: Array
+    ) -> str:  # fmt: skip
+        """Say what jumped in this reading, knobs standing still since `rest_from`; empty where nothing did."""
+        if not self.timed:
+            return ""
+        info, n = self.info, len(error)
+        outputs = readout.outputs.ravel()
+        samples = len(readout.outputs)
+        if self.jumps is None:
+            noise = np.concatenate([self.controller.noise, np.tile(info.outputs.noise, samples)])
+            step = np.concatenate([self.controller.read_step * np.ones(n), np.tile(info.outputs.step, samples)])
+            self.jumps, self.rests = ReadingJumps(noise, step), rest_from
+        if rest_from != self.rests:
+            self.jumps.clear()
+            self.rests, self.rest_outputs = rest_from, None
+        before = self.rest_outputs if self.rest_outputs is not None else outputs
+        self.rest_outputs = outputs
+        wide = JUMP_TOLERANCES * allowed_error(self.settings, self.controller, self.target, 1.0)
+        room = np.concatenate([wide, JUMP_SHARE * np.abs(before - first) + rounding(info, outputs)])
+        if fresh is not None:
+            fresh = np.concatenate([fresh, np.full(len(outputs), bool(fresh.all()))])
+        k = self.jumps.see(np.concatenate([error, outputs]), fresh, room, judge=rested)
+        if k is None and not (rested and readout.flags & Flag.JUMPED):
+            return ""
+        return what_jumped(info, k, n)
+
+    def _idle(self, error: Array, tolerance: Array) -> Array | None:
+        """Tell which parameters did not follow their knobs, moved by much in this hold; None where that cannot be told."""
+        if self.began is None or len(self.controller.u) != len(error):
+            return None
+        wanted = np.abs((self.device.controls() - self.began[0]) * self.controller.gain)
+        went = np.abs(self.began[1] - error)
+        return np.asarray((wanted > IDLE_TOLERANCES * tolerance) & (went < IDLE_SHARE * wanted))
 
     def _adopt(self) -> None:
         """Begin at the knobs that somebody else moved: before time passes they may read as they were before that."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import DisturbedError
 from aeqlab.protocols.errors import AbortRequested, FrozenError, Interrupted, LateError, NotAllowedError
-from aeqlab.protocols.status import SESSION, STANDING, SessionState
+from aeqlab.protocols.status import MAKING_SAFE, SESSION, STANDING, SessionState
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
 
 HOLD_AGAIN_S = 0.05  #: wall time between two holds of a pause; the device's session goes on holding meanwhile
 MOST_DISTURBED = 10  #: samples in a row that may be left because something of the device broke, before the run gives up
+STANDS_S = 2.0  #: wall time in which a device stands after its loops were told to leave, unless it is on its way to rest
 LATE_IN_A_ROW = 10  #: samples in a row that may be left because this process was late, before the run gives up
 
 
@@ -91,6 +92,8 @@ def leave_sample(session: RunSession, exc: Interrupted | FrozenError, on_left: C
     """
     requests = session.requests
     asked = isinstance(exc, FreezeRequested) or requests.freeze
+    if isinstance(exc, FrozenError) and not isinstance(exc, LateError):
+        _wait_until_it_stands(session)
     why = frozen_by_someone(session)
     late = isinstance(exc, LateError) and not asked and not why
     if not (asked or why or late):
@@ -129,6 +132,18 @@ def drop_sample(session: RunSession, exc: DisturbedError, on_left: Callable[[str
         on_left(str(exc))
     else:
         session.point_for_retry()
+
+
+def _wait_until_it_stands(session: RunSession) -> None:
+    """Wait for whoever stops the device: loops leave at once; the way to rest takes its time, and tells why at its end."""
+    until = time.monotonic() + STANDS_S
+    while time.monotonic() < until:
+        status = _operator(session).status()
+        if status.state in STANDING:
+            return
+        if status.doing == MAKING_SAFE:
+            until = time.monotonic() + STANDS_S
+        time.sleep(0.01)
 
 
 def frozen_by_someone(session: RunSession) -> str:

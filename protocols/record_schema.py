@@ -135,7 +135,11 @@ TABLES: tuple[Table, ...] = (
             Column("partial", "INTEGER NOT NULL", "1: ended in the middle by abort or freeze"),
             Column("cost_rose", "INTEGER NOT NULL", "1: more nudge and yet more cost (against Lemma 10)"),
             Column("tries", "INTEGER NOT NULL", "how often the sample was presented"),
-            Column("hold_verdict", "TEXT", "how the homeostatic phase ended: settled, ticks, exact, timeout, saturated, stale"),
+            Column(
+                "hold_verdict",
+                "TEXT",
+                "how its hold ended: settled, ticks, exact, timeout, saturated, stale, jumped",
+            ),
             Column("hold_ticks", "INTEGER", "ticks of the homeostatic phase"),
             Column("hold_error", "REAL", "worst |theta - target| at the clamp", "tolerances"),
             Column("hold_worst", "INTEGER", "index of that parameter"),

@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     TIMEOUT = "timeout"  #: not settled in the time given
     SATURATED = "saturated"  #: a knob stood at a rail for the whole window
     STALE = "stale"  #: no fresh reading in the time given
+    JUMPED = "jumped"  #: a reading changed at once while nothing moved it, or the step moved further than any step before
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class HoldReport:
         stale_ticks: ticks without a fresh reading.
         drift: how far theta goes by itself from the window to the clamp, standard deviation, in its unit, shape
             (parameters,); a part of the tolerance. None unless settled by the window test.
+        idle: parameters that did not follow their knob though it was moved by much, bool, shape (parameters,); None: not told.
+        jumped: what jumped, in words; empty: nothing did.
     """
 
     accepted: bool
@@ -57,6 +60,8 @@ class HoldReport:
     saturated: Array | None = None
     stale_ticks: int = 0
     drift: Array | None = None
+    idle: Array | None = None
+    jumped: str = ""
 
     @property
     def worst(self) -> tuple[int, float]:
@@ -72,8 +77,14 @@ class HoldReport:
         """Why theta is not held, in words; empty where it is."""
         if self.accepted:
             return ""
+        if self.jumped:
+            return f"theta is not held ({self.verdict}): {self.jumped}"
         k, off = self.worst
-        return f"theta is not held ({self.verdict})" + (f": parameter {k} is {off:.3g} tolerances off" if k >= 0 else "")
+        said = f"theta is not held ({self.verdict})" + (f": parameter {k} is {off:.3g} tolerances off" if k >= 0 else "")
+        if self.idle is not None and self.idle.any():
+            rows = np.flatnonzero(self.idle).tolist()
+            said += f"; parameter {', '.join(map(str, rows[:4]))}{', ...' if len(rows) > 4 else ''} does not follow its knob"
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +96,4 @@ class SettleReport:
     ticks: int
     duration_s: float
     readout: Readout
+    jumped: str = ""

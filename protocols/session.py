@@ -33,8 +33,9 @@ from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.standing import Standing
-from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus, is_person
+from aeqlab.protocols.status import MAKING_SAFE, STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
+from aeqlab.protocols.wander import Wander
 from aeqlab.protocols.watching import Watched
 
 Array = NDArray[Any]
@@ -83,6 +84,7 @@ class Session:
         self.alarms = Alarms()
         self.safely: Callable[[str, str], object] = self.make_safe  #: makes safe for an interlock: why, and on whose behalf
         self._watched = Watched(device, self) if "Monitored" in self._abilities else None
+        self._wander = self._new_wander()
 
     # describe
     @property
@@ -208,8 +210,9 @@ class Session:
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
+            self._tell_of(report)
             if report.accepted:  # whoever asked for it says what it means that it is not
-                self._held_again()
+                self._held_again(report)
             self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
@@ -249,22 +252,65 @@ class Session:
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
             if report.accepted:
-                self._held_again()
+                self._held_again(report)
             else:
+                self._tell_of(report)
                 self.alarm("hold lost", self._why_lost(report))
             self._see()
         return True
 
-    def _held_again(self) -> None:
+    def _tell_of(self, report: HoldReport | SettleReport) -> None:
+        """Raise an alarm for what a phase found out of the device: a jump, knobs that move nothing."""
+        if report.jumped:
+            self.alarm("jump", report.jumped)
+            self.clear_alarm("jump")  # it happened, and is over
+        idle = getattr(report, "idle", None)
+        if idle is not None and idle.any():
+            self.alarm(
+                "idle knob",
+                f"{self._knob_names(idle)}: moved, and the parameter does not follow. See whether the knob, its cable or the "
+                "readout of the parameter is stuck; identify again.",
+            )
+
+    def _knob_names(self, knobs: Array) -> str:
+        rows = np.flatnonzero(knobs).tolist()
+        more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+        return ", ".join(self._info.controls.names[k] for k in rows[:4]) + more
+
+    def _new_wander(self) -> Wander | None:
+        """Make what watches the knobs from hold to hold; None where no loop of this session moves them one by one."""
+        info = self._info
+        if self._watched is None or info.response is None or len(info.controls) != info.n_parameters or self._holds_inside:
+            return None
+        gain = np.broadcast_to(np.asarray(info.response.gain, dtype=np.float64), info.n_parameters)
+        return Wander(info.controls.low, info.controls.high, gain)
+
+    def _see_knobs(self, report: HoldReport) -> None:
+        """See that the knobs that hold theta are, in the mean, where they were."""
+        theta = report.readout.parameters
+        if self._wander is None or theta is None:
+            return
+        wandered, gone = self._wander.see(self.device.controls(), np.asarray(theta, dtype=np.float64))
+        if not wandered.any():
+            self.clear_alarm("drift")
+            return
+        k = int(np.argmax(np.where(wandered, np.abs(gone), -1.0)))
+        self.alarm(
+            "drift",
+            f"{self._knob_names(wandered)}: what holds theta wanders; {self._info.controls.names[k]} is {gone[k]:.3g} "
+            f"{self._info.controls.unit} from where it was. Theta is held by what is read all the same. Look for what drifts, "
+            "knob, readout or temperature, and identify again.",
+        )
+
+    def _held_again(self, report: HoldReport) -> None:
         """Note that theta is held, and calm."""
-        self.clear_alarm("hold lost")
-        self.clear_alarm("oscillation")
+        self._see_knobs(report)
+        for kind in ("hold lost", "oscillation", "idle knob"):
+            self.clear_alarm(kind)
 
     def _why_lost(self, report: HoldReport) -> str:
         """Say that theta is not held any more, and which knobs stand at a limit."""
-        rails: list[int] = [] if report.saturated is None else np.flatnonzero(report.saturated).tolist()
-        more = f" and {len(rails) - 4} more" if len(rails) > 4 else ""
-        names = ", ".join(self._info.controls.names[k] for k in rails[:4]) + more
+        names = "" if report.saturated is None else self._knob_names(report.saturated)
         return self._not_held + (f"; at a limit: {names}" if names else "")
 
     def _eased(self, knobs: Array, swings: Oscillation) -> None:
@@ -322,6 +368,7 @@ class Session:
             finally:
                 self._doing = ""
             self._last = report.readout
+            self._tell_of(report)
             self._see()
             return report
 
@@ -378,7 +425,7 @@ class Session:
         The session is SAFE then, or UNKNOWN if a line failed.
         """
         with self._stopped(reason):
-            self._doing = "make safe"
+            self._doing = MAKING_SAFE
             try:
                 report = self.device.make_safe()
             except BackendError as exc:
@@ -442,6 +489,7 @@ class Session:
             if name in ("take_identification", "arm"):  # a device describes itself anew then, and at no other time
                 self._info = self.device.info
                 self._controller = make_controller(self._homeostasis, self._info)
+                self._wander = self._new_wander()
             if name == "write_parameters":  # theta is to stay where it was written, whatever was held before
                 self._target = None if self._holds_inside else np.array(args[0], dtype=self._info.dtype)
             return result

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.device import Device, DeviceInfo, Flag, HoldsParameters, Readout
 from aeqlab.backends.errors import DivergedError
 from aeqlab.protocols.hold_settings import Accept, SettlingSettings, Ticks
+from aeqlab.protocols.jumps import ReadingJumps
 from aeqlab.protocols.reports import SettleReport, Verdict
 
 __all__ = ["Accept", "SettlingSettings", "Ticks", "settle"]
@@ -36,6 +37,8 @@ SLOPE_SIGMAS = 4.0
 SPREAD_SIGMAS = 4.0
 #: Mean square of the slope of a random walk over a window, times span / q.
 WALK = 1.2
+#: What comes to rest changes from one reading to the next by less than this share of what it moved until then.
+STEP_SHARE = 0.1
 #: So many equal readings of a noisy channel are no chance any more.
 DEAD_READS = 3
 #: With a noise of 3 steps of its resolution three equal readings in a row come once in a hundred windows; beyond ten, never.
@@ -319,7 +322,9 @@ def _settled(
     window, newest, newest_out = Window(), Freshness(n), Freshness(len(info.outputs))
     pace = LEAST_TICK * lag if info.tick_s is None else 0.0
     last_fresh = passed = took = 0.0
-    verdict = Verdict.TIMEOUT
+    verdict, jumped = Verdict.TIMEOUT, ""
+    jumps: ReadingJumps | None = None
+    before = np.zeros(0)  # how far they had moved by the reading before
     ticks = 0
     while ticks < settings.max_ticks:
         if interrupt is not None:
@@ -327,6 +332,9 @@ def _settled(
         readout = device.advance()
         ticks += 1
         took += readout.dt
+        if readout.flags & Flag.AWAY:  # it comes back, and spoils this phase by that, or it is lost
+            last_fresh = passed
+            continue
         passed += max(readout.dt, pace)
         outputs, theta = readout.outputs, readout.parameters
         row = outputs.ravel() if theta is None else np.concatenate([theta, outputs.ravel()])
@@ -335,7 +343,8 @@ def _settled(
             out_step = np.tile(info.outputs.step, len(outputs))
             noise = out_noise if theta is None else np.concatenate([parameter_noise(info), out_noise])
             step = out_step if theta is None else np.concatenate([parameter_step(info), out_step])
-            first = row
+            first, before = row, np.zeros(len(row))
+            jumps = ReadingJumps(noise, step) if info.tick_s is not None else None
             drift = walk if walk is not None and len(walk) == len(row) else 0.0
         if not np.isfinite(row).all():
             raise DivergedError(f"{info.name}: a reading is not a finite number")
@@ -350,6 +359,12 @@ def _settled(
                     verdict = Verdict.STALE
                     break
                 continue
+            if jumps is not None:
+                k = jumps.see(row, fresh, STEP_SHARE * before + rounding(info, row), judge=passed >= wait)
+                if k is not None or readout.flags & Flag.JUMPED:
+                    verdict, jumped = Verdict.JUMPED, what_jumped(info, k, n if theta is not None else 0)
+                    break
+                before = _sizes(info, np.abs(row - first), n if theta is not None else 0)
             if passed >= wait and ticks > 1:
                 window.add(passed, row, fresh)
                 if window.full(span, reads):
@@ -357,17 +372,33 @@ def _settled(
                     if dead_reading(window, noise, step):
                         verdict = Verdict.STALE
                         break
-                    moved = np.abs(figures.mean - first)
-                    if theta is not None:
-                        moved[:n] = block_rms([block.slice for block in info.parameters], moved[:n])
+                    moved = _sizes(info, np.abs(figures.mean - first), n if theta is not None else 0)
                     allowed = np.maximum(settings.tolerance * moved, rounding(info, figures.mean))
                     if still(figures, max(window.t[-1] - window.t[0], 1e-300), noise, allowed, drift).all():
                         mean = averaged(readout, figures.mean, noise)
+                        if info.tick_s is not None and readout.flags & Flag.SATURATED:  # it was not the nudge that was told
+                            return SettleReport(False, Verdict.SATURATED, ticks, took, mean)
                         return SettleReport(True, Verdict.SETTLED, ticks, took, mean)
                     window.drop(max(1, len(window.t) // 3))
         if limit and passed > limit:
             break
-    return SettleReport(False, verdict, ticks, took, readout)
+    return SettleReport(False, verdict, ticks, took, readout, jumped)
+
+
+def what_jumped(info: DeviceInfo, k: int | None, n: int) -> str:
+    """Say which channel of a row of n parameters and then outputs jumped; None: the device knows."""
+    if k is None:
+        return "a reading changed by more within a tick than the device says it can"
+    if k < n:
+        return f"parameter {k} changed at once while nothing moved it"
+    return f"output {info.outputs.names[(k - n) % len(info.outputs)]} changed at once while nothing moved it"
+
+
+def _sizes(info: DeviceInfo, moved: Array, n: int) -> Array:
+    """Get how far a row of n parameters and then outputs moved; each parameter as its block did."""
+    if n:
+        moved[:n] = block_rms([block.slice for block in info.parameters], moved[:n])
+    return moved
 
 
 def averaged(readout: Readout, mean: Array, noise: Array) -> Readout:

@@ -24,6 +24,9 @@ class SessionState(StrEnum):
 #: States in which every call that would move something is refused.
 STANDING = frozenset({SessionState.FROZEN, SessionState.SAFE, SessionState.UNKNOWN})
 
+#: What it does on the way to SAFE, as its status tells.
+MAKING_SAFE = "make safe"
+
 #: What the session calls itself in its events, and how the names of runs begin; everyone else is a person.
 SESSION, RUN = "session", "run "
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,14 @@ from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sg
 from aeqlab.protocols.contrast import coupled_step, eqprop_step
 from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, ProtocolError
 from aeqlab.protocols.evaluation import evaluate
+from aeqlab.protocols.jumps import SIGMAS, StepJumps
 from aeqlab.protocols.methods import METHODS, NOT_THE_GRADIENT, pair_of
 from aeqlab.protocols.record import StepRow
+from aeqlab.protocols.reports import Verdict
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
 from aeqlab.protocols.sequence import FOUND
+from aeqlab.protocols.settling import parameter_noise
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.options import Every
 from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
@@ -71,6 +75,7 @@ class Training:
         self._factor = 1.0  # what has decayed so far: of the couplings, of beta, or of a baseline's learning rate
         self._begun: int | None = None  # sample of a step that is under way on a real clock, where none is done twice
         self._left = False  # the present step was left in its middle and is written down
+        self.jumps = StepJumps([block.slice for block in info.parameters])
         self._alarm = 0  # row of the alarm that theta is not held, 0: it is
         self._at_rail = self._since_rail = 0  # row of the alarm that targets follow knobs at a rail; and steps since they did
 
@@ -229,10 +234,35 @@ class Training:
         if self.aeqprop:
             factor = 1.0 if "AdjustableCoupling" in session.abilities else self._factor
             pair = self.pair if factor == 1.0 else (self.pair[0] * factor, self.pair[1] * factor)
-            return train_step(
+            report = train_step(
                 session, inputs, targets, theta=theta, pair=pair, update=options.update, sham=sham, free_phase=self._free_due
             )
+            return self._without_jump(report, targets)
         return self._baseline(samples, self.rate * self._factor)
+
+    def _without_jump(self, report: StepReport, targets: Array) -> StepReport:
+        """Take a step for none that went further than a nudge can take it: theta is then held again where it was before it."""
+        hold, settle, session = report.hold, report.settle, self.session
+        if session.info.tick_s is None or settle is None or not report.used:
+            return report
+        before, after = report.theta_before, report.theta_after
+        if before is None or after is None:
+            return report
+        info = session.info
+        outputs = np.asarray(hold.readout.outputs, dtype=np.float64)
+        reach = abs(report.beta_2 - report.beta_1) * math.sqrt(float(np.mean(((outputs - targets) ** 2).sum(axis=1))))
+        room = SIGMAS * parameter_noise(info) + (0.0 if hold.tolerance is None else hold.tolerance)
+        room_s = np.tile(SIGMAS * info.outputs.noise, len(outputs))
+        ds = (np.asarray(settle.readout.outputs, dtype=np.float64) - outputs).ravel()
+        k = self.jumps.see(after - before, ds, reach, room, room_s)
+        if k is None:
+            return report
+        what = f"parameter {k}" if k < len(after) else "an output"
+        said = f"{what} went much further under the nudge than in any step before"
+        session.record.alarm("jump", f"Step {session.steps + 1}: {said}. The step is dropped.")
+        session.say("warning", "jump", f"Step {session.steps + 1}: {said}. Theta goes back to where it was held before it.")
+        dropped = replace(settle, accepted=False, verdict=Verdict.JUMPED, jumped=said)
+        return replace(report, settle=dropped, used=False, theta_target_next=session.target)
 
     def _baseline(self, samples: Samples, rate: float | Array) -> StepReport:
         """Do one step of a baseline."""
@@ -283,7 +313,7 @@ class Training:
         else:
             tally.skipped += 1
             self._alarm = self._alarm or session.record.alarm(
-                "not held", f"Step {session.steps}: {_verdicts(report)}; the sample was left out."
+                "not held", f"Step {session.steps}: {_verdicts(report)}{self._rails(report)}; the sample was left out."
             )
         if report.used and self._alarm:
             session.record.alarm_cleared(self._alarm)
@@ -314,7 +344,8 @@ class Training:
                 self._at_rail = self.session.record.alarm(
                     "saturated",
                     f"Step {self.session.steps}: learning asks for more than {', '.join(names[k] for k in report.followed[:4])}"
-                    f"{more} can give within its limits; the target of its parameter follows it back. Wider limits may help.",
+                    f"{more} can give, within its limits or at all; the target of its parameter follows it back. Wider limits or "
+                    "a look at the knob may help.",
                 )
             self._since_rail = 0
         elif self._at_rail:
@@ -322,6 +353,14 @@ class Training:
             if self._since_rail >= CLEAR_OF_RAILS:
                 self.session.record.alarm_cleared(self._at_rail)
                 self._at_rail = 0
+
+    def _rails(self, report: StepReport) -> str:
+        """Name the knobs that stood at a limit in the hold; empty where none did."""
+        rails = report.hold.saturated
+        rows = [] if rails is None else np.flatnonzero(rails).tolist()
+        names = self.session.info.controls.names
+        more = ", ..." if len(rows) > 4 else ""
+        return f" ({', '.join(names[k] for k in rows[:4])}{more} at a limit)" if rows else ""
 
     def _count(self, samples: Samples, report: StepReport) -> int | None:
         """Add a step to the sums of its epoch and to what is shown; how many predictions were wrong, where that is known."""

@@ -57,6 +57,7 @@ class Keithley2450:
         self.terminals: Terminals = terminals or Bare()
         self.clock: Clock = clock or WallClock()
         self.language, self.line_Hz = language, line_Hz
+        self._left = 1.0  # part of its level that its limit leaves, where a fault holds it back
         name = f"KEITHLEY INSTRUMENTS,MODEL 2450,{serial},1.7.12b"
         self.front = _Front(name, self._commands(), self._reset, no_error='0,"No error;0;0 0"', error_form='{code},"{text}"')
         self.front.smu = self
@@ -102,7 +103,12 @@ class Keithley2450:
         self.front.events = POWER_ON
 
     def _drive(self) -> None:
-        self.terminals.drive("1", self.level[self.function] if self.on else 0.0)
+        self.terminals.drive("1", self._left * self.level[self.function] if self.on else 0.0)
+
+    def hold_back(self, part: float) -> None:
+        """Let its output deliver no more than a part of its level, and tell that its limit holds it back."""
+        self._left = part
+        self._drive()
 
     # settings
     def _set_function(self, call: Call) -> None:
@@ -158,7 +164,8 @@ class Keithley2450:
         return value, False
 
     def _tripped(self, function: str) -> bool:
-        return self.on and function == self.function and self._sensed(0.0)[1]
+        held = self._left < 1.0 and self.level[self.function] != 0.0
+        return self.on and function == self.function and (held or self._sensed(0.0)[1])
 
     def _read(self) -> str:
         if not self.on:

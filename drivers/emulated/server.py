@@ -32,12 +32,14 @@ class Faults:
         mute: no reply comes at all.
         spoil: makes another reply of each, such as one that is cut short.
         deaf: what is sent is thrown away, and no reply comes.
+        lost: so many of the next replies are thrown away.
     """
 
     late_s: float = 0.0
     mute: bool = False
     spoil: Callable[[bytes], bytes] | None = None
     deaf: bool = False
+    lost: int = 0
 
 
 class Served:
@@ -68,6 +70,9 @@ class Served:
                 return
             replies = talk.hear(data, lambda: self.clock.spend(self.message_s))  # however the line cuts it into pieces
         for reply in replies:
+            if self.faults.lost:
+                self.faults.lost -= 1
+                continue
             if self.faults.mute:
                 continue
             if self.faults.late_s:
@@ -91,14 +96,16 @@ class TcpServed(Served):
     Args:
         port: 0: any that is free.
         sockets: so many links at once; a further one is taken and closed again.
+        keeps_dead_s: a link that broke without a word takes its place among them for so much longer, in s of the bench.
     """
 
     def __init__(
         self, front: Front, clock: Clock | None = None, message_s: float = 0.0, *, port: int = 0, sockets: int = 16,
-        lock: Lock | None = None,
+        keeps_dead_s: float = 0.0, lock: Lock | None = None,
     ) -> None:  # fmt: skip
         super().__init__(front, clock, message_s, lock=lock)
         self._sockets, self._links = sockets, set[socket.socket]()
+        self._keeps_dead_s, self._dead = keeps_dead_s, list[float]()  # and when each dead link is let go
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name=f"port {self.port}", daemon=True).start()
@@ -108,11 +115,22 @@ class TcpServed(Served):
         """VISA address."""
         return f"TCPIP::127.0.0.1::{self.port}::SOCKET"
 
-    def drop(self) -> None:
-        """Break every link, as a cable that is pulled or an instrument that reboots does."""
-        for link in list(self._links):
+    def drop(self, *, forgotten: bool = False) -> None:
+        """Break every link, as a cable that is pulled does, or an instrument that reboots and has forgotten them all."""
+        links = list(self._links)
+        if forgotten:
+            self._dead.clear()
+        elif self._keeps_dead_s:
+            self._dead += [self.clock.now() + self._keeps_dead_s] * len(links)
+        for link in links:
+            self._links.discard(link)
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
+
+    def _taken(self) -> int:
+        """Count the places that are taken, those by dead links among them."""
+        self._dead = [until for until in self._dead if until > self.clock.now()]
+        return len(self._links) + len(self._dead)
 
     def close(self) -> None:
         """Stop serving, links included."""
@@ -128,7 +146,7 @@ class TcpServed(Served):
                 link, _ = self._listener.accept()
             except OSError:
                 return
-            if len(self._links) >= self._sockets:
+            if self._taken() >= self._sockets:
                 link.close()
                 continue
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
