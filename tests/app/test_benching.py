@@ -131,6 +131,9 @@ def test_the_demo_trains_a_bench_and_leaves_it_safe(tmp_path: Path, capsys: pyte
         few = [f"device={other}", "train.samples=3", "evaluate.samples=2", "infer.samples=2"]
         result = run_experiment(load_experiment(tmp_path / "demo" / "demo.yaml", few), runs=tmp_path / "others")
         assert result.exit_code == 0, result.reason
+    (identified,) = (tmp_path / "demo" / "rig-identified").glob("*.json")
+    noise = json.loads(identified.read_text(encoding="utf-8"))["noise"]
+    assert max(noise) < 5e-5  # that of the ranges it was armed with, not the step of those it was found in
     served = json.loads((tmp_path / "demo" / "bench" / "served.json").read_text(encoding="utf-8"))
     assert ends(served["control"])
     assert np.abs(hidden(1)).max() <= 0.5

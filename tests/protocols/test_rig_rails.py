@@ -88,3 +88,13 @@ def test_theta_settles_behind_the_dead_time_of_a_rig_as_fast_as_the_law_can(law:
         ticks_until(session, rig, law, np.zeros(KNOBS), 0.005)
         took = ticks_until(session, rig, law, np.full(KNOBS, 0.5), 0.01) * tick
         assert took <= 8.0 * (lag + dead) + 2.0 * tick  # Ki = 1/(2 k (tau + d)): critically damped but for its delay
+
+
+def test_the_first_hold_knows_the_resolution_of_armed_instruments() -> None:
+    with rig_on() as rig:
+        session = Session(rig, homeostasis=settings("integral", 3).model_copy(update={"ki": 0.5}))
+        assert np.max(session.info.parameters[0].step) > 5e-4  # the scanner as it was found, in its range of 300 V
+        session.present(np.zeros((1, 1)))
+        session.hold(np.zeros(KNOBS))
+        assert np.max(session.info.parameters[0].step) < 5e-5  # in the range of 10 V that arming sets
+        assert np.max(session._controller.read_step) < 5e-5
