@@ -30,7 +30,7 @@ from aeqlab.backends.rig_info import fingerprint_of, info_of
 from aeqlab.backends.rig_jumps import Jumps
 from aeqlab.backends.rig_knobs import MovingKnobs
 from aeqlab.backends.rig_monitors import Monitors
-from aeqlab.backends.rig_names import Place
+from aeqlab.backends.rig_names import Place, some
 from aeqlab.backends.rig_nudge import nudge_of
 from aeqlab.backends.rig_plan import KnobPlan, RigPlan
 from aeqlab.backends.rig_safe import bring_to_rest, rehearse, report_of
@@ -538,21 +538,22 @@ class Rig(Device):
 
     def _see_limits(self) -> None:
         """See that limits lie inside what the armed instruments can do, and that a slew of the nudge is held by its source."""
-        wrong = []
+        beyond: dict[str, list[str]] = {}
         for name, uses in self.plan.uses.items():
             for use in uses:
                 channel = self.bus.instruments[name].channels[use.key]
                 if use.direction is not Direction.OUT:
                     continue
                 room = 1e-9 * (channel.high - channel.low)
-                beyond = (np.isfinite(use.low) and use.low < channel.low - room) or (
+                if (np.isfinite(use.low) and use.low < channel.low - room) or (
                     np.isfinite(use.high) and use.high > channel.high + room
-                )
-                if beyond:
-                    wrong.append(
-                        f"{Place(name, use.key)}: {use.low:g} to {use.high:g} {use.unit} go beyond its range {channel.low:g} to "
-                        f"{channel.high:g} {channel.unit}. Make the limits narrower, or choose another range."
+                ):
+                    said = (
+                        f"{use.low:g} to {use.high:g} {use.unit} go beyond its range {channel.low:g} to {channel.high:g} "
+                        f"{channel.unit}. Make the limits narrower, or choose another range."
                     )
+                    beyond.setdefault(said, []).append(str(Place(name, use.key)))
+        wrong = [f"{some(places)}: {said}" for said, places in beyond.items()]
         entry = self.plan.nudge.entry
         if entry.slew_per_s is not None:
             for place in self.plan.nudge.places:

@@ -116,7 +116,7 @@ class Bus:
             thread.join()
         if failed:
             self.close()
-            said = "\n".join(f"  {name}: {_sentence(failed[name])}" for name in self.order if name in failed)
+            said = "\n".join(f"  {_of(name, _sentence(failed[name]))}" for name in self.order if name in failed)
             head = f"{len(failed)} of {len(self.order)} instruments cannot be used; nothing was moved:"
             wrong = any(isinstance(exc, IdentityError | SettingError) for exc in failed.values())
             raise (DeviceConfigError if wrong else DeviceLostError)(f"{head}\n{said}")
@@ -315,4 +315,9 @@ class Bus:
 def _sentence(exc: BaseException) -> str:
     text = " ".join(str(exc).split()) or type(exc).__name__
     text = text if isinstance(exc, DriverError) else f"{type(exc).__name__}: {text}"
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _of(name: str, sentence: str) -> str:
+    """Say of which instrument a sentence is, where it does not begin with that itself."""
+    return sentence if sentence.startswith((f"{name} at ", f"{name}: ", f"{name}, ")) else f"{name}: {sentence}"
