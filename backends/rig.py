@@ -42,6 +42,7 @@ from aeqlab.drivers.instrument import Direction
 
 Array = NDArray[Any]
 LATE = 0.1  #: a tick is late from this share of its period on
+PACED = 20  #: ticks after which it is known whether the period can be kept
 KEPT = 20_000  #: lengths of periods that are remembered
 
 
@@ -79,6 +80,7 @@ class Rig(Device):
         self._guards = (*guards_of(plan), *self._jumps.guards())
         self.late = 0
         self.periods: deque[float] = deque(maxlen=KEPT)
+        self._pace_told = False
         self._armed = self._driving = False
         self._staged_x: Array | None = None
         self._staged_u: Array | None = None
@@ -188,6 +190,19 @@ class Rig(Device):
             return
         self.late += max(1, int((self._t - self._due) / self._tick_s))
         self._due = self._t + self._tick_s  # what was missed is not made up for
+        self._see_pace()
+
+    def _see_pace(self) -> None:
+        """Say once that ticks take longer than the file says, where that is the rule and no exception."""
+        if self._pace_told or len(self.periods) < PACED:
+            return
+        usual = float(np.median(list(self.periods)[-PACED:]))
+        if usual > (1.0 + LATE) * self._tick_s:
+            self._pace_told = True
+            self.bus.told.append(
+                f"A tick takes {usual:.3g} s, and tick_s is {self._tick_s:g} s: every one is late, and periods are skipped "
+                f"({self.late} so far). Loops go by the time that passes. Make tick_s longer, or measure less or faster."
+            )
 
     def _pass_to(self, now: float) -> None:
         self.controls_row.go_on(now)
@@ -438,6 +453,7 @@ class Rig(Device):
             found = newest(self.folder)
         except DeviceConfigError as exc:
             self.unfit = str(exc)
+            self.bus.told.append(self.unfit)
             return
         if found is None:
             self.unfit = "it was never identified."
@@ -445,6 +461,8 @@ class Rig(Device):
         self.unfit = found.unfit(fingerprint_of(self.plan, self.bus), 3600.0 * self.plan.file.fresh_h) or self._misfit(found)
         if not self.unfit:
             self.identified = found
+        else:
+            self.bus.told.append(f"The last identification is not used: {self.unfit}")
 
     def _misfit(self, found: Identification) -> str:
         if len(found.gain) != len(self.plan.parameters) or len(found.softness) != len(self.plan.outputs):

@@ -133,7 +133,9 @@ class Identifying:
         faults = wiring_faults(fit.matrix, fit.error, info.controls.names, _parameter_names(info))
         faults += _nudge_faults(nudged, soft_error, info.outputs.names)
         error = np.sqrt(fit.error**2 + (0.002 * own) ** 2)
-        doubts += odd_gains(own, error, info.controls.names, None if self.before is None else self.before.gain)
+        followed = np.abs(fit.matrix).argmax(axis=1) if own is not gain else np.arange(len(own))
+        judged = np.where(followed == np.arange(len(own)), own, np.nan)  # of a wrongly wired one there is no gain
+        doubts += odd_gains(judged, error, info.controls.names, None if self.before is None else self.before.gain)
         made = Identification(
             t=time.time(), fingerprint=dict(self.fingerprint), gain=own.copy(), gain_error=error, lag_s=lags.lag_s,
             lag_error_s=lags.lag_error_s, dead_time_s=lags.dead_s + self.age_s, dead_time_error_s=lags.dead_error_s,

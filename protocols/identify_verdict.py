@@ -61,12 +61,12 @@ def odd_gains(gain: Array, error: Array, knobs: Sequence[str], before: Array | N
     """Find knobs whose gain is far from what it was, or else from that of the others.
 
     Args:
-        gain, error: of each knob on its own parameter, and its uncertainty.
+        gain, error: of each knob on its own parameter, and its uncertainty; nan for one whose parameter follows another knob.
         knobs: names.
         before: gains of an earlier identification; None where there is none.
     """
     known = np.abs(gain) if before is None else np.abs(before)
-    usual = np.full(len(gain), float(np.median(known))) if before is None else known
+    usual = np.full(len(gain), float(np.nanmedian(known))) if before is None else known
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, room = np.abs(gain) / usual, 3.0 * error / usual
     odd = np.flatnonzero((usual > 0) & (np.abs(gain) > DEAD * usual) & ((ratio < WEAK - room) | (ratio > STRONG + room)))

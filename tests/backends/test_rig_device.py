@@ -253,6 +253,13 @@ def test_late_periods_are_skipped_and_counted() -> None:
         moved(rig, 0.0, 5)
         assert rig.late >= 8
         assert rig.advance().dt == pytest.approx(0.17, abs=0.02)
+        moved(rig, 0.1, 50)
+        (said,) = [text for text in rig.take_told() if "tick" in text]  # once
+        assert "A tick takes 0.16" in said
+        assert "and tick_s is 0.05 s" in said
+    with rig_on() as rig:
+        moved(rig, 0.0, 50)
+        assert not any("tick" in text for text in rig.take_told())
 
 
 def test_a_limit_of_a_readout_is_a_guard() -> None:
