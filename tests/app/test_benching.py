@@ -96,8 +96,11 @@ def test_the_command_serves_until_it_is_told_to_end() -> None:
 
 def test_identify_is_a_run_of_that_stage_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["identify", "tour-slow", "--runs", str(tmp_path / "runs"), "--quiet"])
-    assert caught.value.code == 0, capsys.readouterr().err
+        main(["identify", "tour-slow", "--runs", str(tmp_path / "runs")])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 0, err
+    assert "  identification  gain " in out
+    assert ", dead time in s " in out
     (folder,) = (tmp_path / "runs").iterdir()
     assert load_run(folder).stages["kind"].tolist() == ["identify"]
     assert (folder / "identified.png").stat().st_size > 1000

@@ -268,3 +268,14 @@ def test_a_damaged_file_is_no_identification(tmp_path: Path) -> None:
         with bench_of() as bench, open_rig(bench, folder=tmp_path) as rig:
             assert rig.identified is None
             assert rig.unfit
+
+
+@pytest.mark.parametrize(("profile", "seed"), [("ideal", 1), ("bench", 1), ("bad", 1), ("bad", 2)])
+def test_a_bad_rig_is_told_what_it_lacks_and_others_are_not(profile: str, seed: int) -> None:
+    found, _ = identified({"profile": profile, "frequencies": 3, "seed": seed})
+    assert found.faults == ()  # it is rightly wired, and its nudge moves it
+    if profile != "bad":
+        assert found.doubts == ()
+        return
+    assert any("steps of training are small beside the noise" in text and "It lacks quieter" in text for text in found.doubts)
+    assert found.made.notes == found.doubts  # so that whoever trains by it hears of it each time
