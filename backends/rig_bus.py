@@ -31,6 +31,7 @@ from aeqlab.drivers.errors import (
     ReplyLateError,
     SettingError,
 )
+from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Instrument
 
 Array = NDArray[Any]
@@ -105,7 +106,7 @@ class Bus:
 
         def one(name: str) -> None:
             try:
-                self.instruments[name].open()
+                _open(self.instruments[name])
             except Exception as exc:  # a user's driver may raise anything
                 failed[name] = exc
 
@@ -235,8 +236,9 @@ class Bus:
                 if reopen is not None:
                     reopen(1)
                 else:
+                    before = instrument.identity
                     instrument.close()
-                    instrument.open()
+                    _open(instrument, before)
                 switched = instrument.rebooted() or health.rebooted or (name in self._armed and bool(instrument.plan()))
             except IdentityError as exc:
                 raise DeviceLostError(f"{_sentence(exc)} State unknown.") from exc
@@ -310,6 +312,13 @@ class Bus:
     def _tell(self, text: str, first: bool) -> None:
         if first:
             self.told.append(text)
+
+
+def _open(instrument: Instrument, before: Identity | None = None) -> None:
+    """Open an instrument, and see that it is the one of the rig file, and of before. Raises IdentityError if it is another."""
+    found = instrument.open()
+    if meant := instrument.meant or (before.serial if before is not None else ""):
+        check_identity(found, instrument.name, serial=meant)
 
 
 def _sentence(exc: BaseException) -> str:

@@ -380,4 +380,5 @@ def _of_users(spec: Spec, found: Any) -> Instrument:
     except TypeError as exc:
         raise SettingError(f"{spec.name}: {spec.driver} cannot be made: {exc}.") from exc
     assert isinstance(made, Instrument)
+    made.meant = spec.serial
     return made
