@@ -24,6 +24,7 @@ from aeqlab.protocols.load import load_run
 from aeqlab.protocols.lost import LostSession, left_behind, lost_session, seen_to, take_as_it_is
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run, is_alive
 from aeqlab.protocols.status import MAKING_SAFE, SessionState
+from aeqlab.protocols.words import in_unit
 
 #: Commands that a session without a run understands too.
 FOR_SESSIONS = ("continue", "stop", "abort", "freeze", "safe")
@@ -288,7 +289,7 @@ def tell(name: str, report: SafetyReport) -> int:
 
 def line_in_words(line: SafetyLine) -> str:
     """Say one line of a safety report: what, asked, read back, and how it was confirmed."""
-    unit = "" if line.unit == "1" else f" {line.unit}"
+    unit = in_unit(line.unit)
     asked = "" if line.setpoint is None else f" set to {line.setpoint:.4g}{unit},"
     back = " nothing read back," if line.readback is None else f" reads {line.readback:.4g}{unit},"
     return f"{line.what}:{asked}{back} {line.grade}{f' ({line.note})' if line.note else ''}"

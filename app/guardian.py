@@ -23,6 +23,7 @@ from aeqlab.protocols.lease import acquire, held_for_safety
 from aeqlab.protocols.lost import lost_session, mark_ended
 from aeqlab.protocols.reaction import DEADLINE_S
 from aeqlab.protocols.session_file import SessionFile, append_line
+from aeqlab.protocols.words import in_unit
 
 #: While the session starts, it has longer than `DEADLINE_S` to send a dot. A dot is sent this often. In seconds.
 START_S, BEAT_S = 60.0, 0.2
@@ -127,8 +128,8 @@ class Guardian:
             self.say("failed", f"state unknown: {failure}")
             return False
         for line in report.lines:
-            back = "nothing came back" if line.readback is None else f"{line.readback:.6g} {line.unit}"
-            asked = "" if line.setpoint is None else f"{line.setpoint:g} {line.unit} asked, "
+            back = "nothing came back" if line.readback is None else f"{line.readback:.6g}{in_unit(line.unit)}"
+            asked = "" if line.setpoint is None else f"{line.setpoint:g}{in_unit(line.unit)} asked, "
             self.say("line", f"{line.what}: {asked}{back}, {line.grade}{', ' + line.note if line.note else ''}")
         if report.safe:
             self._mark(file.address, "safe")

@@ -49,7 +49,10 @@ def _list(found: Sequence[str]) -> int:
     if not found:
         say("VISA finds nothing by itself. Instruments on a network socket are never listed: name them, as 192.168.1.5:5025.")
     else:
-        say("None was opened. `aeqlab instruments ADDRESS` asks one for its name; opening a serial port may reset a board.")
+        say(
+            "None was opened. `aeqlab instruments ADDRESS` asks one for its name; opening a serial port may reset a board. "
+            "Instruments on a network socket are never listed: name them, as 192.168.1.5:5025."
+        )
     return ExitCode.OK
 
 

@@ -28,6 +28,8 @@ NAMES = {
     "cost_rose": "cost rose under the nudge",
     "error_rate": "error rate",
     "error_rate_unclamped": "error rate, outputs unclamped",
+    "lag_s": "lag in s",
+    "dead_time_s": "dead time in s",
     "control": "control",
     "follows": "steps follow",
     "reads": "readouts",

@@ -30,7 +30,7 @@ from aeqlab.backends.rig_info import fingerprint_of, info_of
 from aeqlab.backends.rig_jumps import Jumps
 from aeqlab.backends.rig_knobs import MovingKnobs
 from aeqlab.backends.rig_monitors import Monitors
-from aeqlab.backends.rig_names import Place
+from aeqlab.backends.rig_names import Place, some
 from aeqlab.backends.rig_nudge import nudge_of
 from aeqlab.backends.rig_plan import KnobPlan, RigPlan
 from aeqlab.backends.rig_safe import bring_to_rest, rehearse, report_of
@@ -42,6 +42,7 @@ from aeqlab.drivers.instrument import Direction
 
 Array = NDArray[Any]
 LATE = 0.1  #: a tick is late from this share of its period on
+PACED = 20  #: ticks after which it is known whether the period can be kept
 KEPT = 20_000  #: lengths of periods that are remembered
 
 
@@ -80,6 +81,7 @@ class Rig(Device):
         self._guards = (*guards_of(plan), *self._jumps.guards())
         self.late = 0
         self.periods: deque[float] = deque(maxlen=KEPT)
+        self._pace_told = False
         self._armed = self._driving = False
         self._staged_x: Array | None = None
         self._staged_u: Array | None = None
@@ -192,6 +194,19 @@ class Rig(Device):
             return
         self.late += max(1, int((self._t - self._due) / self._tick_s))
         self._due = self._t + self._tick_s  # what was missed is not made up for
+        self._see_pace()
+
+    def _see_pace(self) -> None:
+        """Say once that ticks take longer than the file says, where that is the rule and no exception."""
+        if self._pace_told or len(self.periods) < PACED:
+            return
+        usual = float(np.median(list(self.periods)[-PACED:]))
+        if usual > (1.0 + LATE) * self._tick_s:
+            self._pace_told = True
+            self.bus.told.append(
+                f"A tick takes {usual:.3g} s, and tick_s is {self._tick_s:g} s: every one is late, and periods are skipped "
+                f"({self.late} so far). Loops go by the time that passes. Make tick_s longer, or measure less or faster."
+            )
 
     def _pass_to(self, now: float) -> None:
         self.controls_row.go_on(now)
@@ -440,6 +455,7 @@ class Rig(Device):
             found = newest(self.folder)
         except DeviceConfigError as exc:
             self.unfit = str(exc)
+            self.bus.told.append(self.unfit)
             return
         if found is None:
             self.unfit = "it was never identified."
@@ -447,6 +463,8 @@ class Rig(Device):
         self.unfit = found.unfit(fingerprint_of(self.plan, self.bus), 3600.0 * self.plan.file.fresh_h) or self._misfit(found)
         if not self.unfit:
             self.identified = found
+        else:
+            self.bus.told.append(f"The last identification is not used: {self.unfit}")
 
     def _misfit(self, found: Identification) -> str:
         if len(found.gain) != len(self.plan.parameters) or len(found.softness) != len(self.plan.outputs):
@@ -540,21 +558,22 @@ class Rig(Device):
 
     def _see_limits(self) -> None:
         """See that limits lie inside what the armed instruments can do, and that a slew of the nudge is held by its source."""
-        wrong = []
+        beyond: dict[str, list[str]] = {}
         for name, uses in self.plan.uses.items():
             for use in uses:
                 channel = self.bus.instruments[name].channels[use.key]
                 if use.direction is not Direction.OUT:
                     continue
                 room = 1e-9 * (channel.high - channel.low)
-                beyond = (np.isfinite(use.low) and use.low < channel.low - room) or (
+                if (np.isfinite(use.low) and use.low < channel.low - room) or (
                     np.isfinite(use.high) and use.high > channel.high + room
-                )
-                if beyond:
-                    wrong.append(
-                        f"{Place(name, use.key)}: {use.low:g} to {use.high:g} {use.unit} go beyond its range {channel.low:g} to "
-                        f"{channel.high:g} {channel.unit}. Make the limits narrower, or choose another range."
+                ):
+                    said = (
+                        f"{use.low:g} to {use.high:g} {use.unit} go beyond its range {channel.low:g} to {channel.high:g} "
+                        f"{channel.unit}. Make the limits narrower, or choose another range."
                     )
+                    beyond.setdefault(said, []).append(str(Place(name, use.key)))
+        wrong = [f"{some(places)}: {said}" for said, places in beyond.items()]
         entry = self.plan.nudge.entry
         if entry.slew_per_s is not None:
             for place in self.plan.nudge.places:

@@ -31,6 +31,7 @@ from aeqlab.drivers.errors import (
     ReplyLateError,
     SettingError,
 )
+from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Instrument
 
 Array = NDArray[Any]
@@ -117,7 +118,7 @@ class Bus:
 
         def one(name: str) -> None:
             try:
-                self.instruments[name].open()
+                _open(self.instruments[name])
             except Exception as exc:  # a user's driver may raise anything
                 failed[name] = exc
 
@@ -128,7 +129,7 @@ class Bus:
             thread.join()
         if failed:
             self.close()
-            said = "\n".join(f"  {name}: {_sentence(failed[name])}" for name in self.order if name in failed)
+            said = "\n".join(f"  {_of(name, _sentence(failed[name]))}" for name in self.order if name in failed)
             head = f"{len(failed)} of {len(self.order)} instruments cannot be used; nothing was moved:"
             wrong = any(isinstance(exc, IdentityError | SettingError) for exc in failed.values())
             raise (DeviceConfigError if wrong else DeviceLostError)(f"{head}\n{said}")
@@ -258,8 +259,9 @@ class Bus:
                 if reopen is not None:
                     reopen(1)
                 else:
+                    before = instrument.identity
                     instrument.close()
-                    instrument.open()
+                    _open(instrument, before)
                 switched = instrument.rebooted() or health.rebooted or (name in self._armed and bool(instrument.plan()))
             except IdentityError as exc:
                 raise DeviceLostError(f"{_sentence(exc)} State unknown.") from exc
@@ -339,7 +341,19 @@ class Bus:
             self.told.append(text)
 
 
+def _open(instrument: Instrument, before: Identity | None = None) -> None:
+    """Open an instrument, and see that it is the one of the rig file, and of before. Raises IdentityError if it is another."""
+    found = instrument.open()
+    if meant := instrument.meant or (before.serial if before is not None else ""):
+        check_identity(found, instrument.name, serial=meant)
+
+
 def _sentence(exc: BaseException) -> str:
     text = " ".join(str(exc).split()) or type(exc).__name__
     text = text if isinstance(exc, DriverError) else f"{type(exc).__name__}: {text}"
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _of(name: str, sentence: str) -> str:
+    """Say of which instrument a sentence is, where it does not begin with that itself."""
+    return sentence if sentence.startswith((f"{name} at ", f"{name}: ", f"{name}, ")) else f"{name}: {sentence}"

@@ -88,6 +88,10 @@ def fingerprint_of(plan: RigPlan, bus: Bus) -> dict[str, str]:
     for name in plan.order:
         identity = bus.instruments[name].identity
         found[f"instrument {name}"] = "unknown" if identity is None else f"{identity.maker} {identity.model} {identity.serial}"
+        for key, value in sorted(plan.file.instruments[name].options.items()):  # a filter or a range has part in lag and noise
+            found[f"{key} of {name}"] = str(value)
+        if apertures := {use.key: f"{use.nplc:g}" for use in plan.uses[name] if use.nplc is not None}:
+            found[f"nplc of {name}"] = " ".join(f"{key} {apertures[key]}" for key in sorted(apertures))
     for role, row in (("controls", plan.controls), ("inputs", plan.inputs)):
         for k, (name, place) in enumerate(zip(row.names, row.places, strict=True)):
             found[f"{role} {name}"] = f"{place}, slew {row.slew[k]:g}"

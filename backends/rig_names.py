@@ -83,3 +83,8 @@ def places_of(text: str | Sequence[str], instruments: Iterable[str] = ()) -> tup
         else:
             raise ValueError(f"{one!r} names no channel. Write the instrument and its channels, such as dac17 or dac[1-16].")
     return tuple(found)
+
+
+def some(names: Sequence[str]) -> str:
+    """Name a few of many: what is wrong with all of them is said once."""
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]}, {names[1]} and {len(names) - 2} more"

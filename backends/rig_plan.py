@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.interlocks import interlock
 from aeqlab.backends.rig_file import InterlockEntry, KnobRow, NudgeEntry, ReadRow, RigFile
-from aeqlab.backends.rig_names import Place, names_of, places_of
+from aeqlab.backends.rig_names import Place, names_of, places_of, some
 from aeqlab.backends.rig_table import rows_of
 from aeqlab.drivers.errors import DriverError
 from aeqlab.drivers.instrument import Direction
-from aeqlab.drivers.making import Spec, Use, problems_of
+from aeqlab.drivers.making import Spec, Use, has_watchdog, problems_of
 
 Array = NDArray[Any]
 Key = tuple[str | int, ...]
@@ -177,8 +177,9 @@ class _Planner:
             rest = self._each((*key, "rest"), row.rest, table, "rest", n)
             slew = self._each((*key, "slew_per_s"), row.slew_per_s, table, "slew_per_s", n, np.inf)
             self._see_knobs(key, mine, row.unit, low, high, lowest, highest, rest, slew)
-            for place, a, b, r, s in zip(found, lowest.tolist(), highest.tolist(), rest.tolist(), slew.tolist(), strict=False):
-                self._use(place, Use(place.key, Direction.OUT, row.unit, a, b, r, s, None))
+            values = (one.tolist() for one in (lowest, highest, rest, slew))
+            for name, place, a, b, r, s in zip(mine, found, *values, strict=False):
+                self._use(place, Use(place.key, Direction.OUT, row.unit, a, b, r, s, None), name)
             names += mine
             places += found
             units.append(row.unit)
@@ -192,20 +193,22 @@ class _Planner:
         self, key: Key, names: Sequence[str], unit: str, low: Array, high: Array, lowest: Array, highest: Array, rest: Array,
         slew: Array,
     ) -> None:  # fmt: skip
+        found: dict[tuple[str, str], list[str]] = {}
         for name, a, b, aa, bb, r, s in zip(names, low, high, lowest, highest, rest, slew, strict=False):
+            said = []
             if not a < b:
-                self._wrong((*key, "limits"), f"{name}: limits {a:g} to {b:g} {unit}: the lower one comes first.")
+                said.append(("limits", f"limits {a:g} to {b:g} {unit}: the lower one comes first."))
             if not (aa <= a and b <= bb):
-                self._wrong(
-                    (*key, "limits"),
-                    f"{name}: limits {a:g} to {b:g} {unit} go beyond absolute {aa:g} to {bb:g} {unit}. Make them narrower.",
-                )
+                beyond = f"limits {a:g} to {b:g} {unit} go beyond absolute {aa:g} to {bb:g} {unit}. Make them narrower."
+                said.append(("limits", beyond))
             if a < b and not a <= r <= b:
-                self._wrong((*key, "rest"), f"{name}: rest {r:g} {unit} is outside its limits {a:g} to {b:g} {unit}.")
+                said.append(("rest", f"rest {r:g} {unit} is outside its limits {a:g} to {b:g} {unit}."))
             if not s > 0:
-                self._wrong(
-                    (*key, "slew_per_s"), f"{name}: slew {s:g} {unit} per s: a number above 0 is needed, or null for none."
-                )
+                said.append(("slew_per_s", f"slew {s:g} {unit} per s: a number above 0 is needed, or null for none."))
+            for one in said:
+                found.setdefault(one, []).append(name)
+        for (part, sentence), those in found.items():
+            self._wrong((*key, part), f"{some(those)}: {sentence}")
 
     def _reads(self, role: str, rows: Sequence[ReadRow]) -> ReadPlan:
         names: list[str] = []
@@ -219,9 +222,12 @@ class _Planner:
             low, high = np.full(n, -np.inf), np.full(n, np.inf)
             if row.limits is not None or "limits_low" in table:
                 low, high = self._pairs((*key, "limits"), row.limits, table, "limits", n)
-                for name, a, b in zip(mine, low, high, strict=False):
+                for a, b in sorted({*zip(low.tolist(), high.tolist(), strict=True)}):
                     if not a < b:
-                        self._wrong((*key, "limits"), f"{name}: limits {a:g} to {b:g} {row.unit}: the lower one comes first.")
+                        those = [name for name, *pair in zip(mine, low, high, strict=False) if pair == [a, b]]
+                        self._wrong(
+                            (*key, "limits"), f"{some(those)}: limits {a:g} to {b:g} {row.unit}: the lower one comes first."
+                        )
             tolerance = np.full(n, np.nan)
             if row.tolerance != "auto":
                 tolerance = self._each((*key, "tolerance"), row.tolerance, table, "tolerance", n)
@@ -229,8 +235,8 @@ class _Planner:
                     self._wrong((*key, "tolerance"), "a tolerance above 0 is needed, or auto.")
             self.read.update(mine)
             step = np.full(n, np.inf if row.max_step is None else row.max_step)
-            for place in found:
-                self._use(place, Use(place.key, Direction.IN, row.unit, -np.inf, np.inf, 0.0, np.inf, row.nplc))
+            for name, place in zip(mine, found, strict=False):
+                self._use(place, Use(place.key, Direction.IN, row.unit, -np.inf, np.inf, 0.0, np.inf, row.nplc), name)
             names += mine
             places += found
             units.append(row.unit)
@@ -261,7 +267,9 @@ class _Planner:
             slew = np.inf if entry.slew_per_s is None else entry.slew_per_s
             clamp = entry.realisation == "output-clamp"
             self._use(
-                place, Use(place.key, Direction.OUT, entry.unit, low_value, high_value, 0.0, slew, None, held_off=clamp), "nudge"
+                place,
+                Use(place.key, Direction.OUT, entry.unit, low_value, high_value, 0.0, slew, None, held_off=clamp),
+                "the nudge",
             )
         return NudgePlan(entry, tuple(places), (low, entry.beta_max))
 
@@ -338,6 +346,8 @@ class _Planner:
                 said = [str(exc)]
             for message in said:
                 self._wrong(("instruments", name), message)
+            if entry.watchdog_s is not None and has_watchdog(spec) is False:
+                self._wrong(("instruments", name, "watchdog_s"), f"{entry.driver} has no watchdog. Take watchdog_s out.")
             if not self.uses[name]:
                 self._wrong(("instruments", name), "nothing uses it. Take it out, or give it a channel.")
         return specs
@@ -374,25 +384,24 @@ class _Planner:
             places = self._places((*key, "table"), [str(one) for one in columns["channel"]])
         if len(names) != len(places) and places:
             self._wrong((*key, "channels"), f"{len(names)} names and {len(places)} channels: there is one each.")
-        for name in names:
-            self._named((*key, "names"), name)
+        self._named((*key, "names"), *names)
         return names, places, columns
 
-    def _named(self, key: Key, name: str) -> None:
-        if name in self.known:
-            self._wrong(key, f"the name {name!r} is there twice. Give each knob, readout and monitor its own.")
-        self.known.add(name)
+    def _named(self, key: Key, *names: str) -> None:
+        twice = [name for name in names if name in self.known]
+        if twice:
+            what = f"the name {twice[0]!r} is" if len(twice) == 1 else f"the names {some(twice)} are"
+            self._wrong(key, f"{what} there twice. Give each knob, readout and monitor its own.")
+        self.known.update(names)
 
-    def _use(self, place: Place, use: Use, what: str = "") -> None:
+    def _use(self, place: Place, use: Use, what: str) -> None:
         if place.instrument not in self.file.instruments:
             near = _meant(place.instrument, self.file.instruments)
-            self._wrong(("instruments",), f"{place}: there is no instrument {place.instrument!r}.{near}")
+            self._wrong(("instruments",), f"{place} of {what}: there is no instrument {place.instrument!r}.{near}")
             return
-        before = self.used.setdefault(place, what or str(place))
+        before = self.used.setdefault(place, what)
         if any(other.key == use.key for other in self.uses[place.instrument]):
-            self._wrong(
-                ("instruments", place.instrument), f"channel {place.key} is used twice{f', by {before}' if what else ''}."
-            )
+            self._wrong(("instruments", place.instrument), f"channel {place.key} is used twice, by {before} and by {what}.")
             return
         self.uses[place.instrument].append(use)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 from aeqlab.drivers.addresses import visa_address
@@ -32,7 +33,10 @@ def listed(visa: str = "@py") -> list[str]:
 
     try:
         manager = pyvisa.ResourceManager(visa)
-        return sorted(manager.list_resources("?*"))
+        with warnings.catch_warnings():  # of packages for the network that are not there: sockets are never listed anyway
+            warnings.simplefilter("ignore")
+            found = manager.list_resources("?*")
+        return sorted(address for address in found if not address.upper().endswith("::INTFC"))  # which is no instrument
     except (ValueError, OSError, pyvisa.errors.VisaIOError) as exc:
         raise AddressError(f"the VISA library {visa!r} cannot be used: {exc}") from exc
 

@@ -106,6 +106,8 @@ class Instrument(ABC):
 
     #: What it does when it hears nothing any more, where that is known of every one of its kind.
     when_silent: ClassVar[Silence] = Silence.UNKNOWN
+    #: The serial number that a rig file gives to one whose class does not compare it by itself; empty: any.
+    meant: str = ""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -33,7 +33,7 @@ from aeqlab.drivers.rig_keys import (
     sentences,
 )
 
-LOW_RANGE_V = 2.0  #: the low range of a QDAC-II, nominal
+LOW_RANGE_V, HIGH_RANGE_V = 2.0, 10.0  #: ranges of a QDAC-II, nominal
 FIRST_INPUT, FIRST_NUDGE = 1001, 2001  #: of an open board
 
 
@@ -105,6 +105,14 @@ def when_silent_of(spec: Spec) -> Silence:
     return found
 
 
+def has_watchdog(spec: Spec) -> bool | None:
+    """Tell whether an instrument can switch off by itself when it hears nothing; None where only opening it shows that."""
+    if spec.driver not in _CLASSES:
+        return None
+    module, name = _CLASSES[spec.driver]
+    return getattr(importlib.import_module(f"aeqlab.drivers.{module}"), name).watch is not Instrument.watch
+
+
 def problems_of(spec: Spec, uses: Sequence[Use], base: Path) -> list[str]:
     """List what is wrong with an instrument as far as it is known without connecting; empty where nothing is.
 
@@ -126,12 +134,16 @@ def problems_of(spec: Spec, uses: Sequence[Use], base: Path) -> list[str]:
         spec = replace(spec, address="TCPIP::127.0.0.1::5025::SOCKET")
     keys, said = keys_of(spec.driver, spec.options)
     problems += said
-    problems += _channels_wrong(spec.driver, uses)
+    wrong = _channels_wrong(spec.driver, uses)
+    problems += wrong.values()
+    uses = [use for use in uses if use.key not in wrong]
     if keys is not None:
+        problems += _beyond_reach(keys, uses)
         try:
             made = _make(spec, uses, base, keys)
         except (AddressError, SettingError, ValidationError, OSError, ImportError) as exc:
-            problems += sentences(exc) if isinstance(exc, ValidationError) else [str(exc)]
+            said = sentences(exc) if isinstance(exc, ValidationError) else [str(exc)]
+            problems += [one.strip().removeprefix(f"{spec.name}: ") for one in said]
         else:
             if spec.driver not in _KEYS:
                 problems += _uses_wrong(made.channels, uses, _later(keys))
@@ -174,18 +186,45 @@ _KEYS: Mapping[str, Mapping[Direction, tuple[str, str]]] = {
 }  # fmt: skip
 
 
-def _channels_wrong(driver: str, uses: Sequence[Use]) -> list[str]:
-    """Find channels that no instrument of this kind has."""
+def _channels_wrong(driver: str, uses: Sequence[Use]) -> dict[str, str]:
+    """Find channels that no instrument of this kind has: a sentence for each."""
     known = _KEYS.get(driver)
     if known is None:
-        return []
-    found = []
+        return {}
+    found = {}
     for use in uses:
         word = _WORDS[use.direction]
         pattern, says = known.get(use.direction, ("", f"it has no {word}s"))
         if not pattern or not re.fullmatch(pattern, use.key):
-            found.append(f"there is no {word} {use.key}; {says}.")
+            found[use.key] = f"there is no {word} {use.key}; {says}."
     return found
+
+
+def _beyond_reach(keys: Any, uses: Sequence[Use]) -> list[str]:
+    """Find limits of outputs that no instrument of this kind reaches, in the range that is asked for or else in its largest.
+
+    The ranges are nominal, so a tenth more is let pass here; once an instrument is armed its own are what counts.
+    """
+    if isinstance(keys, Qdac2Keys):
+        most, unit = {"LOW": LOW_RANGE_V}.get(keys.range or "", HIGH_RANGE_V), "V"
+    elif isinstance(keys, Keithley2450Keys):
+        from aeqlab.drivers.keithley2450 import RANGES, UNIT, Function
+
+        function = Function[keys.source.upper()]
+        most, unit = keys.source_range or RANGES[function][-1], UNIT[function]
+    else:
+        return []
+    found: dict[str, list[str]] = {}
+    for use in uses:
+        far = [end for end in (use.low, use.high) if math.isfinite(end) and abs(end) > 1.1 * most]
+        if use.direction is Direction.OUT and use.unit == unit and far:
+            text = f"{use.low:g} to {use.high:g} {unit} go beyond its range, about {-most:g} to {most:g} {unit}"
+            found.setdefault(text, []).append(use.key)
+    return [
+        f"output {those[0]}{f' and {len(those) - 1} more' if len(those) > 1 else ''}: {text}. Make the limits narrower, or "
+        "choose another range."
+        for text, those in found.items()
+    ]
 
 
 def _later(keys: Any) -> set[str]:
@@ -341,4 +380,5 @@ def _of_users(spec: Spec, found: Any) -> Instrument:
     except TypeError as exc:
         raise SettingError(f"{spec.name}: {spec.driver} cannot be made: {exc}.") from exc
     assert isinstance(made, Instrument)
+    made.meant = spec.serial
     return made

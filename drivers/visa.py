@@ -118,9 +118,8 @@ class Setting:
             if value not in known:
                 raise SettingError(f"{where}: {self.name} {value!r} is none of {', '.join(known)}. {self.says}")
         elif not isinstance(value, str) and not (math.isfinite(value) and self.low <= value <= self.high):
-            raise SettingError(
-                f"{where}: {self.name} {value:g} {self.unit} is outside {self.low:g} to {self.high:g} {self.unit}. {self.says}"
-            )
+            said = f"{where}: {self.name} {value:g} {self.unit} is outside {self.low:g} to {self.high:g} {self.unit}. {self.says}"
+            raise SettingError(said.rstrip())
 
     def show(self, value: Value) -> str:
         """Write a value with its unit."""

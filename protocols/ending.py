@@ -26,6 +26,7 @@ from aeqlab.protocols.reports import HoldReport
 from aeqlab.protocols.run_state import EXIT_CODES, RunState
 from aeqlab.protocols.status import SessionState
 from aeqlab.protocols.verdict import WAIT_S, guardian_verdict
+from aeqlab.protocols.words import in_unit
 
 BAD_INPUT = 2
 #: How the sentence begins that says of a device that every line of its way to rest was confirmed.
@@ -143,7 +144,7 @@ def _safe(operator: Any, reason: str, target: Any, by: str) -> Left:
     report: SafetyReport = operator.make_safe(reason, by=by)
     lines = tuple(
         f"{line.what}: {line.grade}"
-        + ("" if line.readback is None else f", reads {line.readback:g} {line.unit}")
+        + ("" if line.readback is None else f", reads {line.readback:g}{in_unit(line.unit)}")
         + (f" ({line.note})" if line.note else "")
         for line in report.lines
     )

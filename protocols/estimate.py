@@ -6,13 +6,18 @@ measured once. A device on the wall clock takes the time its phases take.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from aeqlab.backends.errors import DeviceConfigError
+from aeqlab.backends.identification import newest
+from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.data import DataWidths
 from aeqlab.protocols.experiment import Experiment
@@ -37,6 +42,7 @@ from aeqlab.protocols.stages.train_options import AEQPROP_METHODS, TrainOptions
 TICK_IN_ADDITIONS = 30.0  #: one tick of section 5.1, and the session around it, in additions of 21 numbers
 LAYERED = 4.5  #: so many times that for the energy `hopfield`, whose layers are computed one after the other
 SLOW_TICK_IN_ADDITIONS = 500.0  #: one exchange with a slow device through its session
+RIG_TICK_IN_ADDITIONS = 15_000.0  #: one exchange with a rig on a bench in lockstep: its messages, and the bench's computing
 ENGINE_STEP_IN_ADDITIONS = 8000.0  #: one step of the Hopfield engine on a network so small that calling torch is all there is
 PASSES = 80.0  #: one step of the Hopfield engine on 32 samples, in additions to all its parameters
 SETTLED_LAGS = 8.0  #: a hold or settle that is accepted when settled, in lags
@@ -277,7 +283,8 @@ def _seconds(experiment: Experiment, dimensions: Dimensions, work: Work) -> floa
         return ticks * TICK_IN_ADDITIONS * layered * _addition_s(dimensions.parameters)
     if getattr(device, "clock", "virtual") == "wall":
         return float((ticks * tick + work.seconds) / getattr(device, "speed", 1.0))
-    return float(ticks + work.seconds / tick) * SLOW_TICK_IN_ADDITIONS * _addition_s(dimensions.parameters)
+    of_tick = RIG_TICK_IN_ADDITIONS if device.kind == "rig" else SLOW_TICK_IN_ADDITIONS
+    return float(ticks + work.seconds / tick) * of_tick * _addition_s(dimensions.parameters)
 
 
 def _ticks(settings: HomeostasisSettings | SettlingSettings, device: object, tick: float | None) -> float:
@@ -285,8 +292,17 @@ def _ticks(settings: HomeostasisSettings | SettlingSettings, device: object, tic
         return settings.accept.ticks
     if tick is None:
         return SETTLED_TICKS
-    lag = float(getattr(device, "tau_theta_s", tick)) + float(getattr(device, "dead_time_s", 0.0))
-    return max(settings.reads, (SETTLED_LAGS + settings.window) * lag / tick)
+    return max(settings.reads, (SETTLED_LAGS + settings.window) * _lag_s(device, tick) / tick)
+
+
+def _lag_s(device: object, tick: float) -> float:
+    """Get lag and dead time together; of a rig as it was identified last, else a tick and the one that a reading is late."""
+    if not isinstance(device, RigSettings):
+        return float(getattr(device, "tau_theta_s", tick)) + float(getattr(device, "dead_time_s", 0.0))
+    known = None
+    with contextlib.suppress(DeviceConfigError):
+        known = newest(Path(device.described.identification or "."))
+    return 2.0 * tick if known is None else float(np.median(known.lag_s) + np.median(known.dead_time_s))
 
 
 def _engine_seconds(experiment: Experiment, parameters: int, work: Work) -> float:

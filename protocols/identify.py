@@ -24,7 +24,7 @@ from aeqlab.backends.identification import Identification
 from aeqlab.protocols.errors import IdentifyError, ProtocolError
 from aeqlab.protocols.identify_codes import codes
 from aeqlab.protocols.identify_fit import Course, GainFit, LagFit, fit_gains, fit_lags, noise_of
-from aeqlab.protocols.identify_verdict import odd_gains, wiring_faults
+from aeqlab.protocols.identify_verdict import odd_gains, small_steps, wiring_faults
 from aeqlab.protocols.operator import Operator
 
 Array = NDArray[Any]
@@ -128,12 +128,14 @@ class Identifying:
         self.wait_s = tick * max(1.0, float(np.ceil(wait / tick - 0.05)))  # in whole ticks; not one more for next to nothing
         repeat = self._other_side(info, step, back)
         fit = self._codes(info, step, theta_noise, self.t - began)
-        nudged, softness, soft_error, doubts = self._nudges(info, out_noise)
+        nudged, unsure, softness, soft_error, doubts = self._nudges(info, theta_noise, out_noise)
         own = np.diagonal(fit.matrix) if fit.matrix.shape[0] == fit.matrix.shape[1] else gain
         faults = wiring_faults(fit.matrix, fit.error, info.controls.names, _parameter_names(info))
-        faults += _nudge_faults(nudged, soft_error, info.outputs.names)
+        faults += _nudge_faults(nudged, unsure, info.outputs.names)
         error = np.sqrt(fit.error**2 + (0.002 * own) ** 2)
-        doubts += odd_gains(own, error, info.controls.names, None if self.before is None else self.before.gain)
+        followed = np.abs(fit.matrix).argmax(axis=1) if own is not gain else np.arange(len(own))
+        judged = np.where(followed == np.arange(len(own)), own, np.nan)  # of a wrongly wired one there is no gain
+        doubts += odd_gains(judged, error, info.controls.names, None if self.before is None else self.before.gain)
         made = Identification(
             t=time.time(), fingerprint=dict(self.fingerprint), gain=own.copy(), gain_error=error, lag_s=lags.lag_s,
             lag_error_s=lags.lag_error_s, dead_time_s=lags.dead_s + self.age_s, dead_time_error_s=lags.dead_error_s,
@@ -263,33 +265,43 @@ class Identifying:
         return _row(self._tick() if readout.flags & (Flag.LOST | Flag.STALE) else readout)
 
     # outputs
-    def _nudges(self, info: DeviceInfo, noise: Array) -> tuple[Array, Array, Array, list[str]]:
-        """Nudge each output by itself, harder until it answers; softness of each, and how much each nudge moves each output."""
+    def _nudges(self, info: DeviceInfo, theta_noise: Array, noise: Array) -> tuple[Array, Array, Array, Array, list[str]]:
+        """Nudge each output by itself, harder until it answers: what it moves of each, the noise of that, softness of each.
+
+        Parameters float meanwhile, so that theta moves as in a step of training: what that is beside the noise is told too.
+        """
         m, n = len(info.outputs), info.n_parameters
-        nudged, error = np.full((m, m), np.nan), np.full(m, np.nan)
+        nudged, error, unsure = np.full((m, m), np.nan), np.full(m, np.nan), np.zeros(m)
         doubts: list[str] = []
+        steps = np.zeros(m)  # of theta by a nudge of 1 at a misfit of 1, rms over the parameters
         for k in range(m):
             self.progress("nudging outputs", 0.8 + 0.2 * k / m)
             self.operator.release()
-            free = self._after_wait()[n:]
+            before = self._after_wait()
+            free = before[n:]
             for share in NUDGES:
                 beta = share * info.beta[1]
                 targets = free.copy()
                 targets[k] += MISFIT
                 try:
                     self.operator.nudge(np.tile(targets, (info.samples or 1, 1)).astype(info.dtype), beta)
-                    moved = self._after_wait()[n:] - free
+                    change = self._after_wait() - before
+                    moved = change[n:]
                 except LimitError as exc:
                     doubts.append(f"the nudge of {info.outputs.names[k]} could not be made stronger: {exc}")
                     break
+                square = float(np.mean(change[:n] ** 2)) - 2.0 * float(np.mean(theta_noise**2))  # of the movement, not the noise
+                steps[k] = np.sqrt(max(square, 0.0)) / (beta * MISFIT)
                 answer = noise * np.sqrt(2.0) + 1e-12
                 soft = moved / (beta * (MISFIT - 0.5 * moved[k]))  # between a force that follows s and one that does not
                 nudged[:, k] = soft
-                error[k] = float(answer[k] / (beta * MISFIT) + 0.5 * abs(beta * soft[k] * soft[k]))
+                unsure[k] = float(answer[k] / (beta * MISFIT))
+                error[k] = unsure[k] + 0.5 * abs(beta * soft[k] * soft[k])
                 if np.abs(moved).max() > ANSWERS * answer.max():
                     break
             self.operator.release()
-        return nudged, np.diagonal(nudged).copy(), error, doubts
+        doubts += small_steps(steps, float(np.median(theta_noise)), info)
+        return nudged, unsure, np.diagonal(nudged).copy(), error, doubts
 
     def _tick(self) -> Readout:
         """Read once, and once more where a read was lost; a device that goes on losing them cannot be identified."""

@@ -23,6 +23,12 @@ def needs_identification(session: RunSession) -> bool:
     return ABILITY in session.abilities and session.device_call("identification") is None
 
 
+def doubts_of(session: RunSession) -> tuple[str, ...]:
+    """Get what the identification in use doubts, in sentences: whoever trains by it is to hear of it each time."""
+    known = session.device_call("identification") if ABILITY in session.abilities else None
+    return () if known is None else tuple(map(str, known["notes"]))
+
+
 def identify(session: RunSession, options: IdentifyOptions) -> dict[str, Any]:
     """Identify the device of a run; what is found is told by name.
 
@@ -37,6 +43,8 @@ def identify(session: RunSession, options: IdentifyOptions) -> dict[str, Any]:
     before = _of(session.device_call("identification")) if keeps else None
     if options.unless == "fresh" and before is not None:
         session.say("stage", "identify", f"The identification of {before.when} is fresh; it is used.")
+        for sentence in before.notes:
+            session.say("warning", "identify", sentence)
         return {"fresh": 1}
     found: list[Found] = []
 
@@ -70,7 +78,7 @@ def identify(session: RunSession, options: IdentifyOptions) -> dict[str, Any]:
     return {
         "gain": float(np.median(made.gain)), "lag_s": float(np.max(made.lag_s)), "dead_time_s": float(np.max(made.dead_time_s)),
         "noise": float(np.median(made.noise)), "softness": float(np.nanmax(made.softness, initial=0.0)), "seconds": one.took_s,
-        "faults": len(one.faults),
+        "faults": len(one.faults), **({"kept_in": path} if path else {}),
     }  # fmt: skip
 
 

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.backends.device import DeviceInfo
+from aeqlab.protocols.words import in_unit
+
 Array = NDArray[Any]
 DEAD = 0.05  #: an answer below this share of the usual one is none
 WEAK, STRONG = 0.7, 1.4  #: of the usual gain: outside of these a knob is told
 SHOWN = 8
+SEEN = 60.0  #: times the noise that a step should be, by the strongest nudge at a misfit of 1: then it is told down to 0.05
+TOLD = 3.0  #: times the noise that a step must be to be told
 
 
 def wiring_faults(matrix: Array, error: Array, knobs: Sequence[str], readouts: Sequence[str]) -> list[str]:
@@ -61,15 +66,35 @@ def odd_gains(gain: Array, error: Array, knobs: Sequence[str], before: Array | N
     """Find knobs whose gain is far from what it was, or else from that of the others.
 
     Args:
-        gain, error: of each knob on its own parameter, and its uncertainty.
+        gain, error: of each knob on its own parameter, and its uncertainty; nan for one whose parameter follows another knob.
         knobs: names.
         before: gains of an earlier identification; None where there is none.
     """
     known = np.abs(gain) if before is None else np.abs(before)
-    usual = np.full(len(gain), float(np.median(known))) if before is None else known
+    usual = np.full(len(gain), float(np.nanmedian(known))) if before is None else known
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, room = np.abs(gain) / usual, 3.0 * error / usual
     odd = np.flatnonzero((usual > 0) & (np.abs(gain) > DEAD * usual) & ((ratio < WEAK - room) | (ratio > STRONG + room)))
     what = "the usual gain" if before is None else "its gain before"
     found = [f"{knobs[k]} has {ratio[k]:.2g} of {what} ({gain[k]:.4g})." for k in odd[:SHOWN]]
     return found + ([f"So have {len(odd) - SHOWN} more."] if len(odd) > SHOWN else [])
+
+
+def small_steps(steps: Array, noise: float, info: DeviceInfo) -> list[str]:
+    """Say what a device lacks whose steps of training are hardly larger than the noise of the readings they are told by.
+
+    Args:
+        steps: rms over the parameters of what a nudge of 1 at a misfit of 1 moves, by each output, shape (outputs,).
+        noise: of one reading of a parameter.
+        info: of the device.
+    """
+    beta, best = info.beta[1], float(np.max(steps, initial=0.0))
+    if not np.isfinite(beta) or best <= 0.0 or noise <= 0.0 or beta * best >= SEEN * noise:
+        return []
+    of, out = info.parameters[0].unit, info.outputs.unit
+    return [
+        f"steps of training are small beside the noise: with the strongest nudge, {beta:g}, a misfit of 1{in_unit(out)} moves "
+        f"the parameters by {beta * best:.2g}{in_unit(of)} (rms), and one reading has {noise:.2g}{in_unit(of)}; at misfits below "
+        f"{TOLD * noise / (beta * best):.2g}{in_unit(out)} it drowns. It lacks quieter or longer readings (nplc, averages), "
+        "a larger epsilon or a stronger nudge."
+    ]

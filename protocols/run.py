@@ -20,7 +20,7 @@ from aeqlab.protocols.ending import End, Left, end_of, leave_device
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, RecordError, StopRequested
 from aeqlab.protocols.experiment import Experiment, LoadedExperiment, load_experiment, to_yaml
 from aeqlab.protocols.fitting import check_fit
-from aeqlab.protocols.identify_stage import needs_identification
+from aeqlab.protocols.identify_stage import doubts_of, needs_identification
 from aeqlab.protocols.interrupts import Interrupts, say_on_stderr
 from aeqlab.protocols.lending import Lent
 from aeqlab.protocols.notify import Notifier
@@ -183,6 +183,9 @@ class _Work:
         if experiment.sequence[0].kind != "identify" and needs_identification(self.session):
             self.session.say("stage", "identify", "How the device answers is not known, or not any more: it is identified first.")
             self.session.sequencer.ahead(self.session, "identify", IdentifyOptions())
+        elif experiment.sequence[0].kind != "identify":
+            for text in doubts_of(self.session):
+                self.session.say("warning", "identify", text)
 
     def begin(self, loaded: LoadedExperiment) -> Experiment:
         """Prepare a fresh run: copy its inputs, make its record, load its data, open its device."""
@@ -414,6 +417,9 @@ class _Work:
         for found in session.sequencer.results.values():
             if found["stage"] == "compare":
                 said.update({key: found[key] for key in ("methods", "table", "figure") if key in found})
+            elif found["stage"] == "identify" and "gain" in found:
+                said["identification"] = {key: found[key] for key in ("gain", "lag_s", "dead_time_s", "noise", "softness")}
+                said.update({key: found[key] for key in ("kept_in",) if key in found})
             elif found["stage"] in ("train", "evaluate") and "points" not in found:
                 # while training, and on each set as it was evaluated, which is another number
                 ways = [f"{of}_{what}" for of in ("running", "train", "test") for what in ("cost_free", "error_rate")]

@@ -129,7 +129,6 @@ class RunSession:
         self.nudge = operator.nudge
         self.release = operator.release
         self.parameters = operator.parameters
-        self.device_call = operator.device_call
         operator.point_interrupt = self._tick  # type: ignore[attr-defined]
 
     # what a stage works with
@@ -242,9 +241,14 @@ class RunSession:
 
     def take_identification(self, tree: dict[str, Any]) -> str:
         """Let the device use an identification from now on; returns the file it was kept in. Its description follows it."""
-        path: str = self.operator.device_call("take_identification", tree)
-        self.info = self.operator.info
+        path: str = self.device_call("take_identification", tree)
         return path
+
+    def device_call(self, name: str, *args: Any) -> Any:
+        """Call a method of a capability interface by name; what the device says of itself may follow it, as after arming."""
+        result = self.operator.device_call(name, *args)
+        self.info = self.operator.info
+        return result
 
     def freeze(self, reason: str, *, by: str = "") -> None:
         """Nudge off, knobs frozen, loops stopped; reading goes on. `by`: the person on whose behalf; else it is the run's own."""

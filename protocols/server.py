@@ -96,6 +96,7 @@ class SessionServer:
         self._current: tuple[Peer | None, int] = (None, 0)  # who asked what the owner does now
         self._abort: tuple[Peer | None, int, str] | None = None
         self._noted = 0.0
+        self._inherited = False  # whether it began in UNKNOWN, and nobody decided yet what is to be done
         self._unsafe = False  # made safe, and not every line of it was confirmed
         self._ending = threading.Event()
         self._events: deque[tuple[int, SessionEvent]] = deque(maxlen=2000)
@@ -143,6 +144,7 @@ class SessionServer:
     def stand_unknown(self, reason: str, setpoints: Array | None) -> None:
         """Begin in UNKNOWN, because the last owner died: nothing moves before someone makes safe or continues."""
         self.device.setpoints = setpoints
+        self._inherited = True
         self.session.stand_unknown(reason)
 
     @property
@@ -415,6 +417,7 @@ class SessionServer:
         if self._stands is not None and state is not SessionState.UNKNOWN:  # which says nothing of what a person asked before
             self._stands.note(self.session.stands_for)
         self._unsafe = self._unsafe and state in STANDING
+        self._inherited = self._inherited and state is SessionState.UNKNOWN
         if self._last is not None:
             if state is SessionState.UNKNOWN and not self._unsafe:  # what was commanded before is what the next one must know
                 return
@@ -425,6 +428,8 @@ class SessionServer:
 
     def _leave_device(self) -> SafetyReport | None:
         session, report = self.session, None
+        if self._inherited and session.status().state is SessionState.UNKNOWN:
+            return None  # nobody made it safe or took it as it is: the next one is asked the same, and nothing moves till then
         try:
             if self.then == "safe":
                 report = self.make_safe(None, self.why_ended)

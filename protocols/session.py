@@ -194,6 +194,7 @@ class Session:
         """Run homeostasis until theta, shape (parameters,), stands at its target; None: where it was last told, or is."""
         with self._command:
             self._check("hold")
+            self._see_armed()
             target = theta if theta is not None else self._target
             self._knobs = "loop"
             if self._state is not SessionState.NUDGED:
@@ -216,6 +217,12 @@ class Session:
             self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
+
+    def _see_armed(self) -> None:
+        """Let the first hold know the resolutions of armed instruments: before, they are those of the ranges as they stood."""
+        if "Arms" in self._abilities and not self._controller.prepared:
+            self.device.arm()  # type: ignore[attr-defined]  # at the latest, the first tick of the hold would
+            self._controller.info = self._info = self.device.info
 
     def set_target(self, theta: Array) -> None:
         """Say where theta, shape (parameters,), is to be held from now on; the next hold brings it there.

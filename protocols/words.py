@@ -36,3 +36,8 @@ def duration_in_words(seconds: float) -> str:
         return f"{hours} h {minutes:02} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def in_unit(unit: str) -> str:
+    """Get what follows a number: a blank and its unit, or nothing for a plain number."""
+    return "" if unit == "1" else f" {unit}"

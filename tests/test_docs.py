@@ -19,6 +19,13 @@ from aeqlab.protocols.yaml import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+DAC = '  dac: {driver: qdac2, address: "TCPIP::10.0.0.1::5025::SOCKET"}\n'
+REST_OF_RIG = """
+parameters: {names: theta, channels: "stage[encoder]", unit: mm}
+inputs:     [{name: z, channel: dac1, limits_V: [-1, 1]}]
+outputs:    [{name: s, channel: "dac[i3]", unit: A}]
+nudge:      {realisation: one-shot, channels: dac2, beta_max: 0.2, limits_V: [-1, 1]}
+"""
 STAGES_OF = preset_text("linear-regression")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
@@ -44,6 +51,8 @@ def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> No
             text = f"{STAGES_OF}{text}"
         if text.startswith("# bench.yaml, continued"):
             text = f"{blocks(document, 'yaml')[0]}{text}"
+        if text.startswith("# of a rig file"):
+            text = f"# bench.yaml\n{text.partition(chr(10))[2]}{REST_OF_RIG}".replace("instruments:\n", f"instruments:\n{DAC}")
         if text.startswith("# bench.yaml\ninstruments:"):  # a rig
             assert rig_problems(RigFile.model_validate(parse(text, document.name)[0].plain()), tmp_path) == []
             continue

@@ -96,8 +96,11 @@ def test_the_command_serves_until_it_is_told_to_end() -> None:
 
 def test_identify_is_a_run_of_that_stage_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["identify", "tour-slow", "--runs", str(tmp_path / "runs"), "--quiet"])
-    assert caught.value.code == 0, capsys.readouterr().err
+        main(["identify", "tour-slow", "--runs", str(tmp_path / "runs")])
+    out, err = capsys.readouterr()
+    assert caught.value.code == 0, err
+    assert "  identification  gain " in out
+    assert ", dead time in s " in out
     (folder,) = (tmp_path / "runs").iterdir()
     assert load_run(folder).stages["kind"].tolist() == ["identify"]
     assert (folder / "identified.png").stat().st_size > 1000
@@ -131,6 +134,9 @@ def test_the_demo_trains_a_bench_and_leaves_it_safe(tmp_path: Path, capsys: pyte
         few = [f"device={other}", "train.samples=3", "evaluate.samples=2", "infer.samples=2"]
         result = run_experiment(load_experiment(tmp_path / "demo" / "demo.yaml", few), runs=tmp_path / "others")
         assert result.exit_code == 0, result.reason
+    (identified,) = (tmp_path / "demo" / "rig-identified").glob("*.json")
+    noise = json.loads(identified.read_text(encoding="utf-8"))["noise"]
+    assert max(noise) < 5e-5  # that of the ranges it was armed with, not the step of those it was found in
     served = json.loads((tmp_path / "demo" / "bench" / "served.json").read_text(encoding="utf-8"))
     assert ends(served["control"])
     assert np.abs(hidden(1)).max() <= 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 
 import pytest
 import pyvisa
@@ -43,6 +44,25 @@ def test_one_that_does_not_answer_keeps_no_other_from_being_asked(capsys: pytest
     assert "Maker Model, serial number 7" in out
     assert f"TCPIP::127.0.0.1::{port}::SOCKET: it cannot be opened: ConnectionRefusedError" in err
     assert "no maker, model and serial number: 'not a name'" in err
+
+
+def test_what_visa_lists_comes_without_interfaces_and_warnings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Manager:
+        def __init__(self, visa: str) -> None: ...
+
+        def list_resources(self, query: str) -> tuple[str, ...]:
+            warnings.warn("resource discovery requires another package", stacklevel=1)
+            return ("PRLGX-ASRL::/dev/ttyS0::INTFC", "ASRL/dev/ttyS0::INSTR")
+
+    monkeypatch.setattr(pyvisa, "ResourceManager", Manager)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert code_of() == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert out == "ASRL/dev/ttyS0::INSTR\n"
+    assert "on a network socket are never listed: name them" in err
 
 
 def test_what_is_no_address_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,11 +86,11 @@ def test_values_outside_limits_and_sums_are_refused_and_nothing_moves() -> None:
 
 def test_limits_beyond_the_range_are_refused_at_arming_before_a_knob_moves() -> None:
     with bench_of() as bench, open_rig(bench, nudge={
-        "realisation": "one-shot", "channels": "smu[1]", "beta_max": 0.5, "force_per_unit": 1e-3, "limits_A": [-1e-2, 1e-2],
+        "realisation": "one-shot", "channels": "smu[1]", "beta_max": 0.5, "force_per_unit": 1e-3, "limits_A": [-1.05e-3, 1.05e-3],
     }) as rig:  # fmt: skip
         rig.present(X)
         rig.set_controls(np.full(7, 0.5))
-        with pytest.raises(DeviceConfigError, match=r"smu\[1\]: -0.01 to 0.01 A go beyond its range -0.001 to 0.001 A"):
+        with pytest.raises(DeviceConfigError, match=r"smu\[1\]: -0.00105 to 0.00105 A go beyond its range -0.001 to 0.001 A"):
             rig.advance()
         assert np.abs(bench.truth()["u"]).max() < 0.02
 
@@ -113,6 +113,8 @@ def test_everything_wrong_with_the_instruments_comes_at_once() -> None:
         assert "the serial number asked for is 999" in said
         assert "DAQ970A" in said
         assert "cannot be opened" in said
+        assert "dac: dac at" not in said  # each is named once
+        assert "connected?." not in said
         with open_rig(bench) as rig:  # the rest stayed as it was, and can be used
             moved(rig, 0.1, 1)
 
@@ -251,6 +253,13 @@ def test_late_periods_are_skipped_and_counted() -> None:
         moved(rig, 0.0, 5)
         assert rig.late >= 8
         assert rig.advance().dt == pytest.approx(0.17, abs=0.02)
+        moved(rig, 0.1, 50)
+        (said,) = [text for text in rig.take_told() if "tick" in text]  # once
+        assert "A tick takes 0.16" in said
+        assert "and tick_s is 0.05 s" in said
+    with rig_on() as rig:
+        moved(rig, 0.0, 50)
+        assert not any("tick" in text for text in rig.take_told())
 
 
 def test_a_limit_of_a_readout_is_a_guard() -> None:

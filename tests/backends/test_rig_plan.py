@@ -110,11 +110,25 @@ def test_a_table_that_is_wrong_is_said(tmp_path: Path, table: str, complaint: st
     [
         (
             {"controls": {**GOOD["controls"], "limits_V": [-3, 3]}},
-            "controls.0.limits: u0: limits -3 to 3 V go beyond absolute -2 to 2 V",
+            "controls.0.limits: u0, u1 and 2 more: limits -3 to 3 V go beyond absolute -2 to 2 V",
         ),
-        ({"controls": {**GOOD["controls"], "rest_V": 1.5}}, "controls.0.rest: u0: rest 1.5 V is outside its limits -1 to 1 V"),
+        (
+            {"controls": {**GOOD["controls"], "rest_V": 1.5}},
+            "u0, u1 and 2 more: rest 1.5 V is outside its limits",
+        ),
         ({"controls": {**GOOD["controls"], "channels": "dac[1-3]"}}, "controls.0.channels: 4 names and 3 channels"),
-        ({"controls": {**GOOD["controls"], "channels": "dac[2-5]"}}, "instruments.dac: channel 5 is used twice"),
+        ({"controls": {**GOOD["controls"], "channels": "dac[2-5]"}}, "instruments.dac: channel 5 is used twice, by u3 and by z."),
+        ({"nudge": {**GOOD["nudge"], "channels": "dac[5]"}}, "channel 5 is used twice, by z and by the nudge."),
+        ({"outputs": [{"name": "s", "channel": "adc101"}]}, "instruments.adc: channel 101 is used twice, by theta0 and by s."),
+        ({"nudge": {**GOOD["nudge"], "channels": "smu[1]"}}, "smu[1] of the nudge: there is no instrument 'smu'"),
+        (
+            {"controls": {**GOOD["controls"], "limits_V": [-15, 15], "absolute_V": [-20, 20]}},
+            "instruments.dac: output 1 and 3 more: -20 to 20 V go beyond its range, about -10 to 10 V.",
+        ),
+        (
+            {"instruments": {**GOOD["instruments"], "dac": {**GOOD["instruments"]["dac"], "watchdog_s": 5}}},
+            "instruments.dac.watchdog_s: qdac2 has no watchdog",
+        ),
         ({"controls": {**GOOD["controls"], "channels": "dac[22-25]"}}, "there is no output 25; its outputs are 1 to 24"),
         ({"inputs": [{"name": "z", "channel": "doc5", "limits_V": [-1, 1]}]}, "no instrument 'doc'"),
         ({"inputs": [{"name": "u1", "channel": "dac5", "limits_V": [-1, 1]}]}, "the name 'u1' is there twice"),
@@ -137,6 +151,29 @@ def test_a_table_that_is_wrong_is_said(tmp_path: Path, table: str, complaint: st
 )
 def test_each_mistake_is_told_with_its_key(changes: dict[str, Any], complaint: str) -> None:
     assert any(complaint in line for line in said(**changes)), said(**changes)
+
+
+@pytest.mark.parametrize("limit", [1e-3, 5.0])
+def test_a_nudge_beyond_the_range_of_its_source_is_told_before_anything_is_opened(limit: float) -> None:
+    smu = {"driver": "keithley2450", "address": "TCPIP::10.0.0.3::5025::SOCKET", "source": "current", "source_range": 1e-3}
+    nudge = {"realisation": "one-shot", "channels": "smu[1]", "beta_max": 0.2, "limits_A": [-limit, limit]}
+    lines = said(instruments={**GOOD["instruments"], "smu": smu}, nudge=nudge)
+    assert lines == ([] if limit == 1e-3 else [
+        "instruments.smu: output 1: -5 to 5 A go beyond its range, about -0.001 to 0.001 A. Make the limits narrower, or "
+        "choose another range."
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": [{"name": "z", "channel": "dac25", "limits_V": [-1, 1]}]},
+        {"parameters": {**GOOD["parameters"], "names": "u[0-3]"}},
+        {"instruments": {**GOOD["instruments"], "dac": {**GOOD["instruments"]["dac"], "filter": "12 Hz"}}},
+    ],
+)
+def test_a_mistake_is_told_once(changes: dict[str, Any]) -> None:
+    assert len(said(**changes)) == 1, said(**changes)
 
 
 def test_all_mistakes_come_at_once() -> None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from aeqlab.backends.errors import DeviceConfigError, DeviceLostError
+from aeqlab.backends.rig_bus import Bus
+from aeqlab.backends.user_code import load
 from aeqlab.drivers.errors import RefusedError, SettingError
 from aeqlab.drivers.instrument import Change, Complaint, Instrument
+from aeqlab.drivers.making import Spec, make_instrument
 
 
 class Motor:
     serial = "42"
 
-    def __init__(self) -> None:
+    def __init__(self, port: str = "COM3") -> None:
+        self.port = port
         self.target, self.moves, self.stopped, self.connected = 0.0, 0, False, True
 
     def go_to(self, place: float) -> None:
@@ -33,18 +41,60 @@ class Motor:
 
 
 @pytest.fixture
-def made(project_root: Path) -> tuple[Any, Motor]:
+def code(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The code in the docs, and the maker's package that it imports."""
+    maker = ModuleType("maker")
+    maker.Motor = Motor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "maker", maker)
     text = (project_root / "docs" / "drivers.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return str(code)
+
+
+@pytest.fixture
+def made(code: str) -> tuple[Any, Motor]:
     names: dict[str, Any] = {}
     exec(code, names)
-    motor = Motor()
-    return names["Stage"]("stage", motor), motor
+    stage = names["Stage"]("stage", "COM3")
+    stage.close()  # it was not opened yet
+    stage.open()
+    return stage, stage.motor
+
+
+@pytest.mark.parametrize(("serial", "said"), [("42", ""), ("43", "the serial number asked for is 43")])
+def test_a_rig_file_names_it_and_compares_its_serial_number(code: str, tmp_path: Path, serial: str, said: str) -> None:
+    (tmp_path / "stage.py").write_text(code, encoding="utf-8")
+    spec = Spec("stage", "stage.py:Stage", serial=serial, options={"port": "COM4"})
+    stage: Any = make_instrument(spec, (), tmp_path, lambda word: load(word, tmp_path))
+    bus = Bus({"stage": stage}, ("stage",), lambda: 0.0)
+    with pytest.raises(DeviceConfigError, match=said) if said else nullcontext():
+        bus.open()
+        assert stage.motor.port == "COM4"
+    bus.close()
+    with pytest.raises(SettingError, match=r"stage.py:Stage takes no 'prt'; it takes port. Did you mean port\?"):
+        make_instrument(Spec("stage", "stage.py:Stage", options={"prt": "COM4"}), (), tmp_path, lambda word: load(word, tmp_path))
+
+
+def test_it_is_another_one_when_it_is_opened_again(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stage.py").write_text(code, encoding="utf-8")
+    stage = make_instrument(
+        Spec("stage", "stage.py:Stage", options={"port": "COM4"}), (), tmp_path, lambda word: load(word, tmp_path)
+    )
+    now = [0.0]
+    bus = Bus({"stage": stage}, ("stage",), lambda: now[0])
+    bus.open()
+    bus.broken("stage", "it is gone")
+    monkeypatch.setattr(Motor, "serial", "99")
+    now[0] = 1e3
+    with pytest.raises(DeviceLostError, match="serial number 99"):
+        bus.retry()
+    bus.close()
 
 
 def test_it_sets_measures_and_stops(made: tuple[Any, Motor]) -> None:
     stage, motor = made
     with stage:
+        motor = stage.motor  # opened again
         assert str(stage.identity) == "Maker Stage 2, serial number 42"
         stage.write(["x"], np.array([12.5]))
         np.testing.assert_array_equal(stage.written(["x"]), [12.5])

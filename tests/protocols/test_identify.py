@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
-from rig_helpers import bench_of, open_rig
+from rig_helpers import bench_of, open_rig, rig_tree
 
 from aeqlab.backends.errors import DeviceConfigError
 from aeqlab.backends.identification import Identification, newest
@@ -95,6 +95,15 @@ def test_every_wrong_wire_is_named(name: str, changes: dict[str, Any], said: lis
     found, _ = identified(wired(changes))
     text = " ".join(found.faults)
     assert all(part in text for part in said), text
+
+
+def test_of_a_wrongly_wired_knob_no_gain_is_doubted() -> None:
+    bench = {"frequencies": 8, "wiring": {f"dac[{k + 1}]": f"u[{k}]" for k in range(17)} | {"dac[1]": "u[1]", "dac[2]": "u[0]"}}
+    bench["wiring"] |= {f"adc[{101 + k}]": f"theta[{k}]" for k in range(17)}
+    bench["wiring"] |= {"dac[18]": "x[0]", "adc[118]": "s[0]", "smu[1]": "i[0]"}
+    found, _ = identified(bench)
+    assert "swapped" in found.faults[0]
+    assert found.doubts == ()
 
 
 def test_a_knob_of_half_the_gain_is_doubted_not_refused() -> None:
@@ -235,8 +244,13 @@ def test_it_is_kept_in_a_dated_file_and_used_the_next_time(tmp_path: Path) -> No
             np.testing.assert_allclose(gains.rate, np.minimum(1 / (4 * k * tau), 1 / (2 * k * (tau + wait))))
         with open_rig(bench, folder=tmp_path, tick_s=0.3) as other:
             assert "is of another rig: tick was 0.18 s, here it is 0.3 s" in other.unfit
+            assert any("is not used" in text and "tick was 0.18 s" in text for text in other.take_told())
             with pytest.raises(DeviceConfigError, match="of another rig"):
                 other.take_identification(found.made.tree())
+        instruments = rig_tree(bench)["instruments"]
+        instruments["adc"] |= {"nplc": 10}
+        with open_rig(bench, folder=tmp_path, instruments=instruments) as quieter:
+            assert "is of another rig: nplc of adc was 1, here it is 10" in quieter.unfit
         with open_rig(bench, folder=tmp_path, fresh_h=1e-9) as old:
             assert "is stale" in old.unfit
             assert old.info.response is None
@@ -254,3 +268,14 @@ def test_a_damaged_file_is_no_identification(tmp_path: Path) -> None:
         with bench_of() as bench, open_rig(bench, folder=tmp_path) as rig:
             assert rig.identified is None
             assert rig.unfit
+
+
+@pytest.mark.parametrize(("profile", "seed"), [("ideal", 1), ("bench", 1), ("bad", 1), ("bad", 2)])
+def test_a_bad_rig_is_told_what_it_lacks_and_others_are_not(profile: str, seed: int) -> None:
+    found, _ = identified({"profile": profile, "frequencies": 3, "seed": seed})
+    assert found.faults == ()  # it is rightly wired, and its nudge moves it
+    if profile != "bad":
+        assert found.doubts == ()
+        return
+    assert any("steps of training are small beside the noise" in text and "It lacks quieter" in text for text in found.doubts)
+    assert found.made.notes == found.doubts  # so that whoever trains by it hears of it each time

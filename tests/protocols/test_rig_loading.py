@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from aeqlab.backends.identification import ARRAYS, Identification
 from aeqlab.backends.kinds import RigSettings
 from aeqlab.protocols.check import check
 from aeqlab.protocols.errors import FileErrors
@@ -113,3 +116,19 @@ def test_unattended_is_refused_where_something_could_do_damage(tmp_path: Path) -
         tmp_path, RIG.replace("when_silent: holds}", "when_silent: holds, dangerous: true}"), EXPERIMENT + "unattended: true\n"
     )
     assert any("line 6" in one and "it is said to be dangerous, and nothing switches it off" in one for one in found), found
+
+
+def test_the_time_goes_by_the_ticks_and_by_the_identification_if_there_is_one(tmp_path: Path) -> None:
+    path = written(tmp_path)
+
+    def longest() -> float:
+        found = check(load_experiment(path)).estimate
+        assert found is not None
+        assert found.seconds is not None
+        return found.seconds[1]
+
+    before = longest()  # 10 samples of two phases, each of some twenty ticks of 0.1 s
+    assert 30 < before < 300
+    few = {name: np.full(4, 0.1) for name in ARRAYS} | {"lag_s": np.full(4, 0.9)}
+    Identification(t=time.time(), fingerprint={}, **few).save(tmp_path / "rigs" / "bench-identified")
+    assert longest() == pytest.approx(5.0 * before)

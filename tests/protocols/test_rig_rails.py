@@ -107,17 +107,17 @@ def test_what_a_knob_cannot_bring_there_follows_it_back_and_the_rest_goes_on_lea
             theta = report.theta_target_next
             used.append(report.used)
             costs.append(report.cost_1)
-            h = report.hold
-            print(
-                report.used,
-                h.verdict,
-                np.round(theta[:3], 4),
-                np.round(h.error, 4) if h.error is not None else "",
-                np.round(h.tolerance[:2], 5),
-                h.saturated,
-                np.round(rig.controls()[:2], 4),
-            )
         assert not all(used)
         assert np.mean(used) > 0.5  # without that none would be after the first that was refused
         assert theta[0] < 1.55
         assert np.abs(theta[1:] - first[1:]).max() > 0.02
+
+
+def test_the_first_hold_knows_the_resolution_of_armed_instruments() -> None:
+    with rig_on() as rig:
+        session = Session(rig, homeostasis=settings("integral", 3).model_copy(update={"ki": 0.5}))
+        assert np.max(session.info.parameters[0].step) > 5e-4  # the scanner as it was found, in its range of 300 V
+        session.present(np.zeros((1, 1)))
+        session.hold(np.zeros(KNOBS))
+        assert np.max(session.info.parameters[0].step) < 5e-5  # in the range of 10 V that arming sets
+        assert np.max(session._controller.read_step) < 5e-5

@@ -9,7 +9,7 @@ import threading
 import time
 from multiprocessing.connection import Client
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -542,6 +542,27 @@ def test_a_session_after_a_double_death_moves_nothing_before_someone_looked() ->
         client.present(inputs_of(client))
         client.end_session("enough")
     owner.join(10)
+
+
+@pytest.mark.parametrize("then", ["safe", "freeze", "hold"])
+def test_a_session_that_nobody_let_decide_leaves_a_lost_device_as_it_found_it(then: Literal["safe", "freeze", "hold"]) -> None:
+    device = slow(Clock.VIRTUAL)
+    with device:
+        device.present(np.zeros((1, len(device.info.inputs))))
+        device.set_controls(np.full(len(device.info.controls), 0.3))
+        device.advance(1.0)
+        told: list[str] = []
+        device.make_safe = lambda: told.append("safe")  # type: ignore[assignment, method-assign, return-value]
+        device.freeze = lambda: told.append("freeze")  # type: ignore[method-assign]
+        server = SessionServer(device, key=KEY, then=then)
+        server.stand_unknown("state unknown, last commanded u0 = 0.3 V", np.full(len(device.info.controls), 0.3))
+        owner = threading.Thread(target=server.serve)
+        owner.start()
+        with client_of(server) as client:
+            client.end_session("nobody looked")
+        owner.join(10)
+        assert told == []
+        assert "the device is left unknown" in server._events[-1][1].text
 
 
 def test_a_large_answer_to_a_client_that_does_not_read_holds_nobody_up() -> None:
