@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +90,8 @@ def fingerprint_of(plan: RigPlan, bus: Bus) -> dict[str, str]:
         identity = bus.instruments[name].identity
         found[f"instrument {name}"] = "unknown" if identity is None else f"{identity.maker} {identity.model} {identity.serial}"
         for key, value in sorted(plan.file.instruments[name].options.items()):  # a filter or a range has part in lag and noise
-            found[f"{key} of {name}"] = str(value)
+            if not (isinstance(value, str) and Path(value).suffix):  # a run has copies of files, which are elsewhere
+                found[f"{key} of {name}"] = str(value)
         if apertures := {use.key: f"{use.nplc:g}" for use in plan.uses[name] if use.nplc is not None}:
             found[f"nplc of {name}"] = " ".join(f"{key} {apertures[key]}" for key in sorted(apertures))
     for role, row in (("controls", plan.controls), ("inputs", plan.inputs)):

@@ -89,6 +89,8 @@ class _Keeper:
                         self.walk(getattr(value, name), tree[key])
                     else:
                         tree[key] = self._replaced(tree[key], names)
+                for key in value.model_extra or {}:  # keys of a driver, which may name files
+                    tree[key] = self._replaced(tree[key], Names.FILES)
             case dict(), dict():
                 for key in tree:
                     self.walk(value[key], tree[key])

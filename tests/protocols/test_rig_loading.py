@@ -132,3 +132,21 @@ def test_the_time_goes_by_the_ticks_and_by_the_identification_if_there_is_one(tm
     few = {name: np.full(4, 0.1) for name in ARRAYS} | {"lag_s": np.full(4, 0.9)}
     Identification(t=time.time(), fingerprint={}, **few).save(tmp_path / "rigs" / "bench-identified")
     assert longest() == pytest.approx(5.0 * before)
+
+
+def test_a_run_has_copies_of_the_files_that_keys_of_drivers_name(tmp_path: Path) -> None:
+    supply = '  psu: {driver: scpi, file: supply.yaml, address: "TCPIP::10.0.0.3::5025::SOCKET"}\n'
+    rig = RIG.replace(
+        "controls:", f'{supply}supplies: [{{name: bias, channel: "psu[1]", value: 3, limits_V: [0, 4]}}]\ncontrols:'
+    )
+    path = written(tmp_path, rig)
+    output = 'outputs: [{channels: 1-2, unit: V, limits: [0, 5], set: "VOLT {value},(@{list})", ask: "VOLT? (@{list})"}]\n'
+    (tmp_path / "rigs" / "supply.yaml").write_text(f"maker: Example\nmodels: [PS]\n{output}", encoding="utf-8")
+    loaded = load_experiment(path)
+    run = tmp_path / "run"
+    (run / "inputs").mkdir(parents=True)
+    kept = keep_inputs(loaded.experiment, loaded.base, run)
+    (tmp_path / "rigs" / "supply.yaml").unlink()
+    again = load_values(kept.tree, run).experiment  # it is checked with all that it names
+    assert isinstance(again.device, RigSettings)
+    assert again.device.described.instruments["psu"].options["file"] == "inputs/supply.yaml"
