@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,9 @@ def leave_device(operator: Any, then: str, reason: str, target: Any, by: str = "
 def _lost(operator: Any, exc: SessionLostError) -> Left:
     """Say of a device whose session is gone what its guardian says, which may take it a moment."""
     folder = getattr(operator, "folder", None)
+    with contextlib.suppress(BackendError, ProtocolError):
+        operator.status()  # the session is there, and it is the device that does not answer: no guardian has a part in that
+        return Left("State of the device unknown. `aeqlab safe` makes it safe once it answers again.", False)
     verdict = None if folder is None else guardian_verdict(folder, WAIT_S)
     if verdict is None:
         told = str(exc) if folder is None else "Its guardian is not done yet; `aeqlab show` and `aeqlab safe` say when it is."

@@ -675,7 +675,10 @@ class Session:
         self._beta = 0.0
         self._knobs = "nobody"
         self.alarm("comms", str(exc))
-        self._stand(SessionState.UNKNOWN, f"state unknown: {exc}")
+        if self._state is SessionState.UNKNOWN:  # it is asked again and again, and that was said
+            self._standing.begin(self._state, f"state unknown: {exc}", self.who)
+        else:
+            self._stand(SessionState.UNKNOWN, f"state unknown: {exc}")
 
     def _say(self, kind: str, text: str, by: str = "") -> None:
         self.events.append(SessionEvent(time.time(), kind, text, by or self.who))

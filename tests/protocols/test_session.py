@@ -234,8 +234,12 @@ def test_a_lost_device_makes_the_state_unknown() -> None:
     assert session.status().state is SessionState.UNKNOWN
     with pytest.raises(FrozenError, match="the cable is out"):
         session.nudge(targets_of(session), 0.1)
-    with pytest.raises(SessionLostError, match="state unknown"):
-        session.freeze("try at least")
+    for _ in range(5):  # what asks again and again is not told, nor does it tell others, again and again
+        with pytest.raises(SessionLostError, match="state unknown"):
+            session.freeze("try at least")
+    assert sum(event.kind == "unknown" for event in session.events) == 1
+    left = leave_device(session, "safe", "the end", None)
+    assert left.text == "State of the device unknown. `aeqlab safe` makes it safe once it answers again."
     device.gone = False
     session.freeze("it is back, but nobody looked")
     assert session.status().state is SessionState.UNKNOWN
