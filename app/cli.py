@@ -298,15 +298,16 @@ def identify(experiment: str, overrides: tuple[str, ...], runs: Path | None, qui
 @_overrides
 @click.option("--journal", type=click.Path(path_type=Path, file_okay=False), help="Keep a journal of every knob.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of its control channel [default: any that is free].")
+@click.option("--rig", type=click.Path(path_type=Path, dir_okay=False), help="Write the rig file that goes with it (bench-16).")
 @click.option("--linger", type=click.FloatRange(0), metavar="SECONDS", help="End so long after the last rig has left it.")
-def bench(bench: str, overrides: tuple[str, ...], journal: Path | None, port: int, linger: float | None) -> int:
+def bench(bench: str, overrides: tuple[str, ...], journal: Path | None, port: int, rig: Path | None, linger: float | None) -> int:
     """Serve emulated instruments, wired to a physical system, on loopback.
 
     A rig file names their addresses, and the bench itself as `bench:`, so that the rig follows its clock.
     """
     from aeqlab.app.benching import serve_bench
 
-    return serve_bench(bench, overrides, journal=journal, port=port, linger_s=linger)
+    return serve_bench(bench, overrides, journal=journal, port=port, linger_s=linger, rig=rig)
 
 
 @cli.command(short_help="Train an emulated bench of 16 knobs over VISA.")

@@ -10,13 +10,13 @@ import csv
 import sys
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.app.benching import filled, rig_text
 from aeqlab.app.exits import ExitCode, say
 from aeqlab.backends.bench_judge import Judgement, judge
 from aeqlab.backends.bench_link import BenchLink, start_bench
@@ -28,7 +28,7 @@ FREQUENCIES, KNOBS = 8, 16
 HIDDEN_V = 0.5  #: the hidden theta lies within this
 TEST, GRID = 24, 41
 EXPERIMENT = """\
-# What `aeqlab demo` ran. Its bench has ended: start one with `aeqlab bench bench-16`, and put its addresses into rig.yaml.
+# What `aeqlab demo` ran. Its bench has ended: `aeqlab bench bench-16 --rig new.yaml` starts one; name new.yaml below.
 name: demo
 seed: {seed}
 device: {{kind: rig, file: rig.yaml}}
@@ -93,10 +93,9 @@ def run_demo(folder: Path | None, *, samples: int, seed: int, quiet: bool) -> in
 
 def write_files(folder: Path, link: BenchLink, *, samples: int, seed: int) -> None:
     """Write rig file, experiment and data into a folder."""
-    text = (resources.files("aeqlab.protocols.presets") / "bench-16.rig.yaml").read_text(encoding="utf-8")
-    for name, address in {**link.addresses, "bench": link.address}.items():
-        text = text.replace("{" + name + "}", address)
-    (folder / "rig.yaml").write_text(text, encoding="utf-8")
+    text = rig_text("bench-16")
+    assert text is not None
+    (folder / "rig.yaml").write_text(filled(text, link.addresses, link.address), encoding="utf-8")
     (folder / "demo.yaml").write_text(EXPERIMENT.format(seed=seed, samples=samples), encoding="utf-8")
     theta, rng = hidden(seed), stream(seed, "demo inputs")
     test = np.linspace(-1.0, 1.0, TEST + 1)[:-1] + 1.0 / TEST

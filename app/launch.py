@@ -101,7 +101,7 @@ def _announce(child: subprocess.Popen[bytes], folder: Path) -> None:
             if Path(session.folder) == folder:
                 print(
                     f"Session {session.name or folder.name} serves {session.device}.\n  address  {session.address}\n"
-                    f"  folder   {folder}\nRuns of the same device and seed attach to it. Ctrl-C ends it.",
+                    f"  folder   {folder}\nRuns of the same device attach to it; others say why not. Ctrl-C ends it.",
                     flush=True,
                 )
                 return

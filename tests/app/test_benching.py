@@ -80,18 +80,26 @@ def test_a_bench_that_cannot_be_served_says_why(tmp_path: Path) -> None:
             start_bench(settings, tmp_path, tmp_path)
 
 
-def test_the_command_serves_until_it_is_told_to_end() -> None:
-    command = [sys.executable, "-P", "-m", "aeqlab.app.cli", "bench", "bench-16", "--linger", "0"]
+def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "rig.yaml"
+    command = [sys.executable, "-P", "-m", "aeqlab.app.cli", "bench", "bench-16", "--linger", "0", "--rig", str(rig)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(6)]
         assert lines[0] == "bench-16: lockstep clock. Instruments:\n"
         assert "qdac2" in lines[1]
-        address = lines[4].split("'")[1]
+        address = lines[5].split("'")[1]
+        (tmp_path / "e.yaml").write_text("name: e\ndevice: {kind: rig, file: rig.yaml}\nsequence: [identify]\n", encoding="utf-8")
+        assert load_experiment(tmp_path / "e.yaml").experiment.device.described.bench == address  # type: ignore[union-attr]
         link = BenchLink.connect(address)
         assert link.now() >= 0.0
         link.close()
         assert process.wait(20) == 0
+    for name, said in (("bench-16", "is there already"), ("bench-256", "has no rig file of its own")):
+        with pytest.raises(SystemExit) as caught:
+            main(["bench", name, "--rig", str(rig)])
+        assert caught.value.code == 2
+        assert said in capsys.readouterr().err
 
 
 def test_identify_is_a_run_of_that_stage_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
