@@ -68,6 +68,6 @@ def test_the_entry_point_and_the_licence(wheel: zipfile.ZipFile) -> None:
 
 def test_extras_and_what_a_plain_install_carries(wheel: zipfile.ZipFile) -> None:
     meta = metadata(wheel)
-    assert set(meta.get_all("Provides-Extra", [])) == {"sim", "pymeasure", "lan", "usb", "cluster", "export", "test"}
+    assert set(meta.get_all("Provides-Extra", [])) == {"sim", "pymeasure", "lan", "usb", "cluster", "excel", "export", "test"}
     plain = [r for r in meta.get_all("Requires-Dist", []) if "extra ==" not in r]
     assert not [r for r in plain if r.startswith("torch")], "a rig's computer need not carry torch"
