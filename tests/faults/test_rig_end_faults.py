@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 from rig_helpers import bench_of, open_rig, rig_tree
 from struck import Struck, judged, trained
 from test_rig_training_faults import every
