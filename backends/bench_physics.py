@@ -43,6 +43,7 @@ MOST_WAITING = 1000  #: so many knobs may wait to be driven until the physics mo
 #: Lines that are so near to where they go are straight for longer: the bend of a filter's tail is then below a microvolt.
 CALM_V, CALM_TIMES = 1e-4, 4
 FINE_S = 1e-3  #: inputs and currents on their way are straight for so long
+NEAR_V = 1e-6  #: an input that is so near where it goes is as good as there: its features hardly change any more
 SLEPT = 40.0  #: after so many of its slowest time constants a system that nobody moves is at rest, but for its drift
 APERTURE_S = 4.1  #: longest aperture: 200 line cycles
 ROOM_K = 295.0
@@ -98,6 +99,7 @@ class BenchPhysics:
         self.counts = {"u": k, "x": x, "i": y, "y": y, "beta": 1, "theta": k, "s": y, "temperature": 1}
         self._parts = {"u": slice(0, k), "x": slice(k, k + x), "i": slice(k + x, k + x + y)}
         self._lines = Lines(k + x + y)
+        self._near = np.concatenate([np.zeros(k), np.full(x, NEAR_V), np.zeros(y)])
         self._gain, self._offset = np.ones(k + x + y), np.zeros(k + x + y)
         self._cable = np.ones(k + x + y)  # what is left of it behind a cable that has failed
         self._slip, self._creep, self._shove = np.zeros(k), np.zeros(k), np.zeros(y)
@@ -281,7 +283,9 @@ class BenchPhysics:
             self._history.stood(self.t, self.z)
             return
         k = self._parts["x"].start
-        hurried = lines.moving and bool((lines.filtered != lines.setpoint)[k:].any() or lines.slewing[k:].any())
+        hurried = lines.moving and bool(
+            (np.abs(lines.filtered - lines.setpoint) > self._near)[k:].any() or lines.slewing[k:].any()
+        )
         stretch_s = min(FINE_S, self._stretch_s) if hurried else self._stretch_s * (1 if lines.far(CALM_V) else CALM_TIMES)
         pieces = np.ceil(left / stretch_s - 1e-9)
         dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once
