@@ -74,6 +74,9 @@ class Rig(Device):
         self._nudge_ = nudge_of(plan.nudge, bus)
         self._read_places = (*plan.parameters.places, *plan.outputs.places)
         self._scanners = [name for name in plan.order if hasattr(bus.instruments[name], "scan_s")]
+        knobs = {place.instrument for place in (*plan.controls.places, *plan.inputs.places)}
+        self._drivers = [name for name in plan.order if name in knobs]
+        self._sources = sorted({place.instrument for place in plan.nudge.places} - knobs)
         self.changed: list[str] = []
         self._changed_told = 0
         self._jumps = Jumps(plan)
@@ -173,10 +176,12 @@ class Rig(Device):
         """Do one exchange with all instruments, which ends at the end of its period."""
         try:
             self._mend()
+            self.bus.spoken.clear()
             self._apply()
             self.clock.wait(self._due - self._read_s - self.clock.now())
             fresh = self._read()
             if fresh:
+                self._see_drivers()
                 self._renew()
         except Down as down:
             self._lose(down)
@@ -187,6 +192,17 @@ class Rig(Device):
             raise LimitError(f"{exc} Nothing more was moved.") from exc
         self._keep_period()
         return Flag.NONE if fresh else Flag.LOST
+
+    def _see_drivers(self) -> None:
+        """See that what drives is still driving, where nothing else was to be told to it in this tick. Raises `Down`.
+
+        Knobs that stand are not set again, and a box that was off meanwhile lets them go without a word: what is read then would
+        be taken for what the nudge did.
+        """
+        if self._driving:
+            for name in (*self._drivers, *(self._sources if self._nudge_.beta else ())):
+                if name not in self.bus.spoken:
+                    self.bus.talk(name, lambda instrument: instrument.healthy())
 
     def _keep_period(self) -> None:
         if self._t <= self._due + LATE * self._tick_s:

@@ -102,6 +102,7 @@ class Bus:
         self.instruments, self.order = dict(instruments), tuple(order)
         self.health = {name: Health() for name in self.instruments}
         self.told: list[str] = []
+        self.spoken: set[str] = set()  #: instruments that answered since somebody emptied it
         self._now = now
         self._groups: dict[tuple[Place, ...], list[Group]] = {}  # of rows that were asked for before: the same at every tick
         self._armed: set[str] = set()  # those that were: what arming would change now was changed since
@@ -306,7 +307,9 @@ class Bus:
             raise Down(name, health.why)
         for attempt in range(TRIES):
             try:
-                return call(instrument)
+                answer = call(instrument)
+                self.spoken.add(name)
+                return answer
             except RebootedError as exc:
                 health.rebooted = True
                 self._gone(name, exc)

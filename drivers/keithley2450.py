@@ -204,14 +204,14 @@ class Keithley2450(VisaInstrument):
         level = float(values[-1])
         # in one packet, on two lines: a level that is refused does not keep the echo from coming
         both = self.connection.wire.write_end.join((self._level.command("", level), self._level.ask))
-        found = float(self._level.read(self.told(both), self.where))
+        found = float(numbers(self.told(both), 1, self.where)[0])
         if abs(found - level) > 0.51 * self._channels[OUT].step:
             self.check()
             unit = self._level.unit
             raise RefusedError(self.where, [f"Its level was set to {level:.9g} {unit} and is {found:.9g} {unit}."], [])
 
     def _written(self, keys: Sequence[str]) -> Array:
-        return np.full(len(keys), self._level.read(self.told(self._level.ask), self.where), dtype=np.float64)
+        return np.full(len(keys), numbers(self.told(self._level.ask), 1, self.where)[0])
 
     def _measure(self, keys: Sequence[str]) -> Array:
         self._ready(SENSE, f"{_short(self.sensed)}:DC")

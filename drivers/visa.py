@@ -27,7 +27,7 @@ from aeqlab.drivers.errors import (
 )
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Change, Complaint, Instrument
-from aeqlab.drivers.readings import numbers
+from aeqlab.drivers.readings import OVERLOAD, numbers
 
 Array = NDArray[Any]
 Value = str | float
@@ -103,7 +103,7 @@ class Setting:
                 value = float(said)
             except ValueError:
                 value = math.nan
-            if not math.isnan(value):
+            if abs(value) < OVERLOAD or (not self.unit and not math.isnan(value)):  # a count may be without end, a quantity not
                 return value
         raise ReplyError(f"{where}: its {self.name} is said to be {field[:40]!r}, which is none that it can have")
 

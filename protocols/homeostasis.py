@@ -394,7 +394,7 @@ class _Loop:
         if verdict is Verdict.TIMEOUT and rails is not None and self._stuck(rails, error, np.zeros_like(small)):
             verdict = Verdict.SATURATED
         report = self._report(False, verdict, ticks, took, readout, -error, tolerance)
-        idle = self._idle(error, tolerance) if self.timed and verdict is not Verdict.JUMPED else None
+        idle = self._idle(error, tolerance) if self.timed and verdict in (Verdict.TIMEOUT, Verdict.SATURATED) else None
         if idle is not None and idle.any() and self.began is not None:  # what moves nothing now is not to jump once it does
             self.controller.u = np.where(idle, self.began[0], self.controller.u)
             self.stage(self.controller.u)

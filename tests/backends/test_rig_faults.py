@@ -117,6 +117,17 @@ def test_an_instrument_that_was_off_is_armed_again_and_its_knobs_are_led_back(na
         assert rig.arming_plan() == []
 
 
+@pytest.mark.parametrize("name", ["dac", "smu"])
+def test_an_instrument_that_was_off_is_noticed_in_the_same_tick_though_nothing_is_told_to_it(name: str) -> None:
+    with rig_on(**QUICK) as rig:
+        started(rig, beta=0.2)
+        stand(rig, 3)
+        rig.bench.reboot(name)
+        assert rig.advance().flags & Flag.AWAY
+        with pytest.raises(DisturbedError, match="it was off meanwhile"):
+            stand(rig, 30)
+
+
 def test_a_knob_that_somebody_else_set_is_noticed_when_it_stands() -> None:
     with rig_on(**QUICK) as rig:
         started(rig)

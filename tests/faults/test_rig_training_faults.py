@@ -85,7 +85,7 @@ def test_an_instrument_that_is_gone_ends_the_run_with_the_reason(tmp_path: Path,
 
 
 #: What no repetition mends, and how the reason of the end says it.
-ENDING = {-113: "does not know a command", -222: "outside what", -350: "errors were lost"}
+ENDING = {-113: "does not know a command", -222: "outside", -350: "errors were lost"}
 
 
 @pytest.mark.parametrize("phase", every("hold"))
