@@ -283,9 +283,8 @@ class BenchPhysics:
             self._history.stood(self.t, self.z)
             return
         k = self._parts["x"].start
-        hurried = lines.moving and bool(
-            (np.abs(lines.filtered - lines.setpoint) > self._near)[k:].any() or lines.slewing[k:].any()
-        )
+        behind = np.abs(lines.filtered - lines.setpoint) > self._near
+        hurried = lines.moving and bool(behind[k:].any() or lines.slewing[k:].any())
         stretch_s = min(FINE_S, self._stretch_s) if hurried else self._stretch_s * (1 if lines.far(CALM_V) else CALM_TIMES)
         pieces = np.ceil(left / stretch_s - 1e-9)
         dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once

@@ -4,7 +4,8 @@ A system that falls into another mode, a knob that slips, a wire that comes loos
 system than what was read before, so a step with a jump in it is dropped. Two things tell. While knobs and nudge stand still every
 channel comes to rest, each tick by less than in the ticks before: a change far beyond that, and beyond noise, is a jump. And a
 step moves the parameters by epsilon beta dC/dtheta, which goes with the misfit |s - y|: one that moves them, or the outputs, by
-several times the largest such ratio until then is none, unless it does so again.
+several times the largest such ratio until then is none, unless it does so again. At a small misfit that may be drift, so it has
+to have moved them by a good part of the largest move, too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ BEFORE = 2  #: readings at rest before one is judged
 #: A step is too large from so many times the largest ratio of a move to a misfit on, and from more where few steps are known.
 LARGEST, FEW = 3.0, 2.0
 MEMORY = 0.995  #: what a step leaves of the largest ratio before it
+FAR = 0.5  #: and it moved by more than this share of the largest move
 FEWEST = 2  #: steps that have to be known
 AGAIN = 1.5  #: a step that is too large by the same factor as that before it, within this, is what the system does
 
@@ -71,7 +73,7 @@ class StepJumps:
 
     def __init__(self, blocks: Sequence[slice]) -> None:
         self._blocks = list(blocks)
-        self._largest = np.zeros(len(self._blocks) + 1)
+        self._largest, self._furthest = np.zeros(len(self._blocks) + 1), np.zeros(len(self._blocks) + 1)
         self._known = 0
         self._dropped = -1, 0.0  # row and ratio of the step before, where that was too large
 
@@ -87,17 +89,18 @@ class StepJumps:
             None for a good step; else number of the parameter that went too far, or the number of parameters for an output.
         """
         moves = [np.abs(dtheta[block]) - noise[block] for block in self._blocks] + [np.abs(ds) - noise_s]
-        ratio = np.array([max(float(move.max(initial=0.0)), 0.0) for move in moves]) / max(reach, 1e-300)
+        size = np.array([max(float(move.max(initial=0.0)), 0.0) for move in moves])
+        ratio = size / max(reach, 1e-300)
         if self._known >= FEWEST:
-            far = ratio - (LARGEST + FEW / self._known) * self._largest
+            far = np.where(size > FAR * self._furthest, ratio - (LARGEST + FEW / self._known) * self._largest, -1.0)
             worst = int(np.argmax(far))
-            where, size = self._dropped
-            again = where == worst and size / AGAIN <= ratio[worst] <= size * AGAIN  # a jump does not come twice
+            where, was = self._dropped
+            again = where == worst and was / AGAIN <= ratio[worst] <= was * AGAIN  # a jump does not come twice
             if far[worst] > 0.0 and not again:
                 self._dropped = worst, float(ratio[worst])
                 if worst == len(self._blocks):
                     return len(dtheta)
                 return int(self._blocks[worst].start) + int(np.argmax(moves[worst]))
-        self._largest = np.maximum(MEMORY * self._largest, ratio)
+        self._largest, self._furthest = np.maximum(MEMORY * self._largest, ratio), np.maximum(MEMORY * self._furthest, size)
         self._known, self._dropped = self._known + 1, (-1, 0.0)
         return None

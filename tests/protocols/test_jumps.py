@@ -80,3 +80,18 @@ def test_noise_at_no_misfit_is_no_jump() -> None:
     for _ in range(10):
         step(jumps, 0.05)
     assert jumps.see(np.full(4, 9e-5), np.array([5e-5]), 1e-9, np.full(4, 1e-4), np.array([1e-4])) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drift_at_small_misfits_is_no_jump_and_a_jump_among_them_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    jumps, noise = StepJumps([slice(0, 4)]), np.full(4, 1e-4)
+    f = rng.uniform(-1, 1, (3000, 4))
+    for n in range(3000):
+        misfit = abs(rng.standard_normal()) * max(np.exp(-n / 150), 0.02)  # training until little is left
+        reach = 0.2 * misfit
+        dtheta = 0.05 * reach * f[n] + 3e-5 * rng.standard_normal(4)
+        ds = np.array([1.5 * reach + 1.5e-4 * rng.standard_normal()])
+        assert jumps.see(dtheta, ds, reach, noise, np.array([3e-4])) is None, n
+    assert jumps.see(dtheta + np.array([0.0, 0.05, 0.0, 0.0]), ds, reach, noise, np.array([3e-4])) == 1
+    assert jumps.see(dtheta, ds + 0.3, reach, noise, np.array([3e-4])) == 4
