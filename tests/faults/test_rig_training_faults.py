@@ -36,11 +36,9 @@ CASES = [(kind, name, phase) for kind in PASSING for name in INSTRUMENTS for pha
 QUICK = {
     ("late", "adc", "hold"),
     ("garbled", "adc", "nudged hold"),
-    ("overload", "adc", "clamp"),
     ("count", "smu", "between"),
     ("dropped", "smu", "nudged phase"),
     ("rebooted", "dac", "nudged hold"),
-    ("interrupted", "adc", "release"),
     ("unterminated", "dac", "clamp"),
 }
 

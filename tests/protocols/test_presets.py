@@ -70,6 +70,7 @@ def _check_linear_slow(tmp_path: Path, samples: int, compared: int) -> dict[str,
     return summary
 
 
+@pytest.mark.slow
 def test_the_slow_device_behind_its_session_steps_as_the_simulated_one(tmp_path: Path) -> None:
     _check_linear_slow(tmp_path, 30, 29)
 

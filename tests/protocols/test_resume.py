@@ -81,7 +81,10 @@ def _kill_and_resume(folder: Path, whole: Run, moments: list[int], every_s: str)
     assert run.attempts["attempt"].tolist() == list(range(1, len(moments) + 2))
 
 
-@pytest.mark.parametrize(("moments", "every_s"), [([3, 60, 130], "0.05"), ([170, 150, 185], "30"), ([45], "0")])
+@pytest.mark.parametrize(
+    ("moments", "every_s"),
+    [([3, 60, 130], "0.05"), pytest.param([170, 150, 185], "30", marks=pytest.mark.slow), ([45], "0")],
+)
 def test_killed_and_resumed_is_the_same_bit_for_bit(tmp_path: Path, whole: Run, moments: list[int], every_s: str) -> None:
     _kill_and_resume(tmp_path, whole, moments, every_s)
 

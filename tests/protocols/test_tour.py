@@ -82,7 +82,9 @@ def test_every_stage_runs_from_the_preset(tour: str, tmp_path: Path) -> None:
     assert "nudge off" in result.device
 
 
-@pytest.mark.parametrize("tour", ["tour", pytest.param("tour-slow", marks=pytest.mark.slow), "tour-engine"])
+@pytest.mark.parametrize(
+    "tour", ["tour", pytest.param("tour-slow", marks=pytest.mark.slow), pytest.param("tour-engine", marks=pytest.mark.slow)]
+)
 def test_every_stage_runs_from_a_notebook(tour: str, tmp_path: Path) -> None:
     if tour == "tour-engine":
         pytest.importorskip("torch")
