@@ -57,12 +57,12 @@ STEADY = SMALL_CORRECTION * float(np.exp(-3.0))
 OUTPUT_SHARE = 0.02
 #: An error is a swing from so many tolerances and so many times the read noise on.
 SWING_TOLERANCES = 3.0
+SWING_NOISE = 5.0
 #: The quasi-static law corrects by one reading so often in a hold, if no window would pass whose mean is as far off less so many
 #: times the read noise; knobs that are off by less than so many times the noise stand still meanwhile.
 COARSE = 3
 FAR_NOISE = 1.0
 NO_NOISE = 5.0
-SWING_NOISE = 5.0
 #: A reading jumps that changes from one tick to the next by more than so many tolerances, knobs standing still; an output that
 #: changes by more than this share of what it moved since the hold began. And beyond noise, see `jumps`.
 JUMP_TOLERANCES = 10.0
@@ -234,8 +234,7 @@ class _Loop:
                 raise DivergedError(f"{self.info.name}: theta reads as not finite, or is beyond all bounds")
             if dt > 0.0:  # a refused step of theta moves no knob
                 passed += dt
-                if self.foreign:
-                    self._adopt()
+                self._adopt()
                 if careful or readout.flags is not none:
                     self._calm(readout.t, error)
                     stage(tick(self._usable(readout, error), theta, dt, size))
@@ -312,8 +311,7 @@ class _Loop:
                     approaching, rest_from, corrected = False, passed, None
                     controller.way = np.zeros_like(controller.way)  # the law went to and fro
                 elif dt > 0.0:  # a refused step of theta moves no knob
-                    if self.foreign:
-                        self._adopt()
+                    self._adopt()
                     self.stage(controller.tick(_masked(error, fresh, moving), theta, dt, size))
                 continue
             if moving is not None:
@@ -331,8 +329,7 @@ class _Loop:
                     if coarse and rails is None and (fresh is None or fresh.all()) and self._far(error, span, passed - rest_from):
                         coarse -= 1  # so far off that more readings would tell nothing; a reading that is stuck is not chased
                         self._calm(readout.t, error, corrected)
-                        if self.foreign:
-                            self._adopt()
+                        self._adopt()
                         self.stage(controller.correct(_without_noise(error, noise), self.device.controls()))
                         corrected, small = (readout.t, error), np.zeros_like(small)
                         moved = float(np.max(np.abs(error) / self.usual.tolerance)) if self.usual is not None else np.inf
@@ -374,8 +371,7 @@ class _Loop:
                     approaching, near, worst = True, None, np.inf  # corrections do not help: let the law do it
                     moved, small = 0.0, np.zeros_like(small)
                 else:
-                    if self.foreign:
-                        self._adopt()
+                    self._adopt()
                     before, applied = controller.u, self.device.controls()
                     before = np.where(np.abs(applied - before) <= lsb, applied, before)
                     u = controller.correct(figures.mean, applied)
@@ -436,9 +432,10 @@ class _Loop:
         return np.asarray((wanted > IDLE_TOLERANCES * tolerance) & (went < IDLE_SHARE * wanted))
 
     def _adopt(self) -> None:
-        """Begin at the knobs that somebody else moved: before time passes they may read as they were before that."""
-        self.controller.adopt(self.device.controls())
-        self.foreign = False
+        """Begin at knobs that somebody else moved, once time has passed: before it they may read as they were before that."""
+        if self.foreign:
+            self.controller.adopt(self.device.controls())
+            self.foreign = False
 
     def _calm(self, t: float, error: Array, corrected: tuple[float, Array] | None = None) -> bool:
         """Halve the gain of knobs that oscillate, and tell of it; returns whether there are any.

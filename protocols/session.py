@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError
+from aeqlab.backends.imperfections import named
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.alarms import Alarm, Alarms
 from aeqlab.protocols.controllers import make_controller
@@ -280,9 +281,7 @@ class Session:
             )
 
     def _knob_names(self, knobs: Array) -> str:
-        rows = np.flatnonzero(knobs).tolist()
-        more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
-        return ", ".join(self._info.controls.names[k] for k in rows[:4]) + more
+        return named(self._info.controls.names, np.flatnonzero(knobs))
 
     def _new_wander(self) -> Wander | None:
         """Make what watches the knobs from hold to hold; None where no loop of this session moves them one by one."""

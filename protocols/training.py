@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aeqlab.backends.device import Clock, DeviceInfo
 from aeqlab.backends.errors import BackendError, DivergedError
+from aeqlab.backends.imperfections import named
 from aeqlab.backends.streams import stream
 from aeqlab.protocols.aeqprop import StepReport, train_step
 from aeqlab.protocols.baselines import autodiff_step, finite_difference_step, sgd_step, spall_gains, spsa_step
@@ -338,14 +339,12 @@ class Training:
     def _tell_of_rails(self, report: StepReport) -> None:
         """Raise an alarm where targets follow knobs that stand at a rail; clear it after some steps without."""
         if report.followed:
-            names = self.session.info.controls.names
             if not self._at_rail:
-                more = f" and {len(report.followed) - 4} more" if len(report.followed) > 4 else ""
+                knobs = named(self.session.info.controls.names, np.array(report.followed))
                 self._at_rail = self.session.record.alarm(
                     "saturated",
-                    f"Step {self.session.steps}: learning asks for more than {', '.join(names[k] for k in report.followed[:4])}"
-                    f"{more} can give, within its limits or at all; the target of its parameter follows it back. Wider limits or "
-                    "a look at the knob may help.",
+                    f"Step {self.session.steps}: learning asks for more than {knobs} can give, within its limits or at all; the "
+                    "target of its parameter follows it back. Wider limits or a look at the knob may help.",
                 )
             self._since_rail = 0
         elif self._at_rail:
@@ -357,10 +356,9 @@ class Training:
     def _rails(self, report: StepReport) -> str:
         """Name the knobs that stood at a limit in the hold; empty where none did."""
         rails = report.hold.saturated
-        rows = [] if rails is None else np.flatnonzero(rails).tolist()
-        names = self.session.info.controls.names
-        more = ", ..." if len(rows) > 4 else ""
-        return f" ({', '.join(names[k] for k in rows[:4])}{more} at a limit)" if rows else ""
+        if rails is None or not rails.any():
+            return ""
+        return f" ({named(self.session.info.controls.names, np.flatnonzero(rails))} at a limit)"
 
     def _count(self, samples: Samples, report: StepReport) -> int | None:
         """Add a step to the sums of its epoch and to what is shown; how many predictions were wrong, where that is known."""
