@@ -27,14 +27,21 @@ class History:
 
     def add(self, t: Array, z: Array, slope: Array) -> None:
         """Note a span: points t, shape (m,), the first where the last span ended, with z and dz/dt there, shape (m, n)."""
+        self.add_all(t[None], z[None], slope[None])
+
+    def add_all(self, t: Array, z: Array, slope: Array) -> None:
+        """Note J spans: points t, shape (J, m), z and dz/dt, (J, m, n); z may have jumped between two of them."""
+        dt = (t[:, 1:] - t[:, :-1])[..., None]
+        pieces = dt * 0.5 * (z[:, :-1] + z[:, 1:]) + dt * dt / 12 * (slope[:, :-1] - slope[:, 1:])
         area = np.empty_like(z)
-        area[0] = self._spans[-1][3][-1]
-        dt = np.diff(t)[:, None]
-        pieces = dt * 0.5 * (z[:-1] + z[1:]) + dt * dt / 12 * (slope[:-1] - slope[1:])
-        np.cumsum(pieces, axis=0, out=area[1:])
-        area[1:] += area[0]
-        self._spans.append((t, z, slope, area))
-        while len(self._spans) > 2 and self._spans[1][0][0] < t[-1] - self._reach_s:
+        before = self._spans[-1][3][-1]
+        for j in range(len(t)):
+            area[j, 0] = before
+            np.cumsum(pieces[j], axis=0, out=area[j, 1:])
+            area[j, 1:] += before
+            before = area[j, -1]
+            self._spans.append((t[j], z[j], slope[j], area[j]))
+        while len(self._spans) > 2 and self._spans[1][0][0] < t[-1, -1] - self._reach_s:
             self._spans.popleft()
 
     def stood(self, t: float, z: Array) -> None:
@@ -42,12 +49,14 @@ class History:
         since = self._spans[-1][0][-1]
         self.add(np.array([since, t]), np.stack([z, z]), np.zeros((2, len(z))))
 
-    def mean(self, k: int, aperture_s: float) -> float:
-        """Get the mean of z[k] over an aperture that ends now; where it takes no time, z[k] as it is now."""
+    def mean(self, k: int, aperture_s: float, ago_s: float = 0.0) -> float:
+        """Get the mean of z[k] over an aperture that ended so long ago; where it takes no time, z[k] as it is now."""
         t, z, _, area = self._spans[-1]
         if aperture_s <= 0:
             return float(z[-1, k])
-        return (float(area[-1, k]) - self._area(k, float(t[-1]) - aperture_s)) / aperture_s
+        end = float(t[-1]) - ago_s
+        until = float(area[-1, k]) if ago_s <= 0 else self._area(k, end)
+        return (until - self._area(k, end - aperture_s)) / aperture_s
 
     def _area(self, k: int, t: float) -> float:
         """Get the area under z[k] from the beginning to t."""

@@ -113,14 +113,14 @@ class Terminals:
             scale = self._scale[key]
             self._physics.drive(wire.quantity, wire.index, value * scale, slew_per_s * scale, lag_s)
 
-    def sense(self, key: str, aperture_s: float) -> float:
-        """Sense an input: the mean over an aperture that ends now, as its converter reads it."""
+    def sense(self, key: str, aperture_s: float, ago_s: float = 0.0) -> float:
+        """Sense an input: the mean over an aperture that ended so long ago, as its converter reads it."""
         wire = self._wires.get(key)
         if wire is None:
             return 0.0
         if key not in self.stuck or key not in self._last:
-            mean = self._physics.sense(wire.quantity, wire.index, aperture_s)
-            read = self._converters[key].reads(mean, self._physics.t, aperture_s)
+            mean = self._physics.sense(wire.quantity, wire.index, aperture_s, ago_s)
+            read = self._converters[key].reads(mean, self._physics.t - ago_s, aperture_s)
             self._last[key] = read * self._pulled.get(key, 1.0) + self._drifted(key)
         return self._last[key]
 

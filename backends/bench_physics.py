@@ -13,6 +13,7 @@ of the clock. The quantities, each counted from 0:
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from pathlib import Path
@@ -29,11 +30,12 @@ from aeqlab.backends.costs import Cost, HalfSquaredError
 from aeqlab.backends.errors import DivergedError, UserCodeError
 from aeqlab.backends.integration import integrate
 from aeqlab.backends.journal import JournalWriter
-from aeqlab.backends.modes import CELLS
+from aeqlab.backends.modes import CELLS, Modes
 from aeqlab.backends.motion import Motion
 from aeqlab.backends.simulated_settings import SimulatedSettings
 from aeqlab.backends.streams import stream
 from aeqlab.drivers.emulated.clock import Clock
+from aeqlab.drivers.emulated.terminals import AGO_S
 
 Array = NDArray[np.float64]
 
@@ -42,10 +44,13 @@ TOGETHER_S = 200e-6  #: what is driven within this is driven at the same time, a
 MOST_WAITING = 1000  #: so many knobs may wait to be driven until the physics moves on
 #: Lines that are so near to where they go are straight for longer: the bend of a filter's tail is then below a microvolt.
 CALM_V, CALM_TIMES = 1e-4, 4
-FINE_S = 1e-3  #: inputs and currents on their way are straight for so long
+#: Inputs and currents on their way are straight for so long; those that are nearer than this to where they go, as long as others.
+FINE_S, FINE_V = 2e-3, 3e-3
 NEAR_V = 1e-6  #: an input that is so near where it goes is as good as there: its features hardly change any more
 SLEPT = 40.0  #: after so many of its slowest time constants a system that nobody moves is at rest, but for its drift
+MOST_KICKS = 32  #: of so many lengths of a stretch this is kept
 APERTURE_S = 4.1  #: longest aperture: 200 line cycles
+MOST_AT_ONCE = 64  #: stretches in which all that drives stands still are lived together, so many at most
 ROOM_K = 295.0
 DAY_S = 86400.0
 
@@ -99,12 +104,13 @@ class BenchPhysics:
         self.counts = {"u": k, "x": x, "i": y, "y": y, "beta": 1, "theta": k, "s": y, "temperature": 1}
         self._parts = {"u": slice(0, k), "x": slice(k, k + x), "i": slice(k + x, k + x + y)}
         self._lines = Lines(k + x + y)
-        self._near = np.concatenate([np.zeros(k), np.full(x, NEAR_V), np.zeros(y)])
+        self._near = np.concatenate([np.full(x, NEAR_V), np.zeros(y)])
         self._gain, self._offset = np.ones(k + x + y), np.zeros(k + x + y)
         self._cable = np.ones(k + x + y)  # what is left of it behind a cable that has failed
         self._slip, self._creep, self._shove = np.zeros(k), np.zeros(k), np.zeros(y)
         self._play = stream(seed, "bench backlash").random(k) < profile.backlash_part
         self._half_play = np.where(self._play, profile.backlash_V / 2, 0.0)
+        self._plays = bool(self._play.any())
         self._felt = np.zeros(k)  # control knobs behind their play
         self._by_K = profile.drift_V_per_K * stream(seed, "bench temperature").uniform(-1, 1, k)
         self._drifts, self._thermals = stream(seed, "bench drift"), stream(seed, "bench thermal")
@@ -112,10 +118,11 @@ class BenchPhysics:
         self.t = clock.now()
         self.z = self.motion.start(np.zeros(k))
         self._thermal = self._thermal_motion()
+        self._kicks: dict[float, Array] = {}  # how far thermal motion kicks in a stretch, by how long that is in s
         slowest = max(float(self.tau_theta.max(initial=0.0)), profile.tau_state_s, profile.filter_s)
         self._longest_s = max(SLEPT * slowest, 1.1 * APERTURE_S)
         self._stretch_s = min(profile.tau_state_s, profile.tau_theta_s / 5)
-        self._history = History(self.t, self.z, APERTURE_S)
+        self._history = History(self.t, self.z, APERTURE_S + AGO_S)
         self._step_s = profile.tau_state_s
         self._cells = np.linspace(0.0, 1.0, CELLS + 1)
         self.saturated = False
@@ -137,8 +144,8 @@ class BenchPhysics:
             if len(self._waiting) >= MOST_WAITING:
                 self.move_on()
 
-    def sense(self, name: str, k: int, aperture_s: float) -> float:
-        """Sense a quantity: its true mean over an aperture that ends now; knobs and temperature as they are now."""
+    def sense(self, name: str, k: int, aperture_s: float, ago_s: float = 0.0) -> float:
+        """Sense a quantity: its true mean over an aperture that ended so long ago; knobs and temperature as they are now."""
         with self.lock:
             self.move_on()
             if name == "temperature":
@@ -147,7 +154,7 @@ class BenchPhysics:
                 at = self._parts[name].start + k
                 return float(self._cable[at] * (self._gain[at] * self._lines.filtered[at] + self._offset[at]))
             states = self.energy.output_index[k] if name == "s" else self.energy.n_states + k
-            return self._history.mean(int(states), aperture_s)
+            return self._history.mean(int(states), aperture_s, ago_s)
 
     def wire(self, name: str, k: int, gain: float, offset: float) -> None:
         """Say what a wire, or the output at its other end, makes of what drives a knob: a gain and an offset."""
@@ -282,19 +289,18 @@ class BenchPhysics:
             self.t += left
             self._history.stood(self.t, self.z)
             return
-        k = self._parts["x"].start
-        behind = np.abs(lines.filtered - lines.setpoint) > self._near
-        hurried = lines.moving and bool(behind[k:].any() or lines.slewing[k:].any())
-        stretch_s = min(FINE_S, self._stretch_s) if hurried else self._stretch_s * (1 if lines.far(CALM_V) else CALM_TIMES)
-        pieces = np.ceil(left / stretch_s - 1e-9)
-        dt = round(left / max(pieces, 1.0), 9)  # the same to the bit where it is the same, so that modes are prepared once
-        self._drift_on(dt)
-        path = lines.path(self._cells * dt)
+        pieces = max(1, math.ceil(left / self._straight_s() - 1e-9))
+        dt = round(left / pieces, 9)  # the same to the bit where it is the same, so that modes are prepared once
+        ends = self._cells * dt
+        path = lines.path(ends)
         real = self._cable * (self._gain * path + self._offset)
         self._present(real[len(real) // 2])
-        u = self._knobs(real[:, :k])
-        ends = self._cells * dt
         solved = motion.modes()
+        if pieces > 1 and solved is not None and not lines.moving and not self.saturated:
+            self._stand(now, real[:, self._parts["u"]], solved, pieces, dt)
+            return
+        self._drift_on(dt)
+        u = self._pulling(self._behind_play(real[:, self._parts["u"]]), self._aside())
         try:
             if solved is not None:
                 points, slopes = solved[0].move(self.z, solved[1], u, dt)
@@ -306,47 +312,88 @@ class BenchPhysics:
             self.saturated, self._step_s = True, self.profile.tau_state_s
             ends, points, slopes = np.array([0.0, dt]), np.stack([self.z, self.z]), np.zeros((2, len(self.z)))
         self._history.add(self.t + ends, points, slopes)
-        self.z = self._kicked(points[-1], dt)
+        self.z = self._railed(points[-1] + self._kick(dt, 1)[0])
         self.t = now if pieces <= 1 else self.t + dt
         if lines.move(dt, path[-1]):
             self._changed |= {rows.APPLIED, rows.INPUT, rows.CURRENT}
             self._write()
 
+    def _straight_s(self) -> float:
+        """Get for how long, in s, all that drives may be taken for straight, and inputs and currents for still."""
+        lines = self._lines
+        if not lines.moving:
+            return self._stretch_s * CALM_TIMES
+        k = self._parts["x"].start
+        behind = np.abs(lines.filtered[k:] - lines.setpoint[k:])
+        if (behind > FINE_V).any() or lines.slewing[k:].any():
+            return min(FINE_S, self._stretch_s)
+        return self._stretch_s * (1 if lines.far(CALM_V) or (behind > self._near).any() else CALM_TIMES)
+
     def _present(self, real: Array) -> None:
         """Let inputs and currents act as they are in the middle of a stretch."""
         x, force = real[self._parts["x"]], real[self._parts["i"]]
-        if not np.array_equal(x, self.motion.x[0]):
+        if (x != self.motion.x[0]).any():
             self.motion.present(x[None].copy())
         self.motion.push(force + self._shove)
 
-    def _knobs(self, line: Array) -> Array:
-        """Get what pulls at the parameters, shape (m, K), from where the control knobs are: play, drift, crosstalk."""
-        profile = self.profile
-        if self._play.any():
-            felt = np.empty_like(line)
-            for i, row in enumerate(line):
-                self._felt = np.minimum(np.maximum(self._felt, row - self._half_play), row + self._half_play)
-                felt[i] = self._felt
-            line = felt
-        u = line + (self._drift + self._slip + self._by_K * self._warmer_K())
-        if profile.crosstalk:
+    def _stand(self, now: float, line: Array, solved: tuple[Modes, Array], pieces: int, dt: float) -> None:
+        """Let stretches of dt pass together, in which all that drives stands still, as one after another would."""
+        some = min(pieces, MOST_AT_ONCE)
+        aside = np.empty((some, line.shape[1]))
+        t = self.t + dt * np.arange(some + 1)
+        for j in range(some):
+            self._drift_on(dt)
+            self.t = float(t[j])
+            aside[j] = self._aside()
+        u = self._pulling(self._behind_play(line), aside)
+        kicks = self._kick(dt, some)
+        points, slopes = solved[0].wander(self.z, solved[1], u, kicks, dt)
+        self._history.add_all(t[:-1, None] + self._cells * dt, points, slopes)
+        self.z = self._railed(points[-1, -1] + kicks[-1])
+        self.t = now if some == pieces else float(t[-1])
+
+    def _behind_play(self, line: Array) -> Array:
+        """Get where control knobs that stand at `line`, shape (m, K), one after another, are behind their play."""
+        if not self._plays:
+            return line
+        felt = np.empty_like(line)
+        for i, row in enumerate(line):
+            self._felt = np.minimum(np.maximum(self._felt, row - self._half_play), row + self._half_play)
+            felt[i] = self._felt
+        return felt
+
+    def _aside(self) -> Array:
+        """Get how far drift, slips and temperature have moved what the control knobs pull with, shape (K,)."""
+        return np.asarray(self._drift + self._slip + self._by_K * self._warmer_K())
+
+    def _pulling(self, line: Array, aside: Array) -> Array:
+        """Get what pulls at the parameters, shape (m, K), with what moved aside, (K,) or (m, K), and with crosstalk."""
+        u = line + aside
+        if self.profile.crosstalk:
             of_neighbours = np.zeros_like(u)
             of_neighbours[:, 1:] += u[:, :-1]
             of_neighbours[:, :-1] += u[:, 1:]
-            u = u + profile.crosstalk * of_neighbours
+            u = u + self.profile.crosstalk * of_neighbours
         return u
 
-    def _kicked(self, z: Array, dt: float) -> Array:
-        """Add thermal motion, and saturate."""
-        size, rate = self._thermal
-        if self.profile.thermal_V:
-            z = z + size * np.sqrt(-np.expm1(-2 * dt * rate)) * self._thermals.standard_normal(len(z))
-            z = self.motion.inside(z)
+    def _kick(self, dt: float, n: int) -> Array:
+        """Draw n kicks of thermal motion, shape (n, N + K), one for each stretch of dt."""
+        if not self.profile.thermal_V:
+            return np.zeros((n, len(self.z)))
+        if (kick := self._kicks.get(dt)) is None:
+            size, rate = self._thermal
+            if len(self._kicks) >= MOST_KICKS:
+                self._kicks.clear()
+            kick = self._kicks[dt] = size * np.sqrt(-np.expm1(-2 * dt * rate))
+        return np.asarray(kick * self._thermals.standard_normal((n, len(kick))))
+
+    def _railed(self, z: Array) -> Array:
+        """Get where z is that thermal motion has kicked: inside its box, and no farther than the rails."""
         rail = self.profile.rail_V
-        largest = float(np.abs(z).max(initial=0.0))
-        if largest < rail:
+        z = self.motion.inside(z)
+        if (np.abs(z) < rail).all():
             self.saturated = False
-            return np.array(z)
+            return z
         if not self.saturated:
             self._event("saturated")
         self.saturated = True
@@ -364,12 +411,12 @@ class BenchPhysics:
         """Move the offsets of the control knobs: Ornstein-Uhlenbeck, exact for any dt."""
         self._slip += self._creep * dt
         if self.profile.drift_V:
-            keep = np.exp(-dt / self.profile.drift_time_s)
-            kick = self.profile.drift_V * np.sqrt(1 - keep * keep)
+            keep = math.exp(-dt / self.profile.drift_time_s)
+            kick = self.profile.drift_V * math.sqrt(1 - keep * keep)
             self._drift = keep * self._drift + kick * self._drifts.standard_normal(len(self._drift))
 
     def _warmer_K(self) -> float:
-        return self.profile.daily_K * float(np.sin(2 * np.pi * self.t / DAY_S))
+        return self.profile.daily_K * math.sin(2 * math.pi * self.t / DAY_S)
 
     def _write(self) -> None:
         """Write down what changed since this was last done, at the present time."""

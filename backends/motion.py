@@ -40,6 +40,8 @@ class Motion:
         self._tau_s = tau_s
         self._speed = coupling.epsilon / tau_theta
         self._tau_theta = tau_theta
+        self._k = len(tau_theta)
+        self._mobility = np.concatenate([np.full(self.n_states, 1 / tau_s), self._speed])
         self._modes: Modes | None = None
         self._modal = (
             type(energy) is LinearEnergy
@@ -101,16 +103,17 @@ class Motion:
         energy = self.energy
         if not self._modal or not isinstance(energy, LinearEnergy):
             return None
-        pull = np.zeros(1 + energy.n_parameters)
+        pull = np.zeros(1 + self._k)
         pull[0] = self.beta * self.y[0, 0]
         if self.force is not None:
             pull[0] += self.force[0]
         if self._modes is None:
-            row = np.concatenate([[-1.0], energy.features(self.x)[0]])  # E = (row . z)^2 / 2 + c s^2
-            hessian = np.outer(row, row)
+            row = np.empty(1 + self._k)  # E = (row . z)^2 / 2 + c s^2
+            row[0], row[1:] = -1.0, energy.features(self.x)[0]
+            hessian = row[:, None] * row
             hessian[0, 0] += 2 * energy.s_squared + self.beta
-            hessian[np.arange(1, len(row)), np.arange(1, len(row))] += 1 / self.coupling.epsilon
-            self._modes = Modes(hessian, np.concatenate([[1 / self._tau_s], self._speed]), 1 / self._tau_theta)
+            hessian.ravel()[self._k + 2 :: self._k + 2] += 1 / self.coupling.epsilon  # the rest of the diagonal
+            self._modes = Modes(hessian, self._mobility, 1 / self._tau_theta)
         return self._modes, pull
 
     def response(self, z: Array, u: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aeqlab.drivers.emulated.clock import Clock, WallClock
 from aeqlab.drivers.emulated.scpi import DEVICE, POWER_ON, Call, Command, Front, ScpiError, short_form
-from aeqlab.drivers.emulated.terminals import Bare, Terminals
+from aeqlab.drivers.emulated.terminals import AGO_S, Bare, Terminals
 
 NAMES = {
     "DAQ970A": "Keysight Technologies,DAQ970A,MY12345678,A.02.04-00.16-11.29-00.02-02-01",
@@ -241,16 +241,25 @@ class EmulatedDaq970a:
         return _delay_s(state) + self.switching_s + state.nplc / self.line_Hz
 
     def _sweep(self) -> list[tuple[int, float]]:
-        """Measure every channel of the scan list, one after another."""
+        """Measure every channel of the scan list, one after another; those of half a second are converted together."""
         found = []
+        some: list[tuple[int, float]] = []  # channels, and when each is converted, in s from when the first of them begins
         for number in self.scan:
-            self.clock.spend(self._cost_s(number))
-            found.append((number, self._sensed(number)))
-        return found
+            cost_s = self._cost_s(number)
+            if some and some[-1][1] + cost_s - some[0][1] > AGO_S:
+                found += self._converted(some)
+                some = []
+            some.append((number, (some[-1][1] if some else 0.0) + cost_s))
+        return found + self._converted(some)
 
-    def _sensed(self, number: int) -> float:
+    def _converted(self, some: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        end = some[-1][1]
+        self.clock.spend(end)
+        return [(number, self._sensed(number, end - at)) for number, at in some]
+
+    def _sensed(self, number: int, ago_s: float = 0.0) -> float:
         state = self.channels[number]
-        return self._reading(state, self.terminals.sense(str(number), state.nplc / self.line_Hz))
+        return self._reading(state, self.terminals.sense(str(number), state.nplc / self.line_Hz, ago_s))
 
     def _reading(self, state: State, volts: float) -> float:
         if state.autorange:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+AGO_S = 0.5  #: so long ago, in s, may an aperture have ended that is asked for
+
 
 class Terminals(Protocol):
     """The terminals of one instrument, by the keys of its channels."""
@@ -11,8 +13,8 @@ class Terminals(Protocol):
     def drive(self, key: str, value: float, slew_per_s: float = float("inf"), lag_s: float = 0.0) -> None:
         """Drive an output, in its unit, from now on: on its way there at most so fast, behind a filter of first order."""
 
-    def sense(self, key: str, aperture_s: float) -> float:
-        """Sense an input, in its unit: the mean over an aperture that ends now."""
+    def sense(self, key: str, aperture_s: float, ago_s: float = 0.0) -> float:
+        """Sense an input, in its unit: the mean over an aperture that ended so long ago, at most `AGO_S`."""
 
 
 class Bare:
@@ -28,6 +30,6 @@ class Bare:
         self.driven[key] = value
         self.shaped[key] = (slew_per_s, lag_s)
 
-    def sense(self, key: str, aperture_s: float) -> float:
+    def sense(self, key: str, aperture_s: float, ago_s: float = 0.0) -> float:
         """Get what was laid on an input; 0 where nothing was."""
         return self.laid.get(key, 0.0)

@@ -174,6 +174,25 @@ def test_the_same_seed_gives_the_same_bench_and_another_one_another() -> None:
     assert go(1) != go(2)
 
 
+def test_stretches_that_are_lived_together_pass_as_one_after_another_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    def go() -> tuple[list[float], np.ndarray[Any, Any]]:
+        bench = Bench(profile=PROFILES["bench"], frequencies=4)
+        physics, found = bench.physics, []
+        for k in range(12):
+            physics.drive("x", 0, 0.06 * k)
+            physics.drive("u", k % 9, 0.05 * k)
+            bench.wait(1.7)
+            found += [physics.sense(name, 0, 0.3, 0.1 * ago) for name in ("theta", "s") for ago in range(4)]
+        return found, np.concatenate([physics.outputs, physics.theta])
+
+    together, ends = go()
+    monkeypatch.setattr("aeqlab.backends.bench_physics.MOST_AT_ONCE", 1)
+    one_by_one, ends_too = go()
+    np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(ends, ends_too, rtol=0, atol=1e-10)
+    assert len(set(together)) == len(together)
+
+
 def test_thermal_motion_is_as_large_as_the_profile_says() -> None:
     bench = Bench(profile=Profile(thermal_V=1e-3), frequencies=1)
     found = []

@@ -40,26 +40,34 @@ def megabytes() -> float:
 
 
 @pytest.mark.parametrize(
-    ("hours", "night"),
+    ("hours", "night", "nplc"),
     [
-        pytest.param(0.5, 0, marks=pytest.mark.slow),
-        pytest.param(10.0, 0, marks=pytest.mark.soak),
-        pytest.param(50.0, 1, marks=pytest.mark.soak),  # a hundred hours, in two halves that can run side by side
-        pytest.param(50.0, 2, marks=pytest.mark.soak),
+        pytest.param(0.5, 0, 1, marks=pytest.mark.slow),
+        pytest.param(10.0, 0, 1, marks=pytest.mark.soak),
+        # a hundred hours, in nights that can run side by side, with a scanner that integrates so many line cycles
+        pytest.param(25.0, 1, 1, marks=pytest.mark.soak),
+        pytest.param(25.0, 2, 1, marks=pytest.mark.soak),
+        pytest.param(25.0, 3, 2, marks=pytest.mark.soak),
+        pytest.param(25.0, 4, 10, marks=pytest.mark.soak),
     ],
 )
 @pytest.mark.timeout(10 * 3600)
-def test_a_night_needs_nobody(tmp_path: Path, hours: float, night: int) -> None:
+def test_a_night_needs_nobody(tmp_path: Path, hours: float, night: int, nplc: int) -> None:
     rng = np.random.default_rng([int(10 * hours), night])
     with bench_of(journal=tmp_path / "journal", seed=7 + night) as bench:
-        device = open_rig(bench, lost_after_s=60.0)
+        parts = rig_tree(bench)["instruments"]
+        slower = {
+            "instruments": parts | {"adc": parts["adc"] | {"nplc": nplc}},
+            "tick_s": 0.02 * nplc * (bench.physics.counts["u"] + 1) + 0.02,
+        }
+        device = open_rig(bench, lost_after_s=60.0, **slower)
         identified_first(device)
         session = Session(device)
         z = rng.uniform(-1, 1, 200)
         rows = zip(z, 0.3 + 0.4 * np.sin(np.pi * z) - 0.2 * np.cos(2 * np.pi * z), strict=True)  # knobs within 0.5 V can do that
         (tmp_path / "data.csv").write_text("z,s\n" + "".join(f"{float(x)!r},{float(y)!r}\n" for x, y in rows), encoding="utf-8")
         values = {
-            "name": "night", "device": {"kind": "rig", "rig": rig_tree(bench)},
+            "name": "night", "device": {"kind": "rig", "rig": rig_tree(bench, **slower)},
             "data": {"kind": "table", "path": "data.csv", "inputs": ["z"], "targets": ["s"]},
             "homeostasis": {"controller": "quasi-static"}, "sequence": [{"hold": {"seconds": 0.1}}],
         }  # fmt: skip
