@@ -1,7 +1,7 @@
 """Work away from the window's thread: nothing in it ever waits for a device, a file or a run.
 
-`do(owner, work, then)` runs `work` in a thread of its own and gives what it returns to `then`, in the window's thread, if the owner
-is still there. What it raises goes to `failed`, or else to the log and the status line.
+`do(owner, work, then)` runs `work` in a thread of its own and gives what it returns to `then`, in the window's thread, if the
+owner is there still. What it raises goes to `failed`, or else to the log and the line of messages.
 """
 
 from __future__ import annotations
