@@ -71,7 +71,7 @@ class Rows(Mapping[str, Array]):
         if fetched:
             self._read.update(self._table.fetch(fetched))
         for name in shaped:
-            _shape_by_points(self._read[name], self._read["points"])
+            shape_by_points(self._read[name], self._read["points"])
         return {name: self._read[name] for name in names}
 
     def blocks(self, *names: str) -> Iterator[dict[str, Array]]:
@@ -84,7 +84,7 @@ class Rows(Mapping[str, Array]):
         for block in self._table.blocks(fetched):
             if "points" in block:
                 for name in shaped:
-                    _shape_by_points(block[name], block["points"])
+                    shape_by_points(block[name], block["points"])
             yield {name: block[name] for name in names if name in block}
 
     def tuples(self, *names: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -116,7 +116,7 @@ class Rows(Mapping[str, Array]):
         return f"<Rows of {self._table.table.name}: {', '.join(self._table.names)}>"
 
 
-def _shape_by_points(parts: Array, points: Array) -> None:
+def shape_by_points(parts: Array, points: Array) -> None:
     """Give each array of a column one row per point."""
     for index, (part, count) in enumerate(zip(parts, points, strict=True)):
         if part is not None and count > 0 and len(part) % int(count) == 0:
