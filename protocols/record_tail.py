@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols import record_schema as schema
 from aeqlab.protocols.errors import RecordError
 from aeqlab.protocols.record_arrays import array_of
-from aeqlab.protocols.record_reader import columns_of, current, opened, shape_by_points
+from aeqlab.protocols.record_reader import columns_of, current, newest_theta, opened, shape_by_points
 
 Array = NDArray[Any]
 MOST = 20_000  #: rows of a table that come at once
@@ -102,6 +103,14 @@ class RecordTail:
             self._miss(news, f"{self.path.name} cannot be read: {exc}.")
             self.close()
         return news
+
+    def newest_theta(self) -> Array | None:
+        """Get the theta that was committed last, shape (parameters,); None where the record holds none, or cannot be read."""
+        try:
+            found = newest_theta(self._connected())
+        except sqlite3.Error:
+            return None
+        return None if found is None else np.frombuffer(found, dtype="<f8").copy()
 
     def close(self) -> None:
         """Let go of the record. What is asked for afterwards opens it again, and goes on where it was."""

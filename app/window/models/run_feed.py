@@ -1,0 +1,291 @@
+"""What a run folder tells, live or ended: read by a thread, handed to the window as one frozen view after another.
+
+A live run and one of last year are read by the same code. Of a long run a thinned part comes first, so that its curves are there
+at once; the whole follows. Traces are kept of the last samples alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from aeqlab.app.window.models.growing import Growing
+from aeqlab.protocols.control import send
+from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.load import Run, load_run
+from aeqlab.protocols.record_tail import News, RecordTail
+from aeqlab.protocols.run_folder import is_alive
+from aeqlab.protocols.run_state import ENDED
+
+Array = NDArray[Any]
+log = logging.getLogger("aeqlab.window")
+
+LIVE_S, ENDED_S, STATUS_S = 0.1, 1.0, 0.25  #: how often a live record, one of a run that ended, and a live run are asked
+TRACES = 64  #: phases of which the course is kept
+LONG, COARSE = 100_000, 20_000  #: from so many steps on a part of so many comes first
+STEPS = (
+    "step", "stage", "epoch", "sample", "at", "t", "beta_1", "beta_2", "cost_1", "cost_2", "cost_free", "wrong", "used", "sham",
+    "partial", "tries", "hold_verdict", "hold_ticks", "hold_error", "hold_worst", "settle_verdict", "settle_ticks", "moved",
+)  # fmt: skip
+FOLLOWED: dict[str, tuple[str, ...] | None] = {
+    "steps": STEPS, "stages": None, "evaluations": None, "events": None, "alarms": None, "notes": None, "scans": None,
+    "points": None, "predictions": None, "traces": None, "reports": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as it stands; arrays are not to be written.
+
+    Attributes:
+        folder: of the run.
+        facts: those of its record by name; see `meta` in docs/record.md.
+        state, reason: where it is and why; `interrupted` where its process ended without a word.
+        alive: whether a process works on it.
+        progress: what the run itself answers to `status`; None where it does not run, or does not answer.
+        tables: columns of each table by name; of `traces` the last ones alone.
+        theta: the last one that the record holds, shape (parameters,); None where it holds none.
+        part: what part of the steps is here, 1 for all.
+        missing: what could not be read, in sentences.
+        read_at: when this was read, by time.monotonic.
+    """
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    state: str = "unknown"
+    reason: str = ""
+    alive: bool = False
+    progress: dict[str, Any] | None = None
+    tables: dict[str, dict[str, Array]] = field(default_factory=dict)
+    theta: Array | None = None
+    part: float = 1.0
+    missing: tuple[str, ...] = ()
+    read_at: float = 0.0
+
+    def column(self, table: str, name: str) -> Array:
+        """Get a column; empty where nothing of it was read yet."""
+        found = self.tables.get(table, {}).get(name)
+        return np.empty(0) if found is None else found
+
+    def rows(self, table: str) -> int:
+        """Get how many rows of a table are here."""
+        return len(self.column(table, "id"))
+
+    @property
+    def name(self) -> str:
+        """Get what people call it."""
+        return str(self.facts.get("name") or self.folder.name)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end, in whatever way."""
+        return self.state in ENDED or self.state == "interrupted"
+
+
+class RunFeed(QObject):
+    """Follows one run folder after another. `changed` brings a RunView; `failed` a sentence, where nothing can be read."""
+
+    changed = Signal(object)
+    failed = Signal(str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._reader: _Reader | None = None
+        self.folder: Path | None = None
+
+    def follow(self, folder: Path | None) -> None:
+        """Follow a run folder from now on; None: none."""
+        if self._reader is not None:
+            self._reader.stop()
+        self._reader, self.folder = None, folder
+        if folder is not None:
+            self._reader = _Reader(folder, self)
+            self._reader.start()
+
+    def look(self) -> None:
+        """Look at once, as after a command that was just sent."""
+        if self._reader is not None:
+            self._reader.woken.set()
+
+    def close(self) -> None:
+        """Follow nothing any more, and wait for the thread, shortly."""
+        reader = self._reader
+        self.follow(None)
+        if reader is not None:
+            reader.join(1.0)
+
+    def _brought(self, reader: _Reader, view: RunView) -> None:
+        if reader is self._reader:
+            self.changed.emit(view)
+
+
+class _Reader(threading.Thread):
+    """Reads one folder until it is stopped."""
+
+    def __init__(self, folder: Path, feed: RunFeed) -> None:
+        super().__init__(name=f"reads {folder.name}", daemon=True)
+        self.folder, self._feed = folder, feed
+        self.woken = threading.Event()
+        self._over = False
+        self._tables: dict[str, Growing] = {name: Growing() for name in FOLLOWED}
+        self._facts: dict[str, Any] = {}
+        self._missing: list[str] = []
+        self._progress: dict[str, Any] | None = None
+        self._theta: Array | None = None
+        self._asked = -np.inf
+        self._told: tuple[Any, ...] = ()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._over = True
+        self.woken.set()
+
+    def run(self) -> None:
+        """Read until it is stopped; whatever goes wrong is told, and tried again."""
+        try:
+            run = load_run(self.folder)
+        except ProtocolError as exc:
+            self._feed.failed.emit(str(exc))
+            return
+        self._missing += run.missing
+        self._first_part(run)
+        with RecordTail(self.folder / "record.sqlite", FOLLOWED) as tail:
+            while not self._over:
+                self.woken.clear()
+                try:
+                    alive = self._look(tail)
+                except Exception as exc:  # the window goes on, and says what it could not read
+                    log.error("%s cannot be read: %s", self.folder, exc, exc_info=exc)
+                    self._miss([f"{self.folder.name} cannot be read: {exc}."])
+                    alive = True
+                self.woken.wait(LIVE_S if alive else ENDED_S)
+
+    def _look(self, tail: RecordTail) -> bool:
+        alive = is_alive(self.folder)
+        read = False
+        while not self._over:
+            news = tail.more()
+            read = self._take(news) or read
+            if not news.more:
+                break
+            if self._tables["steps"].count > LONG or self._tables["steps"].count < FIRST_SHOWN:
+                continue
+            self._tell(alive, 1.0)
+        if read:
+            self._theta = tail.newest_theta()
+        self._ask(alive)
+        told = (read, alive, self._progress and tuple(map(str, self._progress.values())), len(self._missing))
+        if read or told != self._told:
+            self._told = (False, *told[1:])
+            self._tell(alive, 1.0)
+        return alive
+
+    def _take(self, news: News) -> bool:
+        if news.anew:
+            for table in self._tables.values():
+                table.clear()
+        if news.facts is not None:
+            self._facts = news.facts
+        for name, rows in news.rows.items():
+            self._tables[name].append(rows)
+        for name, rows in news.changed.items():
+            self._tables[name].replace(rows)
+        traces = self._tables["traces"]
+        if traces.count > 2 * TRACES:
+            last = {name: values[-TRACES:] for name, values in traces.view().items()}
+            traces.clear()
+            traces.append(last)
+        self._miss(news.missing)
+        return news.any
+
+    def _ask(self, alive: bool) -> None:
+        """Ask the run itself where it stands."""
+        now = time.monotonic()
+        if not alive:
+            self._progress = None
+        elif now - self._asked >= STATUS_S:
+            self._asked = now
+            try:
+                self._progress = send(self.folder, "status", timeout_s=1.0)
+            except ProtocolError:  # it begins, or ends
+                self._progress = None
+
+    def _tell(self, alive: bool, part: float) -> None:
+        state = str(self._facts.get("state", "unknown"))
+        reason = str(self._facts.get("reason", ""))
+        if state not in ENDED and state != "unknown" and not alive:
+            state = "interrupted"
+            reason = "The process ended without a word (killed, or the computer went down). Resume goes on."
+        tables = {name: table.view() for name, table in self._tables.items()}
+        view = RunView(
+            self.folder, self._facts, state, reason, alive, self._progress, tables, self._theta, part, tuple(self._missing),
+            time.monotonic(),
+        )  # fmt: skip
+        self._send(view)
+
+    def _send(self, view: RunView) -> None:
+        try:
+            self._feed._brought(self, view)
+        except RuntimeError:  # the window is gone
+            self._over = True
+
+    def _first_part(self, run: Run) -> None:
+        """Show a part of the steps of a long run at once; the whole is read after that."""
+        try:
+            part = coarse_steps(self.folder / "record.sqlite", COARSE)
+        except sqlite3.Error:  # damaged, or of an early version: what can be read comes row by row
+            return
+        if part is None:
+            return
+        rows, count = part
+        few = Growing()
+        few.append(rows)
+        self._facts = run.meta
+        tables = {"steps": few.view()}
+        alive = is_alive(self.folder)
+        self._send(
+            RunView(self.folder, self._facts, run.state, run.reason, alive, None, tables, None, few.count / count,
+                    tuple(self._missing), time.monotonic())
+        )  # fmt: skip
+
+    def _miss(self, sentences: list[str]) -> None:
+        self._missing += [one for one in sentences if one not in self._missing]
+
+
+FIRST_SHOWN = 1000  #: a record that is read in pieces is shown once so many steps are there
+_DRAWN = ("id", "step", "at", "t", "cost_1", "cost_2", "cost_free", "used", "sham", "hold_error", "moved")
+
+
+def coarse_steps(record: Path, most: int) -> tuple[dict[str, Array], int] | None:
+    """Read about `most` steps of a long record, evenly spread, in the columns that are drawn; and how many there are.
+
+    None where the record is not long: then all of it is read at once.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    from aeqlab.protocols.record_reader import columns_of, opened
+
+    with opened(record) as connection:
+        low, high = connection.execute("SELECT min(id), max(id) FROM steps").fetchone()
+        count = 0 if low is None else high - low + 1
+        if count < LONG:
+            return None
+        names = [name for name in _DRAWN if name in columns_of(connection, "steps")]
+        every = count // most
+        sql = (
+            f"WITH RECURSIVE some(n) AS (SELECT {low} UNION ALL SELECT n + {every} FROM some WHERE n + {every} <= {high}) "
+            f"SELECT {', '.join(names)} FROM some JOIN steps ON steps.id = some.n"
+        )
+        rows = connection.execute(sql).fetchall()
+    made = np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
+    return {name: made[:, k] for k, name in enumerate(names)}, count
