@@ -1,67 +1,82 @@
-"""Work away from the window's thread: nothing in it ever waits for a device, a file or a run.
+"""Work away from the window's thread, and its way back: nothing in that thread ever waits for a device, a file or a run.
 
 `do(owner, work, then)` runs `work` in a thread of its own and gives what it returns to `then`, in the window's thread, if the
-owner is there still. What it raises goes to `failed`, or else to the log and the line of messages.
+owner is there still. A thread that goes on and on has a `Post` instead. Threads hold no Qt object, not even for a moment: whoever
+lets go of the last reference to one destroys it, and that must be the window's thread.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Qt, Signal
+from shiboken6 import isValid
 
 log = logging.getLogger("aeqlab.window")
 Done = Callable[[Any], None]
 Failed = Callable[[Exception], None]
 
 
-class Job(QObject):
-    """One piece of work; lives as a child of who asked, so that nothing is delivered to a widget that is gone."""
-
-    finished = Signal(object)
-    went_wrong = Signal(object)
+class Job:
+    """One piece of work. `running` until it was delivered."""
 
     def __init__(self, owner: QObject, work: Callable[[], Any], then: Done | None, failed: Failed | None) -> None:
-        super().__init__(owner)
-        self._work, self._then, self._failed = work, then, failed
+        self.owner, self.work, self.then, self.failed = owner, work, then, failed
         self.running = True
-        self.finished.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-        self.went_wrong.connect(self._tell, Qt.ConnectionType.QueuedConnection)
+        self.found: Any = None
+        self.wrong: Exception | None = None
 
-    def start(self, name: str) -> None:
-        """Begin, in a thread that keeps no program from ending."""
-        threading.Thread(target=self._go, name=name, daemon=True).start()
-
-    def _go(self) -> None:
-        try:
-            found = self._work()
-        except Exception as exc:
-            self._send(self.went_wrong, exc)
-        else:
-            self._send(self.finished, found)
-
-    def _send(self, signal: Any, value: Any) -> None:
-        try:
-            signal.emit(value)
-        except RuntimeError:  # whoever asked has been deleted meanwhile
-            log.debug("nobody waits any more for what %s found", threading.current_thread().name)
-
-    def _deliver(self, found: Any) -> None:
+    def deliver(self) -> None:
+        """Give what was found, or what went wrong, to whoever asked; in the window's thread."""
         self.running = False
-        self.deleteLater()
-        if self._then is not None:
-            self._then(found)
-
-    def _tell(self, exc: Exception) -> None:
-        self.running = False
-        self.deleteLater()
-        if self._failed is not None:
-            self._failed(exc)
+        if not isValid(self.owner):
+            return
+        if self.wrong is None:
+            if self.then is not None:
+                self.then(self.found)
+        elif self.failed is not None:
+            self.failed(self.wrong)
         else:
-            log.error("%s", exc, exc_info=exc)
+            log.error("%s", self.wrong, exc_info=self.wrong)
+
+
+class _Office(QObject):
+    """Where threads leave word; lives in the window's thread, as long as the program."""
+
+    arrived = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: dict[int, Job] = {}
+        self.posts: weakref.WeakValueDictionary[int, _Box] = weakref.WeakValueDictionary()
+        self.numbers = itertools.count(1)
+        self.arrived.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def _deliver(self, number: int) -> None:
+        job = self.jobs.pop(number, None)
+        if job is not None:
+            job.deliver()
+        box = self.posts.get(number)
+        if box is not None:
+            box.deliver()
+
+
+_OFFICE: list[_Office] = []
+
+
+def _office() -> _Office:
+    """Get the one office; the first to ask must be the window's thread."""
+    if not _OFFICE:
+        if threading.current_thread() is not threading.main_thread() or QCoreApplication.instance() is None:
+            raise RuntimeError("work beside the window begins in the window's thread, once there is an application")
+        _OFFICE.append(_Office())
+    return _OFFICE[0]
 
 
 def do(
@@ -76,6 +91,59 @@ def do(
         failed: takes what it raised; left out: it is logged, and shown in the window's line of messages.
         name: of the thread, for logs.
     """
-    job = Job(owner, work, then, failed)
-    job.start(name)
+    office = _office()
+    number, job = next(office.numbers), Job(owner, work, then, failed)
+    office.jobs[number] = job
+    threading.Thread(target=_go, args=(number,), name=name, daemon=True).start()
     return job
+
+
+def _go(number: int) -> None:
+    """Do the work of a thread; all that it refers to stays with the office."""
+    office = _OFFICE[0]
+    try:
+        office.jobs[number].found = office.jobs[number].work()
+    except Exception as exc:
+        office.jobs[number].wrong = exc
+    office.arrived.emit(number)
+
+
+class _Box:
+    """The end of a post that is in the window's thread."""
+
+    def __init__(self, owner: QObject, take: Done, values: deque[Any]) -> None:
+        self._owner, self._take, self._values = weakref.ref(owner), weakref.WeakMethod(take), values
+
+    def deliver(self) -> None:
+        """Hand over what has come."""
+        owner, take = self._owner(), self._take()
+        while self._values:
+            value = self._values.popleft()
+            if owner is not None and take is not None and isValid(owner):
+                take(value)
+
+
+class Post:
+    """What a thread sends its values with; it holds no Qt object.
+
+    Args:
+        owner: of `take`, a Qt object; it keeps the post's other end, and when it is gone values are dropped.
+        take: a method of the owner, called with each value in the window's thread.
+        latest: where the window is slower than the thread, only the newest value is delivered.
+    """
+
+    def __init__(self, owner: QObject, take: Done, *, latest: bool = False) -> None:
+        office = _office()
+        self._number = next(office.numbers)
+        self._values: deque[Any] = deque(maxlen=1 if latest else None)
+        self._emit = office.arrived.emit
+        box = _Box(owner, take, self._values)
+        office.posts[self._number] = box
+        kept = owner.__dict__.setdefault("_boxes", [])
+        kept.append(box)
+        del kept[:-8]  # those of threads that ended long ago
+
+    def __call__(self, value: Any) -> None:
+        """Send a value, from any thread."""
+        self._values.append(value)
+        self._emit(self._number)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
+import shiboken6
 from PySide6.QtCore import QObject
 from pytestqt.qtbot import QtBot
 
-from aeqlab.app.window.jobs import do
+from aeqlab.app.window.jobs import Post, do
 
 
 def test_what_is_found_arrives_in_the_windows_thread(qtbot: QtBot) -> None:
@@ -35,9 +37,54 @@ def test_nothing_is_delivered_to_a_widget_that_is_gone(qtbot: QtBot) -> None:
     owner, go, told = QObject(), threading.Event(), []
     do(owner, go.wait, told.append, name="slow")
     slow = next(thread for thread in threading.enumerate() if thread.name == "slow")
-    owner.deleteLater()
-    qtbot.wait(20)
+    shiboken6.delete(owner)
     go.set()
     slow.join(5.0)
     qtbot.wait(20)
     assert told == []
+
+
+class Owner(QObject):
+    """Takes what a thread sends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[int] = []
+
+    def take(self, value: int) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        self.taken.append(value)
+
+
+@pytest.mark.parametrize("latest", [False, True])
+def test_a_post_brings_every_value_in_order_or_the_latest_alone(qtbot: QtBot, latest: bool) -> None:
+    owner = Owner()
+    post = Post(owner, owner.take, latest=latest)
+    thread = threading.Thread(target=lambda: [post(k) for k in range(100)])
+    thread.start()
+    thread.join()
+    qtbot.waitUntil(lambda: owner.taken[-1:] == [99])
+    assert owner.taken == ([99] if latest else list(range(100)))
+
+
+def test_owners_may_go_while_threads_send_to_them(qtbot: QtBot) -> None:
+    over = threading.Event()
+    threads = []
+    for k in range(200):
+        owner = Owner()
+        post = Post(owner, owner.take)
+        threads.append(threading.Thread(target=lambda post=post: [post(k) for k in range(50)]))
+        threads[-1].start()
+        do(owner, lambda: over.wait(0.001), owner.take)
+        if k % 2:
+            shiboken6.delete(owner)
+        del owner, post
+        if k % 20 == 0:
+            gc.collect()
+            qtbot.wait(1)
+    for thread in threads:
+        thread.join()
+    qtbot.wait(50)
+    owner = Owner()
+    do(owner, lambda: 7, owner.take)
+    qtbot.waitUntil(lambda: owner.taken == [7])

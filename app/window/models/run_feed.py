@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
+from aeqlab.app.window.jobs import Post
 from aeqlab.app.window.models.growing import Growing
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import ProtocolError
@@ -108,7 +109,7 @@ class RunFeed(QObject):
             self._reader.stop()
         self._reader, self.folder = None, folder
         if folder is not None:
-            self._reader = _Reader(folder, self)
+            self._reader = _Reader(folder, Post(self, self._take, latest=True), Post(self, self._fail))
             self._reader.start()
 
     def look(self) -> None:
@@ -123,17 +124,21 @@ class RunFeed(QObject):
         if reader is not None:
             reader.join(1.0)
 
-    def _brought(self, reader: _Reader, view: RunView) -> None:
-        if reader is self._reader:
+    def _take(self, view: RunView) -> None:
+        if view.folder == self.folder:
             self.changed.emit(view)
+
+    def _fail(self, told: tuple[Path, str]) -> None:
+        if told[0] == self.folder:
+            self.failed.emit(told[1])
 
 
 class _Reader(threading.Thread):
     """Reads one folder until it is stopped."""
 
-    def __init__(self, folder: Path, feed: RunFeed) -> None:
+    def __init__(self, folder: Path, send: Post, fail: Post) -> None:
         super().__init__(name=f"reads {folder.name}", daemon=True)
-        self.folder, self._feed = folder, feed
+        self.folder, self._send, self._fail = folder, send, fail
         self.woken = threading.Event()
         self._over = False
         self._tables: dict[str, Growing] = {name: Growing() for name in FOLLOWED}
@@ -154,7 +159,7 @@ class _Reader(threading.Thread):
         try:
             run = load_run(self.folder)
         except ProtocolError as exc:
-            self._feed.failed.emit(str(exc))
+            self._fail((self.folder, str(exc)))
             return
         self._missing += run.missing
         self._first_part(run)
@@ -231,12 +236,6 @@ class _Reader(threading.Thread):
             time.monotonic(),
         )  # fmt: skip
         self._send(view)
-
-    def _send(self, view: RunView) -> None:
-        try:
-            self._feed._brought(self, view)
-        except RuntimeError:  # the window is gone
-            self._over = True
 
     def _first_part(self, run: Run) -> None:
         """Show a part of the steps of a long run at once; the whole is read after that."""

@@ -1,0 +1,249 @@
+"""What a session tells, as a watcher: its state, its last reading, its alarms and events, ten times a second.
+
+A thread asks; the window takes frozen views. A session that does not answer within `UNKNOWN_S` is told as unknown by a timer of
+the window, whatever its thread waits for. No reading is taken for the window's sake.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from aeqlab.app.window.jobs import Post
+from aeqlab.backends.device import DeviceInfo, Readout, SafetyReport
+from aeqlab.backends.errors import BackendError
+from aeqlab.protocols.alarms import Alarm
+from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, lost_sessions
+from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.lost import seen_to
+from aeqlab.protocols.remote import SessionClient
+from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
+
+Array = NDArray[Any]
+log = logging.getLogger("aeqlab.window")
+
+EVERY_S = 0.1  #: so often a session is asked
+UNKNOWN_S = 1.2  #: after so long without an answer its state counts as unknown
+LISTED_S = 0.5  #: so often it is looked which sessions there are
+EVENTS = 2_000  #: events that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A session as it stood when it was last heard.
+
+    Attributes:
+        found: where it is.
+        info: what its device says of itself.
+        abilities: names of the capability interfaces of its device.
+        status: where it stands; None before it answered.
+        readout, setpoints: last reading, and the control knobs as last commanded; None where there are none.
+        alarms, events: oldest first.
+        safety: report of the last make safe, where the device still stands for it.
+        heard_at: when it last answered, by time.monotonic.
+        lost: why nothing is known of it now; empty where it answers.
+    """
+
+    found: FoundSession
+    info: DeviceInfo | None = None
+    abilities: frozenset[str] = frozenset()
+    status: SessionStatus | None = None
+    readout: Readout | None = None
+    setpoints: Array | None = None
+    alarms: tuple[Alarm, ...] = ()
+    events: tuple[SessionEvent, ...] = ()
+    safety: SafetyReport | None = None
+    heard_at: float = 0.0
+    lost: str = ""
+
+    @property
+    def state(self) -> SessionState:
+        """Get the state; unknown where it does not answer, or has not answered yet."""
+        return SessionState.UNKNOWN if self.lost or self.status is None else self.status.state
+
+    @property
+    def reason(self) -> str:
+        """Get why it stands where it does."""
+        return self.lost or ("" if self.status is None else self.status.reason)
+
+    @property
+    def open_alarms(self) -> tuple[Alarm, ...]:
+        """Get the alarms that are active, or that nobody has acknowledged."""
+        return tuple(alarm for alarm in self.alarms if not alarm.over)
+
+
+class SessionFeed(QObject):
+    """Watches one session after another. `changed` brings a SessionView."""
+
+    changed = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._watcher: _Watcher | None = None
+        self.view: SessionView | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(200)
+        self._timer.timeout.connect(self._see_whether_it_answers)
+
+    def follow(self, found: FoundSession | None) -> None:
+        """Watch a session from now on; None: none."""
+        if self._watcher is not None:
+            self._watcher.stop()
+        self._watcher, self.view = None, None
+        self._timer.stop()
+        if found is not None:
+            self._watcher = _Watcher(found, Post(self, self._take, latest=True))
+            self.view = SessionView(found, heard_at=time.monotonic())
+            self._watcher.start()
+            self._timer.start()
+
+    def look(self) -> None:
+        """Ask at once, as after a command that was just sent."""
+        if self._watcher is not None:
+            self._watcher.woken.set()
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        watcher = self._watcher
+        self.follow(None)
+        if watcher is not None:
+            watcher.join(1.0)
+
+    def _take(self, view: SessionView) -> None:
+        if self._watcher is not None and view.found == self._watcher.found:
+            self.view = view
+            self.changed.emit(view)
+
+    def _see_whether_it_answers(self) -> None:
+        view = self.view
+        if view is None or view.lost:
+            return
+        silent = time.monotonic() - view.heard_at
+        if silent > UNKNOWN_S:
+            self.view = replace(view, lost=f"{view.found.device}: its session has not answered for {silent:.1f} s.")
+            self.changed.emit(self.view)
+
+
+class _Watcher(threading.Thread):
+    """Asks one session until it is stopped; attaches anew where the connection ends and the session is there still."""
+
+    def __init__(self, found: FoundSession, send: Post) -> None:
+        super().__init__(name=f"watches {found.device}", daemon=True)
+        self.found, self._send = found, send
+        self.woken = threading.Event()
+        self._over = False
+        self._next_event = 0
+        self._view = SessionView(found, heard_at=time.monotonic())
+        self._alarms = -1.0
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._over = True
+        self.woken.set()
+
+    def run(self) -> None:
+        """Watch until it is stopped."""
+        while not self._over:
+            try:
+                with attach(self.found, name="window", control=False) as client:
+                    self._view = replace(self._view, info=client.info, abilities=client.abilities)
+                    while not self._over:
+                        self._ask(client)
+                        self.woken.wait(EVERY_S)
+                        self.woken.clear()
+            except (ProtocolError, BackendError, OSError) as exc:
+                self._lose(str(exc))
+            except Exception as exc:
+                log.error("the session of %s cannot be watched: %s", self.found.device, exc, exc_info=exc)
+                self._lose(f"{self.found.device}: its session cannot be understood: {exc}.")
+            self.woken.wait(0.3)
+            self.woken.clear()
+
+    def _ask(self, client: SessionClient) -> None:
+        status = client.status()
+        readout, setpoints = client.last()
+        events, self._next_event = client.log(self._next_event)
+        view = self._view
+        alarms = view.alarms
+        if events or status.alarms != len(view.open_alarms):
+            alarms = tuple(client.alarms())
+        safety = client.safety() if status.state is SessionState.SAFE else None
+        self._view = replace(
+            view, status=status, readout=readout, setpoints=setpoints, alarms=alarms, info=client.info,
+            events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="",
+        )  # fmt: skip
+        self._send(self._view)
+
+    def _lose(self, why: str) -> None:
+        """Say that nothing is known of it now, and what was done about its device if somebody has told."""
+        if self._over:
+            return
+        told = what_was_done(self.found.address)
+        self._view = replace(self._view, lost=" ".join(filter(None, [why, told])))
+        self._send(self._view)
+
+
+def what_was_done(address: str) -> str:
+    """Say what became of a device whose session is gone: made safe by its guardian, left unknown; empty where nobody knows."""
+    done = next((one.sentence() for one in seen_to() if one.address == address), "")
+    return done or next((one.sentence() for one in lost_sessions() if one.address == address), "")
+
+
+class SessionList(QObject):
+    """Looks which sessions of this user there are. `changed` brings those that run and those that were lost."""
+
+    changed = Signal(object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.running: tuple[FoundSession, ...] = ()
+        self.lost: tuple[LostSession, ...] = ()
+        self._over = threading.Event()
+        self._thread = threading.Thread(
+            target=_look_for_sessions, args=(self._over, Post(self, self._take)), name="looks for sessions", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _take(self, there: tuple[tuple[FoundSession, ...], tuple[LostSession, ...]]) -> None:
+        self.running, self.lost = there
+        self.changed.emit(*there)
+
+
+def _look_for_sessions(over: threading.Event, send: Post) -> None:
+    told: tuple[tuple[FoundSession, ...], tuple[LostSession, ...]] | None = None
+    while not over.is_set():
+        try:
+            running = tuple(find_sessions())
+            lost = tuple(lost_sessions()) if told is None or running != told[0] else told[1]
+        except (ProtocolError, OSError) as exc:
+            log.warning("which sessions there are cannot be told: %s", exc)
+        else:
+            if (running, lost) != told:
+                told = running, lost
+                send(told)
+        over.wait(LISTED_S)
+
+
+def session_of_run(folder: Path, sessions: tuple[FoundSession, ...], controls: str = "") -> FoundSession | None:
+    """Find the session of a run: its own, in its folder; or the one whose control token the run holds, if `controls` tells."""
+    own = folder.resolve() / "session"
+    for session in sessions:
+        if Path(session.folder) == own:
+            return session
+    return next((one for one in sessions if controls and controls == one.address), None)
