@@ -7,6 +7,7 @@ lets go of the last reference to one destroys it, and that must be the window's 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -105,7 +106,8 @@ def _go(number: int) -> None:
         office.jobs[number].found = office.jobs[number].work()
     except Exception as exc:
         office.jobs[number].wrong = exc
-    office.arrived.emit(number)
+    with contextlib.suppress(RuntimeError):  # the program ends, and the office is closed
+        office.arrived.emit(number)
 
 
 class _Box:
@@ -146,4 +148,5 @@ class Post:
     def __call__(self, value: Any) -> None:
         """Send a value, from any thread."""
         self._values.append(value)
-        self._emit(self._number)
+        with contextlib.suppress(RuntimeError):  # the program ends, and the office is closed
+            self._emit(self._number)
