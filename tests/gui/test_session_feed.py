@@ -118,5 +118,7 @@ def test_a_session_that_hangs_is_unknown_within_two_seconds_and_one_that_died_sa
     finally:
         os.kill(found.pid, signal.SIGKILL)
         os.kill(found.guardian, signal.SIGCONT)
-    qtbot.waitUntil(lambda: "already SAFE" in views[-1].reason, timeout=10_000)
+    qtbot.waitUntil(lambda: views[-1].verdict is not None, timeout=10_000)
+    assert views[-1].state is SessionState.SAFE
+    assert "the guardian said: the device is SAFE" in views[-1].reason
     feed.close()

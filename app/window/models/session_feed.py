@@ -25,6 +25,7 @@ from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lost import seen_to
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
+from aeqlab.protocols.verdict import Verdict, guardian_verdict
 
 Array = NDArray[Any]
 log = logging.getLogger("aeqlab.window")
@@ -49,6 +50,7 @@ class SessionView:
         safety: report of the last make safe, where the device still stands for it.
         heard_at: when it last answered, by time.monotonic.
         lost: why nothing is known of it now; empty where it answers.
+        verdict: what its guardian said of the device, once the session is gone.
     """
 
     found: FoundSession
@@ -62,10 +64,13 @@ class SessionView:
     safety: SafetyReport | None = None
     heard_at: float = 0.0
     lost: str = ""
+    verdict: Verdict | None = None
 
     @property
     def state(self) -> SessionState:
-        """Get the state; unknown where it does not answer, or has not answered yet."""
+        """Get the state; unknown where it does not answer, or has not answered yet; SAFE where its guardian saw to it."""
+        if self.lost and self.verdict is not None and self.verdict.safe:
+            return SessionState.SAFE
         return SessionState.UNKNOWN if self.lost or self.status is None else self.status.state
 
     @property
@@ -177,7 +182,7 @@ class _Watcher(threading.Thread):
         safety = client.safety() if status.state is SessionState.SAFE else None
         self._view = replace(
             view, status=status, readout=readout, setpoints=setpoints, alarms=alarms, info=client.info,
-            events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="",
+            events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="", verdict=None,
         )  # fmt: skip
         self._send(self._view)
 
@@ -185,15 +190,16 @@ class _Watcher(threading.Thread):
         """Say that nothing is known of it now, and what was done about its device if somebody has told."""
         if self._over:
             return
-        told = what_was_done(self.found.address)
-        self._view = replace(self._view, lost=" ".join(filter(None, [why, told])))
+        verdict = guardian_verdict(Path(self.found.folder))
+        told = _left(self.found) if verdict is None else verdict.sentence()
+        self._view = replace(self._view, lost=" ".join(filter(None, [why, told])), verdict=verdict)
         self._send(self._view)
 
 
-def what_was_done(address: str) -> str:
-    """Say what became of a device whose session is gone: made safe by its guardian, left unknown; empty where nobody knows."""
-    done = next((one.sentence() for one in seen_to() if one.address == address), "")
-    return done or next((one.sentence() for one in lost_sessions() if one.address == address), "")
+def _left(found: FoundSession) -> str:
+    """Say what is known of a device whose session is gone and whose guardian has said nothing; empty where nothing is."""
+    done = next((one.sentence() for one in seen_to() if one.address == found.address), "")
+    return done or next((one.sentence() for one in lost_sessions() if one.address == found.address), "")
 
 
 class SessionList(QObject):
