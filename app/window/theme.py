@@ -7,12 +7,13 @@ word or a shape goes with it. Every widget asks `theme()` and follows `changed`;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import pyqtgraph
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QPalette
 from PySide6.QtWidgets import QApplication
+
+from aeqlab.app.window.models.standing import Standing
 
 GRID = 8  #: px; every margin and gap is a multiple of it
 SMALL, NORMAL, LARGE = 0.9, 1.0, 1.5  #: sizes of type, by the system's own
@@ -23,20 +24,24 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 CURVES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW)  #: of the first, the second, ... curve of a plot
 
 
-class Standing(Enum):
-    """The word that the banner says: its colour, and the shape that goes with it."""
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What goes with the word of a state: its colour, None where it has none, and a shape of its own."""
 
-    IDLE = ("IDLE", None, "○")
-    IDENTIFYING = ("IDENTIFYING", BLUE, "◇")
-    TRAINING = ("TRAINING", GREEN, "▶")
-    PAUSED = ("PAUSED", YELLOW, "❚❚")
-    FROZEN = ("FROZEN", ORANGE, "❄")
-    SAFE = ("SAFE", None, "□")
-    FAULT = ("FAULT", VERMILION, "✕")
-    UNKNOWN = ("STATE UNKNOWN", None, "?")
+    colour: str | None
+    shape: str
 
-    def __init__(self, word: str, colour: str | None, shape: str) -> None:
-        self.word, self.colour, self.shape = word, colour, shape
+
+SIGNS = {
+    Standing.IDLE: Sign(None, "○"),
+    Standing.IDENTIFYING: Sign(BLUE, "◇"),
+    Standing.TRAINING: Sign(GREEN, "▶"),
+    Standing.PAUSED: Sign(YELLOW, "❚❚"),
+    Standing.FROZEN: Sign(ORANGE, "✱"),
+    Standing.SAFE: Sign(None, "□"),
+    Standing.FAULT: Sign(VERMILION, "✕"),
+    Standing.UNKNOWN: Sign(None, "?"),
+}
 
 
 @dataclass(frozen=True, slots=True)

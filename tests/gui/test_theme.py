@@ -6,7 +6,8 @@ import pytest
 from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
-from aeqlab.app.window.theme import CURVES, DARK, LIGHT, Colours, Standing, ink_on, theme
+from aeqlab.app.window.models.standing import Standing
+from aeqlab.app.window.theme import CURVES, DARK, LIGHT, SIGNS, Colours, ink_on, theme
 
 
 def contrast(one: str, other: str) -> float:
@@ -29,10 +30,11 @@ def test_every_word_can_be_read(colours: Colours) -> None:
 
 
 def test_every_state_has_a_shape_of_its_own_and_a_word_that_can_be_read_on_its_colour() -> None:
-    assert len({one.shape for one in Standing}) == len(Standing)
-    for one in Standing:
-        if one.colour is not None:
-            assert contrast(ink_on(one.colour), one.colour) > 4.5, one.word
+    assert set(SIGNS) == set(Standing)
+    assert len({one.shape for one in SIGNS.values()}) == len(Standing)
+    for standing, sign in SIGNS.items():
+        if sign.colour is not None:
+            assert contrast(ink_on(sign.colour), sign.colour) > 4.5, standing.value
 
 
 @pytest.mark.parametrize("dark", [False, True])
