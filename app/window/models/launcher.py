@@ -1,0 +1,131 @@
+"""Starting processes that outlive the window: runs, the demo on the emulated bench, sessions.
+
+Each is what the command line would start, detached, with its words in a log file; the window then finds its folder and reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aeqlab.protocols.client import FoundSession, detached, find_sessions
+from aeqlab.protocols.errors import RecordError, SessionError
+
+WAIT_S = 60.0  #: longest wait for a folder, or for a session
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What was started: the run folder, or the session; and where its words go."""
+
+    log: Path
+    run: Path | None = None
+    session: FoundSession | None = None
+
+
+def start_run(experiment: str | Path, runs: Path, overrides: Sequence[str] = ()) -> Started:
+    """Start an experiment, a file or a preset, and wait until its run folder is there.
+
+    Raises:
+        RecordError: it ended before that; the message is what it said.
+    """
+    words = ["run", str(experiment), "--runs", str(runs), *(part for text in overrides for part in ("--set", text))]
+    return _run(words, runs)
+
+
+def resume_run(folder: Path) -> Started:
+    """Go on with a run whose process ended.
+
+    Raises:
+        RecordError: it cannot be resumed; the message is what it said.
+    """
+    began = time.time()
+    process, log = _start(["resume", str(folder.absolute()), "--quiet"], folder.parent, "resume")
+    _wait_for(process, log, lambda: _works_in(folder, process.pid), began)
+    return Started(log, folder)
+
+
+def start_demo(folder: Path, samples: int = 600, seed: int = 1) -> Started:
+    """Start the emulated bench and its training, and wait until its run folder is there.
+
+    Raises:
+        RecordError: it ended before that; the message is what it said.
+    """
+    words = ["demo", "--folder", str(folder), "--samples", str(samples), "--seed", str(seed)]
+    return _run(words, folder / "runs")
+
+
+def start_session(experiment: str | Path, logs: Path) -> Started:
+    """Start a session that serves the device of an experiment until someone ends it, and wait until it is there.
+
+    Raises:
+        SessionError: it could not be started; the message is what it said.
+    """
+    before = {session.pid for session in find_sessions()}
+    process, log = _start(["session", str(experiment)], logs, "session")
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise SessionError(_said(log, process.returncode))
+        found = next((one for one in find_sessions() if one.pid not in before and one.guardian == process.pid), None)
+        if found is not None:
+            return Started(log, session=found)
+        time.sleep(0.05)
+    raise SessionError(f"the session was not ready after {WAIT_S:g} s; see {log}.")
+
+
+def _run(words: list[str], runs: Path) -> Started:
+    runs.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    process, log = _start([*words, "--quiet"], runs, words[0])
+    found: list[Path] = []
+
+    def there() -> bool:
+        found.extend(path for path in runs.iterdir() if path.is_dir() and _works_in(path, process.pid))
+        return bool(found)
+
+    _wait_for(process, log, there, began)
+    if not found:  # it was quicker than we looked
+        found += sorted((path.parent for path in runs.glob("*/record.sqlite")), key=lambda path: path.stat().st_mtime)[-1:]
+    return Started(log, found[0])
+
+
+def _start(words: list[str], folder: Path, name: str) -> tuple[subprocess.Popen[bytes], Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    command = [sys.executable, "-P", "-m", "aeqlab.app.cli", *words]
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, **detached())
+    return process, log
+
+
+def _works_in(folder: Path, pid: int) -> bool:
+    try:
+        return int(json.loads((folder / "control.json").read_text(encoding="utf-8"))["pid"]) == pid
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _wait_for(process: subprocess.Popen[bytes], log: Path, there: object, began: float) -> None:
+    assert callable(there)
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        if there():
+            return
+        code = process.poll()
+        if code is not None:
+            if code == 0:
+                return
+            raise RecordError(_said(log, code))
+        time.sleep(0.05)
+    raise RecordError(f"nothing is to be seen of it after {WAIT_S:g} s; see {log}.")
+
+
+def _said(log: Path, code: int | None) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    return text[-4000:] or f"it ended with code {code} and said nothing; see {log}."
