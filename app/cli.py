@@ -310,6 +310,19 @@ def bench(bench: str, overrides: tuple[str, ...], journal: Path | None, port: in
     return serve_bench(bench, overrides, journal=journal, port=port, linger_s=linger, rig=rig)
 
 
+@cli.command(short_help="Open the window.")
+@click.argument("target", metavar="[FILE|RIG|RUN]", required=False)
+@_runs
+def gui(target: str | None, runs: Path | None) -> int:
+    """Open the window: on an experiment file, on a rig file, on a run (its folder, its name, its last letters, or `last`).
+
+    Without a word it offers three things to begin with. Closing it ends nothing that runs.
+    """
+    from aeqlab.app.window.application import run_window
+
+    return run_window(target, runs)
+
+
 @cli.command(short_help="Train an emulated bench of 16 knobs over VISA.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="For everything [default: runs/demo-DATE].")
 @click.option("--samples", type=click.IntRange(1, 100_000), default=600, help="Training samples [default: 600].")

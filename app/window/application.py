@@ -1,0 +1,136 @@
+"""Starting the window: `aeqlab gui [FILE | RIG | RUN]`.
+
+What goes wrong in the window itself is caught, shown in its line of messages and logged; everything else goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import types
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtWidgets import QApplication
+
+from aeqlab.app.window.models.world import World
+from aeqlab.app.window.shell import Shell
+from aeqlab.app.window.theme import system_is_dark, theme
+from aeqlab.protocols.lease import state_folder
+from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
+
+log = logging.getLogger("aeqlab.window")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the window is to show first: a run folder, an experiment file, a rig file; at most one of them."""
+
+    run: Path | None = None
+    experiment: Path | None = None
+    rig: Path | None = None
+
+
+def target_of(word: str | None, runs: Path) -> Target:
+    """Find out what a word on the command line means.
+
+    Raises:
+        UnknownRunError: it is neither a file nor a run.
+    """
+    if word is None:
+        return Target()
+    path = Path(word)
+    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
+        return Target(rig=path.absolute()) if is_rig_file(path) else Target(experiment=path.absolute())
+    if path.is_dir() and (path / "experiment.yaml").exists():
+        return Target(run=path.absolute())
+    return Target(run=find_run(word, runs).absolute())
+
+
+def is_rig_file(path: Path) -> bool:
+    """Tell a rig file from an experiment: it has `instruments:` at its top; one with mistakes is told by its lines."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("instruments:") for line in lines) and not any(line.startswith("sequence:") for line in lines)
+
+
+def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
+    """Build the window, with everything that it shows first; it is not shown yet."""
+    settings = QSettings(str(state_folder() / "window.ini"), QSettings.Format.IniFormat)
+    chosen = settings.value("dark")
+    theme().apply(application, dark=system_is_dark(application) if chosen is None else chosen in (True, "true"))
+    world = World(runs)
+    shell = Shell(world, settings)
+    _catch(shell)
+    world.start()
+    if target.run is not None:
+        world.show_run(target.run)
+    return shell
+
+
+def run_window(word: str | None, runs: Path | None) -> int:
+    """Show the window until it is closed; returns the exit code."""
+    where = (runs or DEFAULT_RUNS).absolute()
+    target = target_of(word, where)
+    application = QApplication.instance() or QApplication(["aeqlab"])
+    assert isinstance(application, QApplication)
+    application.setApplicationName("aeqlab")
+    _log_to_file()
+    shell = make_window(application, where, target)
+    signal.signal(signal.SIGINT, lambda *_: shell.close())
+    breath = QTimer(shell)  # lets Python hear Ctrl-C
+    breath.start(200)
+    breath.timeout.connect(lambda: None)
+    shell.show()
+    return int(application.exec())
+
+
+class _Shown(logging.Handler):
+    """Shows in the line of messages what the window logs as an error; from any thread."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__(logging.ERROR)
+        from aeqlab.app.window.jobs import Post
+
+        self._post = Post(shell, shell.say_wrong)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send it to the window."""
+        self._post(record.getMessage())
+
+
+def _catch(shell: Shell) -> None:
+    """See to it that an exception in the window ends nothing but what raised it."""
+    handler = _Shown(shell)
+    log.addHandler(handler)
+    shell.destroyed.connect(lambda: log.removeHandler(handler))
+
+    def caught(kind: type[BaseException], exc: BaseException, trace: types.TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            shell.close()
+            return
+        log.error(
+            "Something went wrong in the window: %s: %s. All else goes on.", kind.__name__, exc, exc_info=(kind, exc, trace)
+        )
+
+    sys.excepthook = caught
+    threading.excepthook = lambda hooked: caught(hooked.exc_type, hooked.exc_value or Exception(), hooked.exc_traceback)
+
+
+def _log_to_file() -> None:
+    """Keep what the window logs in the user's state folder."""
+    if log.handlers:
+        return
+    try:
+        handler = RotatingFileHandler(state_folder() / "window.log", maxBytes=1_000_000, backupCount=2, encoding="utf-8")
+    except OSError:
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
