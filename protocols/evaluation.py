@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from aeqlab.protocols.aeqprop import cost
 from aeqlab.protocols.prediction import Prediction, samples_of
-from aeqlab.protocols.record import EvaluationRow
+from aeqlab.protocols.record import EvaluatedRow, EvaluationRow, blob
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.subset import Subset
+
+KEPT, FEW = 200, 64  #: of so many samples it is kept what was read, where a sample has no more numbers than this
 
 
 def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     samples = subset.samples
     batch, fill = predict.batch(options.batch, len(samples))
     began = time.monotonic()
-    done, sums = 0, _Sums(session)
+    done, sums, read = 0, _Sums(session), _Read()
     before = session.status.done, session.status.total
     with predict.theta_kept():
         for chunk, n in samples.chunks(batch, fill=fill):
@@ -51,6 +53,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
             predicted = predict(chunk.inputs)
             if predicted.held:  # elsewhere it is the cost of a theta that is not the one to be evaluated
                 sums.add(predicted.outputs[:n], chunk.take(slice(0, n)))
+            read.add(done, predicted.outputs[:n], chunk.take(slice(0, n)), held=predicted.held)
             done += n
             subset.took(predict.seconds, done)
             session.progress(done, subset.count)
@@ -58,18 +61,39 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     found: dict[str, Any] = {"dataset": name, "samples": done, **sums.means(labels=samples.labels is not None)}
     if predict.held_rate is not None:
         found |= {"held_rate": predict.held_rate, "samples_held": sums.samples}
-    session.record.evaluation(
+    row = session.record.evaluation(
         EvaluationRow(
             session.steps, session.stage, session.epoch, time.time(), name, done, mode, predict.start, found["cost_free"],
             found.get("error_rate"), predict.held_rate, time.monotonic() - began, session.t, session.reads,
         )
     )  # fmt: skip
+    session.record.evaluated(read.rows(session, row))
     session.status.values.update({f"{name}_{key}": value for key, value in found.items() if key in ("cost_free", "error_rate")})
     measure = "error_rate" if "error_rate" in found else "cost_free"
     if not predict.held_enough:
         _say_not_held(session, predict, name)
     found["best"] = predict.held_enough and session.keep_best(f"{name} {measure}", done, found[measure])
     return found
+
+
+class _Read:
+    """What was read of the first samples, for a drawing of what was learned."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[int, bool, bytes, bytes, bytes]] = []
+
+    def add(self, first: int, outputs: NDArray[Any], samples: Samples, *, held: bool) -> None:
+        """Keep outputs, shape (samples, outputs), of the samples from `first` on; none where they have many numbers."""
+        if samples.inputs.shape[1] > FEW or outputs.shape[1] > FEW:
+            return
+        for k in range(min(len(outputs), KEPT - len(self._kept))):
+            parts = (np.asarray(row[k], dtype=np.float64) for row in (samples.inputs, outputs, samples.targets))
+            self._kept.append((first + k, held, *map(blob, parts)))  # type: ignore[arg-type]
+
+    def rows(self, session: RunSession, evaluation: int) -> list[EvaluatedRow]:
+        """Get the rows of the record."""
+        now = time.time()
+        return [EvaluatedRow(session.steps, session.stage, now, evaluation, *kept) for kept in self._kept]
 
 
 class _Sums:

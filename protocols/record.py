@@ -28,7 +28,7 @@ TRACED = 64  #: knobs and parameters whose course is kept
 _WAL_BYTES = 32 * 1024 * 1024  # fold earlier where this much waits in the log
 _PAGE = 2048
 #: Tables of kept_..., in the order of `attempts`.
-_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas", "predictions", "scans", "points")
+_KEPT = ("steps", "evaluations", "traces", "reports", "stages", "thetas", "predictions", "evaluated", "scans", "points")
 
 
 class StepRow(NamedTuple):
@@ -95,6 +95,20 @@ class PredictionRow(NamedTuple):
     outputs: bytes
     outputs_of_data: bytes | None
     target: bytes | None
+
+
+class EvaluatedRow(NamedTuple):
+    """What an evaluation read of one sample; meanings in `record_schema`. Arrays as bytes from `blob`."""
+
+    step: int
+    stage: int
+    at: float
+    evaluation: int
+    sample: int
+    held: bool
+    inputs: bytes
+    outputs: bytes
+    target: bytes
 
 
 class PointRow(NamedTuple):
@@ -255,9 +269,13 @@ class Record:
         self._insert("thetas", (step, stage, time.time(), after, theta))
         self._theta = theta
 
-    def evaluation(self, row: EvaluationRow) -> None:
-        """Commit one evaluation. One without a cost is left out of a record that was begun when each had to have one."""
-        self._execute(schema.insert("evaluations").replace("INSERT", "INSERT OR IGNORE", 1), (self.attempt, *row))
+    def evaluation(self, row: EvaluationRow) -> int:
+        """Commit one evaluation; returns its row."""
+        return self._insert("evaluations", row)
+
+    def evaluated(self, rows: Sequence[EvaluatedRow]) -> None:
+        """Commit what an evaluation read of its samples: all of it or nothing."""
+        self._together("evaluated", rows)
 
     def prediction(self, row: PredictionRow) -> None:
         """Commit one prediction."""
@@ -273,19 +291,22 @@ class Record:
 
     def points(self, rows: Sequence[PointRow]) -> None:
         """Commit several points together, such as the ticks of one response: all of them or none."""
-        try:
-            self._connection.execute("BEGIN")
-            self._connection.executemany(schema.insert("points"), [(self.attempt, *row) for row in rows])
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as exc:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise _sentence(self.path, exc) from exc
+        self._together("points", rows)
 
-    def trace(self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None) -> None:
-        """Commit the thinned course of a phase: t shape (points,), error and u (points, n), of which the first 64 are kept."""
+    def trace(
+        self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None, tolerance: Array | None = None
+    ) -> None:
+        """Commit the thinned course of a phase.
+
+        Args:
+            step, stage, phase: where it belongs, and what it is.
+            t: shape (points,).
+            error, u: shape (points, n), of which the first 64 columns are kept.
+            tolerance: of each parameter, shape (n,), of which the first 64 are kept.
+        """
         parts = [None if part is None else blob(part[:, :TRACED]) for part in (error, u)]
-        self._insert("traces", (step, stage, phase, len(t), blob(t), *parts))
+        allowed = None if tolerance is None else blob(tolerance[:TRACED])
+        self._insert("traces", (step, stage, phase, len(t), blob(t), *parts, allowed))
 
     def report(self, step: int, stage: int, values: dict[str, Any]) -> None:
         """Commit what a stage reported."""
@@ -373,6 +394,17 @@ class Record:
 
     def _set(self, key: str, value: Any) -> None:
         self._execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, _json(value)))
+
+    def _together(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Commit several rows of a table: all of them or none."""
+        try:
+            self._connection.execute("BEGIN")
+            self._connection.executemany(schema.insert(table), [(self.attempt, *row) for row in rows])
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise _sentence(self.path, exc) from exc
 
     def _insert(self, table: str, values: Iterable[Any]) -> int:
         with_attempt = (self.attempt, *values)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aeqlab.protocols import record_schema as schema
 
 Array = NDArray[Any]
-MATRICES = frozenset({"(parameters,)", "(outputs,)"})  #: shapes of the blobs that become rows of one matrix
+MATRICES = frozenset({"(parameters,)", "(outputs,)", "(inputs,)"})  #: shapes of the blobs that become rows of one matrix
 
 
 def array_of(column: schema.Column, values: Sequence[Any], facts: tuple[str, str]) -> Array:

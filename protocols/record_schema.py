@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 2  #: PRAGMA user_version of a record
+SCHEMA_VERSION = 3  #: PRAGMA user_version of a record
 APPLICATION_ID = 0x41455131  #: PRAGMA application_id, "AEQ1"
 THETA_LIMIT = 4096  #: up to so many parameters a step stores its theta
 
@@ -90,6 +90,7 @@ TABLES: tuple[Table, ...] = (
             Column("kept_stages", "INTEGER NOT NULL", "the same for stages"),
             Column("kept_thetas", "INTEGER NOT NULL", "the same for thetas"),
             Column("kept_predictions", "INTEGER NOT NULL", "the same for predictions"),
+            Column("kept_evaluated", "INTEGER NOT NULL", "the same for evaluated"),
             Column("kept_scans", "INTEGER NOT NULL", "the same for scans"),
             Column("kept_points", "INTEGER NOT NULL", "the same for points"),
         ),
@@ -227,6 +228,24 @@ TABLES: tuple[Table, ...] = (
         superseded=True,
     ),
     Table(
+        "evaluated",
+        "what an evaluation read of its first 200 samples, where inputs and outputs are few; written at its end",
+        (
+            _ID,
+            _ATTEMPT,
+            _STEP,
+            _STAGE,
+            _AT,
+            Column("evaluation", "INTEGER NOT NULL", "row in evaluations"),
+            Column("sample", "INTEGER NOT NULL", "index of the sample in its set, from 0"),
+            Column("held", "INTEGER NOT NULL", "1: theta was held, or nothing had to be"),
+            Column("inputs", "BLOB NOT NULL", "what was presented", "input unit", "<f8", "(inputs,)"),
+            Column("outputs", "BLOB NOT NULL", "what was read without a nudge", "output unit", "<f8", "(outputs,)"),
+            Column("target", "BLOB NOT NULL", "what it should be", "output unit", "<f8", "(outputs,)"),
+        ),
+        superseded=True,
+    ),
+    Table(
         "traces",
         "course of one phase, thinned",
         (
@@ -239,6 +258,14 @@ TABLES: tuple[Table, ...] = (
             Column("t", "BLOB NOT NULL", "time of each point", "s of the device", "<f8", "(points,)"),
             Column("error", "BLOB", "theta - target of the first 64 parameters", "parameter unit", "<f8", "(points, n)"),
             Column("u", "BLOB", "the first 64 control knobs", "knob unit", "<f8", "(points, n)"),
+            Column(
+                "tolerance",
+                "BLOB",
+                "tolerance of each of these parameters at the clamp; empty where there is none",
+                "parameter unit",
+                "<f8",
+                "(n,)",
+            ),
         ),
         superseded=True,
     ),

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from aeqlab.backends.description import Knobs
 from aeqlab.protocols import checkpoint
 from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.control import ControlServer
@@ -39,6 +42,7 @@ from aeqlab.protocols.stages.identify import IdentifyOptions
 from aeqlab.protocols.status import RUN
 
 CHECKPOINT_EVERY_S = 30.0
+MOST_NAMED = 4096  #: so many knobs are told by name and limits in the record
 _HEADER = "# What this run was asked to do, defaults filled in. Run it again: aeqlab run experiment.yaml\n"
 
 
@@ -277,8 +281,12 @@ class _Work:
             units=units,
             clock=str(info.clock),
             cost=info.cost,
+            knobs=_knobs(info.controls),
+            inputs=_knobs(info.inputs),
+            outputs=[info.outputs.names[k] for k in range(min(len(info.outputs), MOST_NAMED))],
         )
         words = {"parameter unit": units["theta"], "knob unit": units["u"], "output unit": info.outputs.unit}
+        words["input unit"] = info.inputs.unit
         self.record.units({**words, "cost": f"({info.outputs.unit})^2"})
         abilities = sorted(self.operator.abilities)
         device = {"kind": info.kind, "name": info.name, "abilities": abilities, "notes": list(info.notes)}
@@ -490,3 +498,15 @@ class _Module(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Module
+
+
+def _knobs(knobs: Knobs) -> dict[str, Any]:
+    """Say of knobs, the first few thousand, what whoever draws them must know: names, unit, limits."""
+    finite = [[float(one) if np.isfinite(one) else None for one in end[:MOST_NAMED]] for end in (knobs.low, knobs.high)]
+    return {
+        "count": len(knobs),
+        "names": [knobs.names[k] for k in range(min(len(knobs), MOST_NAMED))],
+        "unit": knobs.unit,
+        "low": finite[0],
+        "high": finite[1],
+    }

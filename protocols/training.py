@@ -209,7 +209,7 @@ class Training:
             return False
         self._write(samples, report, number, sham=sham, tries=tries)
         if traced:
-            self._write_traces()
+            self._write_traces(report.hold.tolerance)
         if not report.used and not sham and self.options.on_unsettled.then == "stop":
             k, worst = report.hold.worst
             what = (
@@ -442,10 +442,11 @@ class Training:
         self._next_trace = now + TRACE_EVERY_S
         return self.session.traces(True)
 
-    def _write_traces(self) -> None:
+    def _write_traces(self, tolerance: Array | None) -> None:
         session = self.session
         for trace in session.take_traces():
-            session.record.trace(session.steps, session.stage, trace["phase"], trace["t"], trace["error"], trace["u"])
+            allowed = tolerance if trace["phase"] == "hold" else None
+            session.record.trace(session.steps, session.stage, trace["phase"], trace["t"], trace["error"], trace["u"], allowed)
 
     # checkpoints
     def _state(self) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import math
 import time
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.protocols.words import in_unit
 
 Array = NDArray[np.float64]
 LAST = 20  #: steps over which means are taken
@@ -45,7 +47,7 @@ def vitals_of(run: RunView | None, session: SessionView | None, now: float | Non
     """
     now = time.monotonic() if now is None else now
     return (
-        held(run, session), step_size(run), sham(run), to_rail(session), skipped(run), oldest(run, session, now),
+        held(run, session), step_size(run), sham(run), to_rail(run, session), skipped(run), oldest(run, session, now),
     )  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def held(run: RunView | None, session: SessionView | None) -> Vital:
     value = float(error[at])
     mood = Mood.GOOD if value <= 1.0 else Mood.WRONG
     word = "held" if value <= 1.0 else "not held"
-    return Vital("held", f"{word}, worst {_knob(session, k)} {value:.2g} tol ({verdict})", meaning, mood)
+    return Vital("held", f"{word}, worst {_knob(run, session, k)} {value:.2g} tol ({verdict})", meaning, mood)
 
 
 def step_size(run: RunView | None) -> Vital:
@@ -96,18 +98,37 @@ def sham(run: RunView | None) -> Vital:
     return Vital("sham", f"sham {share.mean():.2g}{spread}", meaning, Mood.GOOD if share.mean() < 0.3 else Mood.WATCH)
 
 
-def to_rail(session: SessionView | None) -> Vital:
-    """Say how much room is left to the limit of the control knob that has least."""
-    meaning = "The least room a control knob has to the limit that it is nearest to."
-    if session is None or session.info is None or session.setpoints is None:
-        return Vital("rail", "to rail: not known", meaning)
-    knobs = session.info.controls
-    u = np.asarray(session.setpoints, dtype=np.float64)
-    room = np.minimum(u - knobs.low, knobs.high - u)
-    share = room / np.maximum(np.asarray(knobs.high) - np.asarray(knobs.low), 1e-300)
-    k = int(np.argmin(share))
-    mood = Mood.GOOD if share[k] > 0.1 else Mood.WATCH if share[k] > 0.01 else Mood.WRONG
-    return Vital("rail", f"to rail {room[k]:.2g} {knobs.unit} {knobs.names[k]}", meaning, mood)
+def to_rail(run: RunView | None, session: SessionView | None) -> Vital:
+    """Say how much room is left to the limit of the control knob that has least: now, or when a trace was written last."""
+    meaning = "The least room a control knob has to the limit that it is nearest to"
+    if session is not None and session.info is not None and session.setpoints is not None:
+        knobs = session.info.controls
+        u, low, high = (np.asarray(one, dtype=np.float64) for one in (session.setpoints, knobs.low, knobs.high))
+        names, unit, meaning = knobs.names, knobs.unit, f"{meaning}, by the setpoints as they are now."
+    elif run is not None and "knobs" in run.facts and (last := _last_knobs(run)) is not None:
+        facts = run.facts["knobs"]
+        u, n = last, len(last)
+        low, high = (np.array([np.nan if one is None else one for one in facts[end][:n]]) for end in ("low", "high"))
+        names, unit, meaning = facts["names"], facts["unit"], f"{meaning}, at the end of the last trace that was written."
+    else:
+        return Vital("rail", "to rail: not known", f"{meaning}.")
+    room = np.fmin(u - low, high - u)
+    if not np.isfinite(room).any():
+        return Vital("rail", "to rail: no limits", "The control knobs of this device have no limits.", Mood.GOOD)
+    share = room / np.where(np.isfinite(high - low), high - low, np.inf)
+    k = int(np.nanargmin(np.where(np.isfinite(high - low), share, room)))
+    mood = (
+        Mood.GOOD if not share[k] <= 0.1 or not np.isfinite(high[k] - low[k]) else Mood.WATCH if share[k] > 0.01 else Mood.WRONG
+    )
+    return Vital("rail", f"to rail {room[k]:.2g}{in_unit(unit)} {names[k]}", meaning, mood)
+
+
+def _last_knobs(run: RunView) -> Array | None:
+    """Get the control knobs at the end of the last trace that has them, the first 64; None where none has."""
+    for trace in reversed(run.column("traces", "u")[-4:]):
+        if trace is not None and getattr(trace, "ndim", 1) == 2 and len(trace):
+            return np.asarray(trace[-1], dtype=np.float64)
+    return None
 
 
 def skipped(run: RunView | None) -> Vital:
@@ -163,7 +184,8 @@ def _last_number(values: Array) -> int | None:
     return None if not len(places) else len(values) - len(tail) + int(places[-1])
 
 
-def _knob(session: SessionView | None, k: int) -> str:
-    if session is not None and session.info is not None and k < len(session.info.controls.names):
-        return session.info.controls.names[k]
-    return f"u{k:02}"
+def _knob(run: RunView | None, session: SessionView | None, k: int) -> str:
+    names: Any = session.info.controls.names if session is not None and session.info is not None else ()
+    if not len(names) and run is not None:
+        names = run.facts.get("knobs", {}).get("names", ())
+    return str(names[k]) if k < len(names) else f"u{k:02}"
