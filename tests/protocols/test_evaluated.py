@@ -1,4 +1,4 @@
-"""What a drawing needs of a record: what an evaluation read of its samples, the tolerances of traces, the knobs among the facts."""
+"""What a drawing needs of a record: what an evaluation read, the tolerances of traces, the knobs among the facts."""
 
 from __future__ import annotations
 
