@@ -273,6 +273,7 @@ class _Work:
             self.provenance.set(data=data.describe())
         check_fit(experiment, data, info, self.operator.abilities)
         units = {"theta": info.parameters[0].unit if info.parameters else "1", "u": info.controls.unit}
+        units |= {"x": info.inputs.unit, "s": info.outputs.unit}
         self.record.facts(
             device=info.name,
             device_kind=info.kind,

@@ -39,7 +39,7 @@ STEPS = (
 )  # fmt: skip
 FOLLOWED: dict[str, tuple[str, ...] | None] = {
     "steps": STEPS, "stages": None, "evaluations": None, "events": None, "alarms": None, "notes": None, "scans": None,
-    "points": None, "predictions": None, "traces": None, "reports": None,
+    "points": None, "predictions": None, "evaluated": None, "traces": None, "reports": None,
 }  # fmt: skip
 
 

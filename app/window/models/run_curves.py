@@ -1,0 +1,263 @@
+"""What is drawn of a run, as plain arrays with names and units: costs, what was learned, samples for the oscilloscope, scans.
+
+Nothing here decides how it looks. A cost that was read under a nudge keeps that in its name; what was not measured is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aeqlab.app.window.models.run_feed import RunView
+from aeqlab.protocols.grid import axis_values
+from aeqlab.protocols.stages.scan import Axis
+from aeqlab.protocols.words import COSTS
+
+Array = NDArray[Any]
+SMOOTH = 50  #: steps of the running mean of the free cost
+COST_1, COST_2 = COSTS["cost_1"], COSTS["cost_2"]
+FREE, MEAN = "cost", f"mean of {SMOOTH}"
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One curve: x and y of one length, and what it is.
+
+    Attributes:
+        name: as the legend says it.
+        shown: whether it is shown where nobody chose.
+        points: it is single points, such as evaluations.
+    """
+
+    name: str
+    x: Array
+    y: Array
+    unit: str
+    shown: bool = True
+    points: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the last evaluation read of its samples.
+
+    Attributes:
+        inputs: shape (samples, inputs), in `input_unit`.
+        outputs, targets: shape (samples, outputs), in `output_unit`.
+        held: whether theta was held, shape (samples,).
+        step: training steps by then.
+        dataset: test or train.
+        input_names, output_names: of each.
+    """
+
+    inputs: Array
+    outputs: Array
+    targets: Array
+    held: Array
+    step: int
+    dataset: str
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    input_unit: str = ""
+    output_unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedSample:
+    """One sample whose course was kept, from when its input was presented.
+
+    Attributes:
+        step: training step.
+        t: s since the input was presented, shape (points,), of both phases.
+        error: theta - target in tolerances, (points, n); nan in the nudged phase, where theta is meant to move.
+        moved: theta since the clamp in tolerances, (points, n); nan before.
+        u: control knobs, (points, n), nan where they were not kept.
+        clamp_s: when the knobs were clamped; nan where no nudged phase was kept.
+        nudge_s: when the first nudge came on, after a free phase; nan where there was none.
+        in_tolerances: False where the record tells no tolerance, and errors are in the unit of theta.
+    """
+
+    step: int
+    t: Array
+    error: Array
+    moved: Array
+    u: Array
+    clamp_s: float
+    nudge_s: float = np.nan
+    in_tolerances: bool = True
+
+
+def costs_of(run: RunView) -> list[Curve]:
+    """Get the curves of cost against training steps, sham steps and those left in their middle left out."""
+    unit = _cost_unit(run)
+    step = run.column("steps", "step")
+    found: list[Curve] = []
+    if len(step):
+        real = (run.column("steps", "sham") == 0) & (run.column("steps", "used") == 1)
+        free = run.column("steps", "cost_free")
+        there = np.isfinite(free) & (run.column("steps", "sham") == 0)
+        if there.any():
+            found.append(Curve(FREE, step[there], free[there], unit))
+            if there.sum() >= 2 * SMOOTH:
+                found.append(Curve(MEAN, step[there][SMOOTH - 1 :], running_mean(free[there], SMOOTH), unit))
+        for name, word in (("cost_1", COST_1), ("cost_2", COST_2)):
+            cost = run.column("steps", name)
+            fine = np.isfinite(cost) & real
+            if fine.any():
+                found.append(Curve(word, step[fine], cost[fine], unit, shown=not there.any()))
+    for dataset in ("test", "train"):
+        of = run.column("evaluations", "dataset") == dataset
+        if len(of) and of.any():
+            cost = run.column("evaluations", "cost_free")[of]
+            found.append(Curve(f"cost on the {dataset} set", run.column("evaluations", "step")[of], cost, unit, points=True))
+    return found
+
+
+def _cost_unit(run: RunView) -> str:
+    unit = str(run.facts.get("units", {}).get("s", "1"))
+    return "1" if unit == "1" else f"{unit}²"
+
+
+def error_rates_of(run: RunView) -> list[Curve]:
+    """Get the error rates of the evaluations, where there are labels."""
+    found = []
+    for dataset in ("test", "train"):
+        of = run.column("evaluations", "dataset") == dataset
+        if len(of) and of.any():
+            rate = run.column("evaluations", "error_rate")[of]
+            if np.isfinite(rate).any():
+                found.append(
+                    Curve(f"error rate, {dataset} set", run.column("evaluations", "step")[of], 100 * rate, "%", points=True)
+                )
+    return found
+
+
+def running_mean(values: Array, n: int) -> Array:
+    """Compute the mean of every n values in a row, shape (len - n + 1,)."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray((sums[n:] - sums[:-n]) / n)
+
+
+def learned_of(run: RunView) -> Learned | None:
+    """Get what the last evaluation read; None where none has kept it."""
+    evaluation = run.column("evaluated", "evaluation")
+    if not len(evaluation):
+        return None
+    last = evaluation[-1]
+    of = evaluation == last
+    ids = run.column("evaluations", "id")
+    place = int(np.searchsorted(ids, last))
+    if place >= len(ids) or ids[place] != last:  # its row has not come yet
+        return None
+    units = run.facts.get("units", {})
+    return Learned(
+        run.column("evaluated", "inputs")[of], run.column("evaluated", "outputs")[of], run.column("evaluated", "target")[of],
+        run.column("evaluated", "held")[of].astype(bool), int(run.column("evaluations", "step")[place]),
+        str(run.column("evaluations", "dataset")[place]), tuple(run.facts.get("inputs", {}).get("names", ())),
+        tuple(run.facts.get("outputs", ())), str(run.facts.get("inputs", {}).get("unit", "")), str(units.get("s", "")),
+    )  # fmt: skip
+
+
+def traced_samples(run: RunView, most: int = 20) -> list[TracedSample]:
+    """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together."""
+    steps = run.column("traces", "step")
+    parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance")}
+    ends = np.flatnonzero(np.diff(steps)) + 1
+    found = []
+    for first, last in zip([0, *ends], [*ends, len(steps)], strict=True):
+        phases = [{name: part[k] for name, part in parts.items() if len(part) > k} for k in range(first, last)]
+        fine = [one for one in phases if one.get("error") is not None and one["error"].ndim == 2 and len(one["t"])]
+        if fine and fine[0]["phase"] == "hold":
+            found.append(_sample(int(steps[first]), fine))
+    return found[-most:]
+
+
+def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:
+    began, n = float(phases[0]["t"][0]), phases[0]["error"].shape[1]
+    allowed = next((one["tolerance"] for one in phases if one.get("tolerance") is not None and len(one["tolerance"]) == n), None)
+    scale = np.ones(n) if allowed is None else np.asarray(allowed)
+    error, moved, knobs = [], [], []
+    clamp = nudge = np.nan
+    stood = np.full((1, n), np.nan)
+    for k, one in enumerate(phases):
+        part, nothing = one["error"] / scale, np.full_like(one["error"], np.nan)
+        if one["phase"] == "hold":
+            u = _like(one.get("u"), part)
+            stood = u[-1:]
+            nudge = float(one["t"][0]) - began if k else nudge
+            error, moved, knobs = [*error, part], [*moved, nothing], [*knobs, u]
+        else:
+            clamp = float(phases[k - 1]["t"][-1]) - began
+            error, moved = [*error, nothing], [*moved, part]
+            knobs.append(np.repeat(stood, len(part), axis=0))  # clamped: they stand where they were
+    t = np.concatenate([one["t"] for one in phases]) - began
+    return TracedSample(
+        step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None
+    )
+
+
+def _like(part: Array | None, error: Array) -> Array:
+    return np.full_like(error, np.nan) if part is None or part.shape != error.shape else part
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnScan:
+    """What one stage of scan, ramp or step-response set and read so far.
+
+    Attributes:
+        row: in the record.
+        axes: name, unit and values of each; no values where the points follow one another in time.
+        shape: length of each axis; empty where they do so.
+        reads: name and unit of each reading.
+        place: of each point in the grid, from 0 in C order, shape (points,).
+        direction: 1: the fastest axis went up, -1: down, 0: neither; shape (points,).
+        setpoints, readbacks: shape (points, axes).
+        means, deviations: shape (points, reads).
+    """
+
+    row: int
+    axes: tuple[tuple[str, str, Array], ...]
+    shape: tuple[int, ...]
+    reads: tuple[tuple[str, str], ...]
+    place: Array
+    direction: Array
+    setpoints: Array
+    readbacks: Array
+    means: Array
+    deviations: Array
+
+
+def scans_of(run: RunView) -> list[DrawnScan]:
+    """Get the scans so far, oldest first; a live one grows."""
+    found = []
+    of_point = run.column("points", "scan")
+    for k, row in enumerate(run.column("scans", "id")):
+        axes, shape, reads = (json.loads(run.column("scans", name)[k]) for name in ("axes", "shape", "reads"))
+        mine = np.flatnonzero(of_point == row)
+
+        def table(name: str, width: int, mine: Array = mine) -> Array:
+            rows = [run.column("points", name)[j] for j in mine]
+            fine = [one if one is not None and len(one) == width else np.full(width, np.nan) for one in rows]
+            return np.array(fine, dtype=np.float64).reshape(len(rows), width)
+
+        found.append(
+            DrawnScan(
+                int(row),
+                tuple((one["quantity"], one["unit"], _along(one) if shape else np.empty(0)) for one in axes),
+                tuple(shape),
+                tuple((one["name"], one["unit"]) for one in reads),
+                run.column("points", "point")[mine],
+                run.column("points", "direction")[mine],
+                table("setpoints", len(axes)), table("readbacks", len(axes)),
+                table("means", len(reads)), table("deviations", len(reads)),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _along(axis: dict[str, Any]) -> Array:
+    return axis_values(Axis.model_validate({key: value for key, value in axis.items() if key not in ("kind", "unit")}))
