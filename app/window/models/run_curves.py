@@ -180,7 +180,9 @@ def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:
     began, n = float(phases[0]["t"][0]), phases[0]["error"].shape[1]
     allowed = next((one["tolerance"] for one in phases if one.get("tolerance") is not None and len(one["tolerance"]) == n), None)
     scale = np.ones(n) if allowed is None else np.asarray(allowed)
-    error, moved, knobs = [], [], []
+    error: list[Array] = []
+    moved: list[Array] = []
+    knobs: list[Array] = []
     clamp = nudge = np.nan
     stood = np.full((1, n), np.nan)
     for k, one in enumerate(phases):
