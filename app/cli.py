@@ -327,12 +327,17 @@ def gui(target: str | None, runs: Path | None) -> int:
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="For everything [default: runs/demo-DATE].")
 @click.option("--samples", type=click.IntRange(1, 100_000), default=600, help="Training samples [default: 600].")
 @click.option("--seed", type=click.IntRange(0), default=1, help="Of the bench, the target and the order [default: 1].")
+@click.option("--window", is_flag=True, help="Show it in the window while it goes on.")
 @_quiet
-def demo(folder: Path | None, samples: int, seed: int, quiet: bool) -> int:
+def demo(folder: Path | None, samples: int, seed: int, window: bool, quiet: bool) -> int:
     """Start an emulated bench, identify it, train it with centered Æqprop over TCP VISA, and draw what it learned.
 
     Needs no display, no torch and no hardware, and takes less than three minutes.
     """
+    if window:
+        from aeqlab.app.window.application import run_demo_window
+
+        return run_demo_window(folder, samples=samples, seed=seed)
     from aeqlab.app.demo import run_demo
 
     return run_demo(folder, samples=samples, seed=seed, quiet=quiet)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -77,17 +78,28 @@ def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
 def run_window(word: str | None, runs: Path | None) -> int:
     """Show the window until it is closed; returns the exit code."""
     where = (runs or DEFAULT_RUNS).absolute()
-    target = target_of(word, where)
+    return _show(where, target_of(word, where))
+
+
+def run_demo_window(folder: Path | None, *, samples: int, seed: int) -> int:
+    """Show the window with the demo on the emulated bench, which is started for it; returns the exit code."""
+    where = DEFAULT_RUNS.absolute()
+    return _show(where, Target(), lambda shell: shell.try_bench(folder, samples=samples, seed=seed))
+
+
+def _show(runs: Path, target: Target, first: Callable[[Shell], None] | None = None) -> int:
     application = QApplication.instance() or QApplication(["aeqlab"])
     assert isinstance(application, QApplication)
     application.setApplicationName("aeqlab")
     _log_to_file()
-    shell = make_window(application, where, target)
+    shell = make_window(application, runs, target)
     signal.signal(signal.SIGINT, lambda *_: shell.close())
     breath = QTimer(shell)  # lets Python hear Ctrl-C
     breath.start(200)
     breath.timeout.connect(lambda: None)
     shell.show()
+    if first is not None:
+        first(shell)
     return int(application.exec())
 
 

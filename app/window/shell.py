@@ -101,10 +101,10 @@ class Shell(QMainWindow):
         do(self, lambda: last_runs(self.world.runs), self.first.set_runs, name="looks for runs")
 
     # what it offers
-    def try_bench(self) -> None:
+    def try_bench(self, folder: Path | None = None, *, samples: int = 600, seed: int = 1) -> None:
         """Start the emulated bench with its training, and show it."""
-        folder = (self.world.runs / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
-        self._begin("Starts the emulated bench and its instruments …", lambda: start_demo(folder))
+        where = (folder or self.world.runs / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
+        self._begin("Starts the emulated bench and its instruments …", lambda: start_demo(where, samples, seed))
 
     def train_simulated(self) -> None:
         """Start the paper's regression on a simulated device, and show it."""
@@ -158,7 +158,7 @@ class Shell(QMainWindow):
         banner.continue_wanted.connect(command.let_move)
         banner.stop_wanted.connect(lambda: command.to_run("stop"))
         self.alarms.acknowledged.connect(self._acknowledge)
-        self.first.bench_wanted.connect(self.try_bench)
+        self.first.bench_wanted.connect(lambda: self.try_bench())
         self.first.simulated_wanted.connect(self.train_simulated)
         self.first.rig_wanted.connect(lambda: self.show_workspace("Connect"))
         self.first.run_wanted.connect(world.show_run)
