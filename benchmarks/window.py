@@ -18,7 +18,13 @@ from pathlib import Path
 
 from _bench import Bench, Row, command, in_units, repeats_from, timed
 
-EMPTY = "from PySide6.QtWidgets import QApplication, QMainWindow; a = QApplication(['x']); w = QMainWindow(); w.show(); a.processEvents()"
+EMPTY = """
+from PySide6.QtWidgets import QApplication, QMainWindow
+a = QApplication(["x"])
+w = QMainWindow()
+w.show()
+a.processEvents()
+"""
 OURS = """
 import sys
 from pathlib import Path
@@ -78,7 +84,7 @@ def slowed(bench: Bench, repeats: int) -> None:
                     window.wait()
                 (record,) = Path(folder).glob("*/record.sqlite")
                 with sqlite3.connect(record) as connection:
-                    first, last, count = connection.execute("SELECT min(at), max(at), count(*) FROM steps").fetchone()
+                    last, count = connection.execute("SELECT max(at), count(*) FROM steps").fetchone()
                     half = connection.execute("SELECT at FROM steps WHERE step = ?", (count // 3,)).fetchone()[0]
                 connection.close()
                 if turn:
