@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from aeqlab.protocols.aeqprop import cost
 from aeqlab.protocols.prediction import Prediction, samples_of
-from aeqlab.protocols.record import EvaluatedRow, EvaluationRow, blob
+from aeqlab.protocols.readouts_kept import Kept
+from aeqlab.protocols.record import EvaluationRow
 from aeqlab.protocols.run_session import RunSession
 from aeqlab.protocols.samples import Samples
 from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.subset import Subset
-
-KEPT, FEW = 200, 64  #: of so many samples it is kept what was read, where a sample has no more numbers than this
 
 
 def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
     samples = subset.samples
     batch, fill = predict.batch(options.batch, len(samples))
     began = time.monotonic()
-    done, sums, read = 0, _Sums(session), _Read()
+    done, sums, read = 0, _Sums(session), Kept()
     before = session.status.done, session.status.total
     with predict.theta_kept():
         for chunk, n in samples.chunks(batch, fill=fill):
@@ -74,26 +73,6 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
         _say_not_held(session, predict, name)
     found["best"] = predict.held_enough and session.keep_best(f"{name} {measure}", done, found[measure])
     return found
-
-
-class _Read:
-    """What was read of the first samples, for a drawing of what was learned."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[int, bool, bytes, bytes, bytes]] = []
-
-    def add(self, first: int, outputs: NDArray[Any], samples: Samples, *, held: bool) -> None:
-        """Keep outputs, shape (samples, outputs), of the samples from `first` on; none where they have many numbers."""
-        if samples.inputs.shape[1] > FEW or outputs.shape[1] > FEW:
-            return
-        for k in range(min(len(outputs), KEPT - len(self._kept))):
-            parts = (np.asarray(row[k], dtype=np.float64) for row in (samples.inputs, outputs, samples.targets))
-            self._kept.append((first + k, held, *map(blob, parts)))  # type: ignore[arg-type]
-
-    def rows(self, session: RunSession, evaluation: int) -> list[EvaluatedRow]:
-        """Get the rows of the record."""
-        now = time.time()
-        return [EvaluatedRow(session.steps, session.stage, now, evaluation, *kept) for kept in self._kept]
 
 
 class _Sums:

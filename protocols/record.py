@@ -98,12 +98,12 @@ class PredictionRow(NamedTuple):
 
 
 class EvaluatedRow(NamedTuple):
-    """What an evaluation read of one sample; meanings in `record_schema`. Arrays as bytes from `blob`."""
+    """What was read of one sample without a nudge; meanings in `record_schema`. Arrays as bytes from `blob`."""
 
     step: int
     stage: int
     at: float
-    evaluation: int
+    evaluation: int | None
     sample: int
     held: bool
     inputs: bytes
@@ -274,7 +274,7 @@ class Record:
         return self._insert("evaluations", row)
 
     def evaluated(self, rows: Sequence[EvaluatedRow]) -> None:
-        """Commit what an evaluation read of its samples: all of it or nothing."""
+        """Commit what was read of samples without a nudge: all of it or nothing."""
         self._together("evaluated", rows)
 
     def prediction(self, row: PredictionRow) -> None:

@@ -229,14 +229,14 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "evaluated",
-        "what an evaluation read of its first 200 samples, where inputs and outputs are few; written at its end",
+        "what was read without a nudge: of the first 200 samples of an evaluation, and now and then in training",
         (
             _ID,
             _ATTEMPT,
             _STEP,
             _STAGE,
             _AT,
-            Column("evaluation", "INTEGER NOT NULL", "row in evaluations"),
+            Column("evaluation", "INTEGER", "row in evaluations; empty: a training sample, read in the free phase of its step"),
             Column("sample", "INTEGER NOT NULL", "index of the sample in its set, from 0"),
             Column("held", "INTEGER NOT NULL", "1: theta was held, or nothing had to be"),
             Column("inputs", "BLOB NOT NULL", "what was presented", "input unit", "<f8", "(inputs,)"),

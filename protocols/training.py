@@ -21,6 +21,7 @@ from aeqlab.protocols.errors import AbortRequested, CapabilityError, HoldError, 
 from aeqlab.protocols.evaluation import evaluate
 from aeqlab.protocols.jumps import SIGMAS, StepJumps
 from aeqlab.protocols.methods import METHODS, NOT_THE_GRADIENT, pair_of
+from aeqlab.protocols.readouts_kept import Kept
 from aeqlab.protocols.record import StepRow
 from aeqlab.protocols.reports import Verdict
 from aeqlab.protocols.run_session import RunSession
@@ -35,6 +36,7 @@ Array = NDArray[Any]
 PERTURBATIONS = "perturbations"  #: random stream of spsa
 SHUFFLED = "shuffled targets, epoch {}"  #: random stream of the control of that name
 FREE_EVERY = 10  #: on a real clock, where a third phase costs time, the loss is read this often unless told otherwise
+READ_EVERY_S, READ_MOST = 0.2, 8  #: in training so often, and so many samples, it is kept what was read without a nudge
 TRACE_EVERY_S = 1.0
 CLEAR_OF_RAILS = 20  #: steps in a row in which no target followed a knob back, until the alarm about it is over
 
@@ -72,6 +74,7 @@ class Training:
         self.sums = {"cost": 0.0, "costs": 0, "wrong": 0, "seen": 0}
         self.evaluated: dict[str, Any] = {}  # what the last evaluation on the way found, by its data set
         self._permuted: tuple[int, Array] = -1, np.empty(0)  # epoch, and whose target each sample gets in it
+        self._next_read = 0.0
         self._next_trace = 0.0
         self._factor = 1.0  # what has decayed so far: of the couplings, of beta, or of a baseline's learning rate
         self._begun: int | None = None  # sample of a step that is under way on a real clock, where none is done twice
@@ -332,9 +335,20 @@ class Training:
                 None if settle is None else settle.verdict, None if settle is None else settle.ticks, moved, theta, session.reads,
             )
         )  # fmt: skip
+        if report.outputs_free is not None and not sham:
+            self._write_read(samples, report.outputs_free, number)
         shown = report.cost_1 if report.cost_free is None else report.cost_free
         if not math.isfinite(shown):
             raise DivergedError(f"the cost of step {session.steps} is {shown}. A smaller beta or epsilon may help.")
+
+    def _write_read(self, samples: Samples, outputs: Array, number: int) -> None:
+        """Keep some of what was read without a nudge, a few times a second at most: a drawing wants no more."""
+        now = time.monotonic()
+        if now >= self._next_read:
+            self._next_read = now + READ_EVERY_S
+            kept = Kept(READ_MOST)
+            kept.add(number, outputs, samples, held=True)
+            self.session.record.evaluated(kept.rows(self.session, None))
 
     def _tell_of_rails(self, report: StepReport) -> None:
         """Raise an alarm where targets follow knobs that stand at a rail; clear it after some steps without."""

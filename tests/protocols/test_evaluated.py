@@ -12,23 +12,33 @@ SETTLED = SMALL.replace("homeostasis: {controller: integral, accept: {ticks: 12}
 
 
 def test_an_evaluation_keeps_what_it_read_with_inputs_and_targets(tmp_path: Path) -> None:
-    _, run = run_sequence(
-        tmp_path, "evaluate: {}\ntrain: {method: centered, beta: 0.2, samples: 5}\nevaluate: {on: train, samples: 7}"
-    )
+    stages = "evaluate: {}\ntrain: {method: centered, beta: 0.2, samples: 5}\nevaluate: {on: train, samples: 7}"
+    _, run = run_sequence(tmp_path, stages)
     rows = run.rows("evaluated")
-    assert rows["evaluation"].tolist() == [1] * 12 + [2] * 7
-    assert rows["sample"].tolist() == [*range(12), *range(7)]
-    assert rows["inputs"].shape == (19, 1)
+    assert rows.units["inputs"] == rows.units["outputs"] == "1"
     assert rows["held"].all()
     cost = 0.5 * ((rows["outputs"] - rows["target"]) ** 2).sum(axis=1)
-    np.testing.assert_allclose([cost[:12].mean(), cost[12:].mean()], run.evaluations["cost_free"], rtol=1e-12)
-    assert rows.units["inputs"] == rows.units["outputs"] == "1"
+    for number, count in ((1, 12), (2, 7)):
+        of = rows["evaluation"] == number
+        assert rows["sample"][of].tolist() == list(range(count))
+        assert rows["inputs"][of].shape == (count, 1)
+        assert cost[of].mean() == pytest.approx(run.evaluations["cost_free"][number - 1], rel=1e-12)
+    trained = np.isnan(rows["evaluation"])
+    assert trained.any()
+    steps = run.steps
+    for step, sample, price in zip(rows["step"][trained], rows["sample"][trained], cost[trained], strict=True):
+        at = int(np.flatnonzero(steps["step"] == step)[0])
+        assert steps["sample"][at] == sample
+        assert steps["cost_free"][at] == pytest.approx(price, rel=1e-12)
 
 
-def test_no_more_than_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aeqlab.protocols.evaluation.KEPT", 4)
+def test_no_more_than_the_first_are_kept_and_nothing_of_large_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aeqlab.protocols.readouts_kept.MOST", 4)
     _, run = run_sequence(tmp_path, "evaluate: {}")
     assert run.rows("evaluated")["sample"].tolist() == [0, 1, 2, 3]
+    monkeypatch.setattr("aeqlab.protocols.readouts_kept.FEW", 0)
+    _, run = run_sequence(tmp_path / "..", "evaluate: {}")
+    assert len(run.rows("evaluated")) == 0
 
 
 def test_traces_tell_the_tolerance_at_the_clamp_and_the_facts_tell_the_knobs(tmp_path: Path) -> None:

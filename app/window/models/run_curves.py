@@ -19,6 +19,7 @@ from aeqlab.protocols.words import COSTS
 
 Array = NDArray[Any]
 SMOOTH = 50  #: steps of the running mean of the free cost
+RECENT, FEWEST = 60, 10  #: readings of training that are shown, and how many there must be since the last evaluation
 COST_1, COST_2 = COSTS["cost_1"], COSTS["cost_2"]
 FREE, MEAN = "cost", f"mean of {SMOOTH}"
 
@@ -43,14 +44,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the last evaluation read of its samples.
+    """What was read without a nudge: by the last evaluation, or since then in training, the last `RECENT` samples.
 
     Attributes:
         inputs: shape (samples, inputs), in `input_unit`.
         outputs, targets: shape (samples, outputs), in `output_unit`.
         held: whether theta was held, shape (samples,).
         step: training steps by then.
-        dataset: test or train.
+        dataset: test or train; `training` where they were read one by one while theta went on learning.
         input_names, output_names: of each.
     """
 
@@ -143,22 +144,27 @@ def running_mean(values: Array, n: int) -> Array:
 
 
 def learned_of(run: RunView) -> Learned | None:
-    """Get what the last evaluation read; None where none has kept it."""
-    evaluation = run.column("evaluated", "evaluation")
+    """Get what was read last; None where the record has nothing of it."""
+    evaluation, step = run.column("evaluated", "evaluation"), run.column("evaluated", "step")
     if not len(evaluation):
         return None
-    last = evaluation[-1]
-    of = evaluation == last
-    ids = run.column("evaluations", "id")
-    place = int(np.searchsorted(ids, last))
-    if place >= len(ids) or ids[place] != last:  # its row has not come yet
-        return None
+    evaluation = evaluation.astype(np.float64)
+    evaluated, trained = np.flatnonzero(np.isfinite(evaluation)), np.flatnonzero(np.isnan(evaluation))
+    newer = trained[trained > evaluated[-1]] if len(evaluated) else trained
+    if len(newer) >= FEWEST or not len(evaluated):
+        of, dataset = trained[-RECENT:], "training"
+    else:
+        last = evaluation[evaluated[-1]]
+        of = np.flatnonzero(evaluation == last)
+        place = int(np.searchsorted(run.column("evaluations", "id"), last))
+        sets = run.column("evaluations", "dataset")
+        dataset = str(sets[place]) if place < len(sets) else "test"
     units = run.facts.get("units", {})
     return Learned(
         run.column("evaluated", "inputs")[of], run.column("evaluated", "outputs")[of], run.column("evaluated", "target")[of],
-        run.column("evaluated", "held")[of].astype(bool), int(run.column("evaluations", "step")[place]),
-        str(run.column("evaluations", "dataset")[place]), tuple(run.facts.get("inputs", {}).get("names", ())),
-        tuple(run.facts.get("outputs", ())), str(run.facts.get("inputs", {}).get("unit", "")), str(units.get("s", "")),
+        run.column("evaluated", "held")[of].astype(bool), int(step[of[-1]]), dataset,
+        tuple(run.facts.get("inputs", {}).get("names", ())), tuple(run.facts.get("outputs", ())),
+        str(units.get("x", "")), str(units.get("s", "")),
     )  # fmt: skip
 
 
