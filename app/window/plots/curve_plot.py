@@ -44,11 +44,14 @@ class Curve:
     stale: bool
     least: float = field(init=False)  #: finite y
     most: float = field(init=False)
+    gaps: bool = field(init=False)
     _trace: Trace | None = field(init=False, default=None)
     _made_for: tuple[object, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        finite = self.y if np.isfinite(self.y).all() else self.y[np.isfinite(self.y)]
+        known = np.isfinite(self.y)
+        self.gaps = not bool(known.all())
+        finite = self.y[known] if self.gaps else self.y
         self.least, self.most = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
 
     @property
@@ -65,7 +68,10 @@ class Curve:
             if log_y:
                 low, high = (None if one is None else log_of(one) for one in (low, high))
             x, y = (log_of(self.x) if log_x else self.x), (log_of(self.y) if log_y else self.y)
-            self._trace, self._made_for = Trace(x, y, self.ink, self.dashed, low, high, name, self.unit), made_for
+            self._trace, self._made_for = (
+                Trace(x, y, self.ink, self.dashed, low, high, name, self.unit, gaps=None if log_y else self.gaps),
+                made_for,
+            )
         return self._trace
 
     @property

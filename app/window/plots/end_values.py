@@ -10,7 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsWidget, QStyleOptionGraphicsItem, QWidget
 
-from aeqlab.app.window.theme import SMALL, theme
+from aeqlab.app.window.theme import GRID, SMALL, theme
 
 SWATCH = 10  #: px of the line before a value
 
@@ -26,13 +26,13 @@ class EndValue:
 
 
 class EndValues(QGraphicsWidget):
-    """A column beside the plot, as wide as its longest value; `top` is where the plot begins in it."""
+    """A column beside the plot, as wide as its longest value."""
 
     def __init__(self) -> None:
         super().__init__()
         self._values: Sequence[EndValue] = ()
-        self._wide = 0.0
-        self._set_width(1.0)
+        self._wide = self.needed = 2.0 * GRID  #: `needed` by the values, half a figure of the axis at least
+        self._set_width(self._wide)
 
     def show_values(self, values: Sequence[EndValue]) -> None:
         """Show these and no others; the column only grows, so that the plot beside it does not jitter."""
@@ -40,10 +40,15 @@ class EndValues(QGraphicsWidget):
             return
         self._values = values
         metrics = QFontMetricsF(theme().font(SMALL, tabular=True))
-        wide = max((math.ceil(metrics.horizontalAdvance(one.text)) for one in values), default=-SWATCH - 7) + SWATCH + 8.0
-        if wide > self._wide or not values or wide < 0.6 * self._wide:
-            self._set_width(wide)
+        wide = max((math.ceil(metrics.horizontalAdvance(one.text)) for one in values), default=GRID - SWATCH) + SWATCH + 8.0
+        if wide > self.needed or not values or wide < 0.6 * self.needed:
+            self.needed = wide
         self.update()
+
+    def widen(self, wide: float) -> None:
+        """Be as wide as the widest of the graphs that share x."""
+        if wide != self._wide:
+            self._set_width(wide)
 
     def _set_width(self, wide: float) -> None:
         grows, self._wide = wide > self._wide, wide

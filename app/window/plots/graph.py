@@ -19,6 +19,7 @@ from aeqlab.app.window.plots.axes import Axis, ClockAxis
 from aeqlab.app.window.plots.end_values import EndValue, EndValues
 from aeqlab.app.window.plots.figures import PREFIXED, labelled
 from aeqlab.app.window.plots.layers import Mark, Middle, Over, Phase, Under
+from aeqlab.app.window.plots.thinning import Array, Columns
 from aeqlab.app.window.plots.traces import Points, Trace, View
 from aeqlab.app.window.theme import GRID, SMALL, theme
 
@@ -41,7 +42,7 @@ class Graph(QWidget):
         """Args: clock: x is seconds since 1970 and is written as time of day."""
         super().__init__(parent)
         self._axes = {"left": Axis("left"), "bottom": ClockAxis("bottom") if clock else Axis("bottom")}
-        self._plot = pyqtgraph.PlotWidget(axisItems=self._axes)
+        self._plot = pyqtgraph.PlotWidget(axisItems=self._axes, enableMenu=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._plot)
@@ -62,7 +63,8 @@ class Graph(QWidget):
         self._axes["bottom"].setStyle(hideOverlappingLabels=False)
         self.log_x = self.log_y = False
         self.zoomed = False
-        self.linked: list[Graph] = []
+        self._x_words = True
+        self.group: list[Graph] = [self]  #: all that show the same part of x
         self.fixed_y: Range | None = None
         self._box.sigRangeChangedManually.connect(self._was_zoomed)
         self._box.sigRangeChanged.connect(self._moved)
@@ -88,6 +90,7 @@ class Graph(QWidget):
             else:
                 axis.setLabel(labelled(name, unit) if name else "")
         self.names = ((x, x_unit), (y, y_unit))
+        self._axes["bottom"].showLabel(self._x_words and bool(x))
 
     def set_log(self, *, x: bool | None = None, y: bool | None = None) -> None:
         """Say which axis is logarithmic; what is drawn must be given as log10 there."""
@@ -97,11 +100,12 @@ class Graph(QWidget):
             if not (axis == "bottom" and self.clock):
                 self._axes[axis].setLogMode(x=log, y=log)
 
-    def hide_x_words(self) -> None:
-        """Leave out name and figures of x, where another graph stands below with the same x."""
-        self._axes["bottom"].setStyle(showValues=False)
-        self._axes["bottom"].setLabel("")
-        self._axes["bottom"].setHeight(GRID)
+    def show_x_words(self, on: bool) -> None:
+        """Show name and figures of x, or leave them out where another graph stands below with the same x."""
+        self._x_words = on
+        self._axes["bottom"].setStyle(showValues=on)
+        self._axes["bottom"].showLabel(on and bool(self.names[0][0]))
+        self._axes["bottom"].setHeight(None if on else GRID)
 
     def follow_theme(self) -> None:
         """Take the colours and the font in use."""
@@ -133,13 +137,19 @@ class Graph(QWidget):
 
     def link_x(self, other: Graph) -> None:
         """Show the same part of x as another graph, whoever moves it."""
-        self._box.setXLink(other._box)
-        self.linked.append(other)
-        other.linked.append(self)
+        # pyqtgraph's own link shifts the range of views that lie apart on the screen, or are hidden
+        self.group = other.group
+        self.group.append(self)
+
+    def _tell_group(self) -> None:
+        view = self.view
+        for graph in self.group:
+            if graph is not self:
+                graph._box.setXRange(view.left, view.right, padding=0)
 
     def reset(self) -> None:
         """Show everything again, also in graphs that are linked."""
-        for graph in (self, *self.linked):
+        for graph in self.group:
             graph.zoomed = False
             graph.view_changed.emit()
 
@@ -147,12 +157,14 @@ class Graph(QWidget):
         """Zoom by hand: a factor below 1 shows less."""
         self.zoomed = True
         self._box.scaleBy((x, y))
+        self._tell_group()
 
     def pan(self, x: float = 0.0, y: float = 0.0) -> None:
         """Move by hand, by parts of what is shown."""
         view = self.view
         self.zoomed = True
         self._box.translateBy(x=x * (view.right - view.left), y=y * (view.top - view.bottom))
+        self._tell_group()
 
     # ---- drawing -------------------------------------------------------------------------------------------------------
 
@@ -173,13 +185,13 @@ class Graph(QWidget):
         """
         (width, height), ratio = self.pixels, self._plot.devicePixelRatioF()
         left, right = self.view.left, self.view.right
-        if not (self.zoomed or any(graph.zoomed for graph in self.linked)):
+        if not any(graph.zoomed for graph in self.group):
             left, right = x_range or _x_range(traces, points)
         bottom, top = self.view.bottom, self.view.top
         if not self.zoomed:
             bottom, top = self.fixed_y or self._y_range(traces, points, left, right, max(round(width * ratio), 1))
         if (left, right, bottom, top) != (self.view.left, self.view.right, self.view.bottom, self.view.top):
-            self._box.blockSignals(not self.linked)
+            self._box.blockSignals(True)
             self._box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
             self._box.blockSignals(False)
             for axis, low, high in (("bottom", left, right), ("left", bottom, top)):
@@ -191,15 +203,17 @@ class Graph(QWidget):
         self.under.show_view(view, self._box.rect())
         self.over.show_view(view, self._box.rect())
         self.ends.show_values(() if ends is None else ends(view, height))
+        wide = max(graph.ends.needed for graph in self.group if graph is self or not graph.isHidden())
+        for graph in self.group:
+            graph.ends.widen(wide)
 
     def _y_range(self, traces: Sequence[Trace], points: Sequence[Points], left: float, right: float, columns: int) -> Range:
-        shared: dict[int, object] = {}
+        shared: dict[int, Columns] = {}
         low, high = math.inf, -math.inf
         for trace in traces:
             if trace.rises and len(trace.x):
-                parts = trace.spans(left, right, columns, shared)  # type: ignore[arg-type]
-                low, high = _wider(low, high, parts[0], parts[1])
-                low, high = _wider(low, high, parts[2], parts[3])
+                trace.spans(left, right, columns, shared)
+                low, high = min(low, trace.reach[0]), max(high, trace.reach[1])
             else:
                 low, high = _wider(low, high, trace.y, trace.y)
         for one in points:
@@ -220,6 +234,7 @@ class Graph(QWidget):
 
     def _was_zoomed(self, *_: object) -> None:
         self.zoomed = True
+        self._tell_group()
         self.view_changed.emit()
 
     def _moved(self, *_: object) -> None:
@@ -246,8 +261,9 @@ class Graph(QWidget):
 
     def set_phases(self, phases: Sequence[Phase]) -> None:
         """Shade stretches of x."""
-        self.under.phases = list(phases)
+        self.under.phases = self.over.phases = list(phases)
         self.under.update()
+        self.over.update()
 
     def set_levels(self, levels: Sequence[Range]) -> None:
         """Shade bands of y, such as a tolerance."""
@@ -260,7 +276,7 @@ class Graph(QWidget):
         self.over.update()
 
 
-def _wider(low: float, high: float, less: np.ndarray, more: np.ndarray) -> Range:
+def _wider(low: float, high: float, less: Array, more: Array) -> Range:
     one, other = np.fmin.reduce(less, initial=np.inf), np.fmax.reduce(more, initial=-np.inf)
     return min(low, float(one)) if np.isfinite(one) else low, max(high, float(other)) if np.isfinite(other) else high
 
@@ -269,7 +285,7 @@ def _x_range(traces: Sequence[Trace], points: Sequence[Points]) -> Range:
     low, high = math.inf, -math.inf
     for trace in traces:
         if trace.rises and len(trace.x):
-            low, high = min(low, float(trace.x[0])), max(high, float(np.nan_to_num(trace.x[-1], nan=trace.x[0])))
+            low, high = min(low, float(trace.x[0])), max(high, float(trace.x[-1]))
         else:
             low, high = _wider(low, high, trace.x, trace.x)
     free = 0.0

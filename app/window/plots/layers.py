@@ -92,13 +92,6 @@ class Under(Layer):
         for y in self.grid[1]:
             at = round(self._y(y)) + 0.5
             painter.drawLine(QPointF(0, at), QPointF(rect.width(), at))
-        painter.setFont(theme().font(SMALL))
-        painter.setPen(QColor(now.dim))
-        height = painter.fontMetrics().height()
-        for phase in self.phases:
-            left, right = max(self._x(phase.begin), 0.0), min(self._x(phase.end), rect.width())
-            if right - left > painter.fontMetrics().horizontalAdvance(phase.word) + 8:
-                painter.drawText(QRectF(left + 4, rect.height() - height - 2, right - left, height), 0, phase.word)
 
 
 class Middle(Layer):
@@ -193,6 +186,7 @@ class Over(Layer):
     """Marks with their words, the crosshair with its values, and what is awaited while there is nothing to draw."""
 
     marks: Sequence[Mark] = ()
+    phases: Sequence[Phase] = ()  #: their words
     awaited: str = ""
     cross: tuple[float, float] | None = None  #: in coordinates of the plot
     reading: str = ""  #: lines beside the cursor
@@ -203,9 +197,21 @@ class Over(Layer):
             painter.setPen(QColor(theme().now.dim))
             middle = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(self._rect.adjusted(8, 8, -8, -8), middle, f"nothing yet: {self.awaited}")
+        self._paint_words(painter)
         self._paint_marks(painter)
         if self.cross is not None:
             self._paint_cursor(painter)
+
+    def _paint_words(self, painter: QPainter) -> None:
+        height = painter.fontMetrics().height()
+        painter.setPen(QColor(theme().now.dim))
+        for phase in self.phases:
+            left, right = max(self._x(phase.begin), 0.0), min(self._x(phase.end), self._rect.width())
+            if right - left > painter.fontMetrics().horizontalAdvance(phase.word) + 8:
+                wide = painter.fontMetrics().horizontalAdvance(phase.word)
+                box = QRectF(left + 4, self._rect.height() - height - 2, wide + 2, height)
+                painter.fillRect(box, QColor(theme().now.sheet))
+                painter.drawText(box, 0, phase.word)
 
     def _paint_marks(self, painter: QPainter) -> None:
         metrics, now = painter.fontMetrics(), theme().now

@@ -34,8 +34,9 @@ class Legend(QWidget):
 
     switched = Signal(str, bool)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, shown: int = SHOWN) -> None:
         super().__init__(parent)
+        self._shown = shown
         self._flow = Flow(self, GRID)
         self._names: Sequence[Name] = ()
         self._boxes: dict[str, QCheckBox] = {}
@@ -52,7 +53,7 @@ class Legend(QWidget):
             return
         if [_look(one) for one in names] == [_look(one) for one in self._names]:
             self._names = names
-            for one in names[:SHOWN]:
+            for one in names[: self._shown]:
                 self._boxes[one.text].blockSignals(True)
                 self._boxes[one.text].setChecked(one.on)
                 self._boxes[one.text].blockSignals(False)
@@ -71,7 +72,7 @@ class Legend(QWidget):
                 box.hide()
                 box.deleteLater()
         self._boxes, self._more = {}, None
-        for one in names[:SHOWN]:
+        for one in names[: self._shown]:
             box = QCheckBox(one.text.replace("&", "&&"), self)
             box.setIcon(_swatch(one))
             box.setIconSize(SWATCH)
@@ -82,8 +83,8 @@ class Legend(QWidget):
             self._flow.addWidget(box)
             box.show()
             self._boxes[one.text] = box
-        if len(names) > SHOWN:
-            self._more = QPushButton(f"and {len(names) - SHOWN} more...", self)
+        if len(names) > self._shown:
+            self._more = QPushButton(f"and {len(names) - self._shown} more...", self)
             self._more.setFont(theme().font(SMALL))
             self._more.setFlat(True)
             self._more.clicked.connect(self._open_rest)
@@ -94,7 +95,7 @@ class Legend(QWidget):
     def _open_rest(self) -> None:
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for one in self._names[SHOWN:]:
+        for one in self._names[self._shown :]:
             action = menu.addAction(_swatch(one), one.text.replace("&", "&&"))
             action.setCheckable(True)
             action.setChecked(one.on)

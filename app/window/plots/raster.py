@@ -5,6 +5,8 @@ Qt draws a line of two points a pixel in about 0.4 us a segment: 64 traces over 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtGui import QColor, QImage
@@ -73,6 +75,7 @@ def image_of(pixels: Pixels) -> QImage:
     return QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32_Premultiplied).copy()
 
 
+@lru_cache(maxsize=4096)
 def mixed(colour: str, ground: str, strength: float) -> str:
     """Mix a colour into the ground it lies on: 1 is the colour itself, 0 the ground."""
     one, other = QColor(colour), QColor(ground)
@@ -80,6 +83,7 @@ def mixed(colour: str, ground: str, strength: float) -> str:
     return QColor(*(round(strength * a + (1 - strength) * b) for a, b in pairs)).name()
 
 
+@lru_cache(maxsize=4096)
 def number_of(colour: str) -> int:
     """Get a colour as 0xAARRGGBB."""
     return QColor(colour).rgba()

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from pyqtgraph import functions
-from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QPainterPath
 
 from aeqlab.app.window.plots.thinning import Array, Columns, rising, spans
@@ -53,14 +53,16 @@ class Trace:
     high: Array | None = None
     name: str = ""
     unit: str = ""
-    gaps: bool = field(init=False)
+    gaps: bool | None = None  #: whether y has any; None: to be found out
     rises: bool = field(init=False)
     _key: tuple[float, float, int] | None = field(init=False, default=None)
     _spans: Spans | None = field(init=False, default=None)
+    reach: tuple[float, float] = field(init=False, default=(np.nan, np.nan))  #: least and greatest of the spans asked for last
 
     def __post_init__(self) -> None:
         self.rises = rising(self.x)
-        self.gaps = not bool(np.isfinite(self.y).all())
+        if self.gaps is None:
+            self.gaps = not bool(np.isfinite(self.y).all())
         if self.gaps and np.isinf(self.y).any():
             self.y = np.where(np.isinf(self.y), np.nan, self.y)
 
@@ -79,11 +81,12 @@ class Trace:
             if id(self.x) not in shared:
                 shared[id(self.x)] = Columns.of(self.x, left, right, columns)
             found = shared[id(self.x)]
-            low, high = spans(self.x, self.y, found, gaps=self.gaps)
+            low, high = spans(self.x, self.y, found, gaps=bool(self.gaps))
             under = over = low
             if self.low is not None and self.high is not None:
                 under, over = spans(self.x, self.low, found)[0], spans(self.x, self.high, found)[1]
             self._key, self._spans = key, (low, high, under, over)
+            self.reach = least_and_most(low, high, *((under, over) if self.has_band else ()))
         return self._spans
 
     @property
@@ -121,6 +124,12 @@ class Points:
         return segments(x[shown], low[shown], x[shown], high[shown])
 
 
+def least_and_most(*spans: Array) -> tuple[float, float]:
+    """Find the least and the greatest of spans, given as low, high, low, high...; inf and -inf where there is none."""
+    least = min(float(np.fmin.reduce(one, initial=np.inf)) for one in spans[::2])
+    return least, max(float(np.fmax.reduce(one, initial=-np.inf)) for one in spans[1::2])
+
+
 def symbols(x: Array, y: Array, shape: Shape, size: float) -> QPainterPath:
     """Make one path of the same symbol at many places, in pixels."""
     if not len(x):
@@ -136,6 +145,7 @@ def symbols(x: Array, y: Array, shape: Shape, size: float) -> QPainterPath:
     joined[:, -1] = 0
     path = functions.arrayToQPath(around_x.reshape(-1), around_y.reshape(-1), connect=joined.reshape(-1))
     assert isinstance(path, QPainterPath)
+    path.setFillRule(Qt.FillRule.WindingFill)  # symbols that overlap make no holes
     return path
 
 
