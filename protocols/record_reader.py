@@ -176,6 +176,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise
             connection.close()
             connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
+        except UnicodeDecodeError as exc:  # in the very sentence that says what is wrong
+            raise sqlite3.DatabaseError("malformed database schema, its names included") from exc
         connection.text_factory = _word
         yield connection
     finally:
