@@ -19,6 +19,7 @@ from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
 from aeqlab.protocols.run_list import RunLine, read_line
+from aeqlab.protocols.run_story import story_of_run
 from aeqlab.protocols.verdict import guardian_verdict
 from aeqlab.protocols.words import cost_in_words, count_in_words, duration_in_words
 
@@ -95,6 +96,7 @@ def _head(run: Run) -> Iterator[str]:
     meta, provenance = run.meta, run.provenance
     yield f"{run.path.name}"
     yield f"  {state_in_words(run.state, run.reason)}"
+    yield f"  {story_of_run(run.path).sentence}"
     attempts = provenance.get("attempts") or [{}]
     versions = attempts[-1].get("versions", {})
     verdict = guardian_verdict(run.path / "session")

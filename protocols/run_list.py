@@ -128,7 +128,7 @@ def run_folders(runs: Path) -> list[Path]:
             names = sorted(entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
-    return [runs / name for name in names if any(os.path.exists(runs / name / mark) for mark in _MARKS)]
+    return [runs / name for name in names if any((runs / name / mark).exists() for mark in _MARKS)]
 
 
 def read_line(path: Path, *, alive: bool | None = None) -> RunLine:
@@ -167,14 +167,16 @@ class _Glance:
 
     def __init__(self, connection: sqlite3.Connection, wrong: list[str]) -> None:
         self._connection, self._wrong = connection, wrong
+        self._old = False
 
     def all(self) -> dict[str, Any]:
         """Get the fields of a line by name; None and missing ones are not known."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        self._old = version < schema.SCHEMA_VERSION
         if version > schema.SCHEMA_VERSION:
             self._wrong.append(
-                f"record.sqlite has version {version}, newer than this program's ({schema.SCHEMA_VERSION}); what it does not know "
-                "is left out."
+                f"record.sqlite has version {version}, newer than this program's ({schema.SCHEMA_VERSION}); what it does "
+                "not know is left out."
             )
         facts = self._facts()
         summary = facts.get("summary") if isinstance(facts.get("summary"), dict) else {}
@@ -223,7 +225,8 @@ class _Glance:
 
     def _latest(self) -> tuple[str, float] | None:
         rows = self._rows(
-            "SELECT avg(cost_free), avg(cost_1), max(abs(beta_1)), max(abs(beta_2)) FROM (SELECT cost_free, cost_1, beta_1, beta_2 "
+            "SELECT avg(cost_free), avg(cost_1), max(abs(beta_1)), max(abs(beta_2)) FROM "
+            "(SELECT cost_free, cost_1, beta_1, beta_2 "
             f"FROM steps WHERE sham = 0 ORDER BY id DESC LIMIT {LATEST})"
         )
         free, first, beta_1, beta_2 = rows[0] if rows else (None,) * 4
@@ -246,7 +249,7 @@ class _Glance:
             return self._connection.execute(sql).fetchall()
         except sqlite3.Error as exc:
             said = f"record.sqlite: {exc}."
-            if said not in self._wrong:
+            if said not in self._wrong and not (self._old and "no such" in str(exc)):  # an older record lacks some, rightly
                 self._wrong.append(said)
             return []
 
@@ -283,7 +286,7 @@ def _key(path: Path) -> Key:
 def _stamps(path: Path) -> Iterator[tuple[int, int] | None]:
     for name in ("record.sqlite", "record.sqlite-wal", "provenance.json", "experiment.yaml"):
         try:
-            found = os.stat(path / name)
+            found = (path / name).stat()
         except OSError:
             yield None
         else:
