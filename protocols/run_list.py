@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -192,7 +193,7 @@ class _Glance:
             "name": _text(facts.get("name")),
             "device": _text(facts.get("device")),
             "device_kind": _text(facts.get("device_kind")),
-            "tags": tuple(map(str, tags)) if isinstance(tags, list) else None,
+            "tags": tuple(dict.fromkeys([*(map(str, tags) if isinstance(tags, list) else ()), *self._tags_of_notes()])),
             "methods": self._methods(),
             "result": next(((name, summary[name]) for name in RESULTS if name in summary), None),
             "marks": tuple(str(summary[name]) for name in ("control", "follows") if name in summary),
@@ -222,6 +223,11 @@ class _Glance:
             words[str(kind)] = None
             found.update(dict.fromkeys(_methods_of(str(kind), options)))
         return tuple(found or words) or None
+
+    def _tags_of_notes(self) -> list[str]:
+        """Get the tags that people gave the run after it was asked for: notes that begin with `tags:`."""
+        found = self._rows("SELECT text FROM notes WHERE text LIKE 'tags:%' ORDER BY id")
+        return [tag for (text,) in found for tag in re.split(r"[,\s]+", str(text).partition(":")[2]) if tag]
 
     def _latest(self) -> tuple[str, float] | None:
         rows = self._rows(

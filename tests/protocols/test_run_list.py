@@ -42,6 +42,12 @@ def test_a_line_says_what_there_is_to_say(finished: Path) -> None:
     assert not line.can_resume
 
 
+def test_tags_may_be_added_in_notes(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "tagged"))
+    add_note(folder, "ada", "tags: drift, night")
+    assert read_line(folder).tags == ("night", "bench16", "drift")
+
+
 def test_one_that_was_stopped_or_killed_is_told_apart_and_can_be_resumed(tmp_path: Path) -> None:
     requests = Requests()
     text = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 500")
