@@ -131,5 +131,7 @@ def _flat(key: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _said(value: Any) -> str:
+    if value is None:
+        return "none"
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 3]}..."

@@ -69,7 +69,7 @@ def cause_in_words(cause: Cause, clock: Clock) -> str:
     often = len(cause.moments) > 1
     took = lasted(first) if not often else _longest(cause)
     when = f"at {clock(first.at)}" if not often else f"{times(len(cause.moments))}, first at {clock(first.at)}"
-    done = [*first.done]
+    done = [word for word in first.done if not word.startswith("the run ")]  # the end of the sentence says how it ended
     lost = cause.lost
     partial = sum("left in its middle" in word for word in done)
     if lost > partial:
