@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,7 +130,8 @@ class ComparePanel(QWidget):
             return
         self.coloured.emit({path: theme().curve(k) for k, path in enumerate(self.paths)})
         missing = [*self.comparison.missing, *(curve.missing for curve in self.curves if curve.missing)]
-        self.title.setText(" ".join([f"{len(self.paths)} runs.", *missing]))
+        names = (f'<span style="color:{theme().curve(k)}">■</span> {html.escape(said)}' for k, said in enumerate(self._said()))
+        self.title.setText(" &nbsp; ".join([*names, *map(html.escape, missing)]))
         self._draw()
         self._fill_differences(self.comparison)
         self._fill_found(self.comparison)
@@ -137,15 +139,22 @@ class ComparePanel(QWidget):
     def _draw(self) -> None:
         axis = self.axis.currentText()
         curves = []
-        for k, (name, curve) in enumerate(zip(self.names, self.curves, strict=False)):
+        for k, (said, curve) in enumerate(zip(self._said(), self.curves, strict=False)):
             x = {"samples": curve.step, "device time": curve.t, "wall time": curve.at}[axis]
-            said = name if curve.cost in ("", "cost_free") else f"{name}, {cost_in_words(curve.cost)}"
             begun = x[0] if axis != "samples" and len(x) else 0.0
             curves.append((said, x - begun, curve.value, theme().curve(k)))
         units = {curve.unit for curve in self.curves if curve.unit}
         free = all(curve.cost in ("", "cost_free") for curve in self.curves)
         label = "cost without a nudge" if free else "cost (which one: see the names)"
         _plot(self.plot, curves, axis, _UNITS[axis], label, units.pop() if len(units) == 1 else "", log=self.log.isChecked())
+
+    def _said(self) -> list[str]:
+        """Name the curves: which cost it is where it is not that without a nudge, and how many steps a point stands for."""
+        said = []
+        for name, curve in zip(self.names, self.curves, strict=False):
+            which = "" if curve.cost in ("", "cost_free") else f", {cost_in_words(curve.cost)}"
+            said.append(f"{name}{which}{f', means of {curve.rows:,} steps' if curve.rows > 1 else ''}")
+        return said
 
     def _fill_differences(self, found: Comparison) -> None:
         rows = [(one.key, *one.values) for one in found.differences]
@@ -196,10 +205,6 @@ def _plot(
     item = widget.getPlotItem()
     item.clear()
     widget.setBackground(now.sheet)
-    if item.legend is None:
-        item.addLegend(offset=(-GRID, GRID))
-    item.legend.setLabelTextColor(now.text)
-    item.legend.setBrush(now.sheet)
     item.setLogMode(x=False, y=log)
     item.setLabel("bottom", f"{x_name}{f' ({x_unit})' if x_unit else ''}")
     item.setLabel("left", f"{y_name}{f' ({y_unit})' if y_unit else ''}")
