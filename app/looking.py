@@ -18,6 +18,8 @@ from aeqlab.app.words import NAMES, name_in_words, size_in_words, state_in_words
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Rows, Run, load_run
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
+from aeqlab.protocols.run_list import RunLine, read_line
+from aeqlab.protocols.run_story import story_of_run
 from aeqlab.protocols.verdict import guardian_verdict
 from aeqlab.protocols.words import cost_in_words, count_in_words, duration_in_words
 
@@ -28,10 +30,6 @@ LAST_RUNS = 30
 LAST_EVENTS = 12
 LAST_EVALUATIONS = 10
 READ_SHOWN = 4  #: readings of a scan
-#: Which result of a summary stands in the table of runs: the first one there is.
-RESULTS = (
-    "test_error_rate", "test_cost_free", "train_error_rate", "train_cost_free", "running_error_rate", "running_cost_free",
-)  # fmt: skip
 
 
 def list_runs(runs: Path | None, *, everything: bool) -> int:
@@ -44,7 +42,7 @@ def list_runs(runs: Path | None, *, everything: bool) -> int:
     shown = folders if everything else folders[-LAST_RUNS:]
     if len(shown) < len(folders):
         say(f"The last {len(shown)} of {len(folders)} runs; --all shows every one.")
-    for line in columns([("run", "state", "steps", "time", "result"), *(_row(load_run(path)) for path in shown)]):
+    for line in columns([("run", "state", "steps", "time", "result"), *(_row(read_line(path)) for path in shown)]):
         print(line)
     return ExitCode.OK
 
@@ -67,19 +65,18 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join([f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)] + [row[-1]]).rstrip()
 
 
-def _row(run: Run) -> tuple[str, str, str, str, str]:
+def _row(run: RunLine) -> tuple[str, str, str, str, str]:
     if run.alive:
         return _live_row(run)
     summary = run.summary
-    result = next((f"{name_in_words(key)} {value_in_words(key, summary[key])}" for key in RESULTS if key in summary), "")
-    marks = [str(summary[key]) for key in ("control", "follows") if key in summary]
-    result += f" ({'; '.join(marks)})" if marks else ""
+    result = "" if run.result is None else f"{name_in_words(run.result[0])} {value_in_words(*run.result)}"
+    result += f" ({'; '.join(run.marks)})" if run.marks else ""
     seconds = summary.get("seconds")
     time = "" if seconds is None else duration_in_words(float(seconds))
     return run.path.name, run.state, f"{summary['steps']:,}" if "steps" in summary else "", time, result
 
 
-def _live_row(run: Run) -> tuple[str, str, str, str, str]:
+def _live_row(run: RunLine) -> tuple[str, str, str, str, str]:
     """Ask the run itself how far it is."""
     from aeqlab.protocols.control import send
 
@@ -99,6 +96,7 @@ def _head(run: Run) -> Iterator[str]:
     meta, provenance = run.meta, run.provenance
     yield f"{run.path.name}"
     yield f"  {state_in_words(run.state, run.reason)}"
+    yield f"  {story_of_run(run.path).sentence}"
     attempts = provenance.get("attempts") or [{}]
     versions = attempts[-1].get("versions", {})
     verdict = guardian_verdict(run.path / "session")

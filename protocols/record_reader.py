@@ -162,12 +162,17 @@ def columns_of(connection: sqlite3.Connection, source: str) -> list[str]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a record for reading; on a medium that cannot be written, as it lies there."""
+def opened(path: Path, *, any_thread: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open a record for reading; on a medium that cannot be written, as it lies there.
+
+    Args:
+        path: the record.
+        any_thread: threads other than this one use it too, one at a time, which is for the caller to see to.
+    """
     if not path.exists():
         raise sqlite3.OperationalError("there is no such file")
     quoted = path.absolute().as_uri()
-    connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, timeout=5.0)
+    connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, timeout=5.0, check_same_thread=not any_thread)
     try:
         try:
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
@@ -175,7 +180,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             if "unable to open" not in str(exc) and "readonly" not in str(exc):
                 raise
             connection.close()
-            connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0)
+            connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, timeout=5.0, check_same_thread=not any_thread)
+        except UnicodeDecodeError as exc:  # in the very sentence that says what is wrong
+            raise sqlite3.DatabaseError("malformed database schema, its names included") from exc
         connection.text_factory = _word
         yield connection
     finally:

@@ -141,3 +141,15 @@ def test_reading_executes_nothing(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError):
             read()
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_schema_whose_names_are_damaged_is_said_too(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    content = bytearray((folder / "record.sqlite").read_bytes())
+    place = content.index(b"CREATE TABLE columns")
+    content[place - 20 : place + 20] = b"\xcb" * 40
+    (folder / "record.sqlite").write_bytes(content)
+    run = load_run(folder)
+    assert len(run.steps) == 0
+    assert any("malformed" in sentence for sentence in run.missing)

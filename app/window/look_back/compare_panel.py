@@ -1,0 +1,251 @@
+"""Several runs side by side: their costs in one plot, what their experiments differ in, what they found, over seeds too."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyqtgraph
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QSplitter,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from aeqlab.app.window.jobs import do
+from aeqlab.app.window.theme import GRID, theme
+from aeqlab.app.words import name_in_words, value_in_words
+from aeqlab.protocols.run_curve import CostCurve, cost_curve
+from aeqlab.protocols.run_differences import Comparison, compare_runs
+from aeqlab.protocols.words import cost_in_words
+
+AXES = ("samples", "device time", "wall time")
+_UNITS = {"samples": "", "device time": "s", "wall time": "s"}
+_FOUND_FIRST = (
+    "test_error_rate",
+    "test_cost_free",
+    "train_cost_free",
+    "running_cost_free",
+    "held_rate",
+    "skipped",
+    "steps",
+    "seconds",
+)
+
+
+class ComparePanel(QWidget):
+    """Compares runs, read in a job.
+
+    Signals:
+        coloured: colour of the curve of each run that is compared, by its path.
+    """
+
+    coloured = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.paths: tuple[Path, ...] = ()
+        self.curves: tuple[CostCurve, ...] = ()
+        self.comparison: Comparison | None = None
+        self.title = QLabel("Select two runs or more in the table and press Compare.")
+        self.title.setWordWrap(True)
+        self.axis = QComboBox()
+        self.axis.addItems(AXES)
+        self.axis.setAccessibleName("Against what the cost is drawn")
+        self.axis.setToolTip("Against what the cost is drawn; times count from the begin of each run")
+        self.log = QCheckBox("log cost")
+        self.log.setChecked(True)
+        self.log.setToolTip("Logarithmic scale of the cost")
+        self.plot = pyqtgraph.PlotWidget()
+        self.plot.setMinimumHeight(15 * GRID)
+        self.differences, self.found = _table("Differences of the experiments"), _table("What the runs found")
+        tables = QTabWidget()
+        tables.setDocumentMode(True)
+        tables.addTab(self.differences, "differences of the experiments")
+        tables.addTab(self.found, "results, mean and spread over seeds")
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(QLabel("cost against"))
+        top.addWidget(self.axis)
+        top.addWidget(self.log)
+        parts = QSplitter(Qt.Orientation.Vertical)
+        parts.setChildrenCollapsible(False)
+        parts.addWidget(self.plot)
+        parts.addWidget(tables)
+        parts.setSizes([220, 160])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(GRID)
+        layout.addLayout(top)
+        layout.addWidget(parts, 1)
+        self.axis.currentTextChanged.connect(lambda _: self._draw())
+        self.log.toggled.connect(lambda _: self._draw())
+        theme().changed.connect(self._show)
+
+    def compare(self, paths: Sequence[Path]) -> None:
+        """Put runs side by side."""
+        self.paths = tuple(paths)
+        wanted = self.paths
+        self.title.setText(f"Reading {len(paths)} runs ...")
+        do(
+            self,
+            lambda: (compare_runs(wanted), tuple(cost_curve(path) for path in wanted)),
+            lambda found: self._take(wanted, *found),
+            lambda exc: self.title.setText(str(exc)),
+            name="compare",
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Get what the compared runs are called: by their names, with the end of the folder's where these are alike."""
+        lines = () if self.comparison is None else self.comparison.lines
+        names = [line.name for line in lines]
+        return tuple(
+            line.name if names.count(line.name) == 1 else f"{line.name} {line.path.name.rpartition('-')[2]}" for line in lines
+        )
+
+    # inside
+    def _take(self, paths: tuple[Path, ...], comparison: Comparison, curves: tuple[CostCurve, ...]) -> None:
+        if paths != self.paths:
+            return
+        self.comparison, self.curves = comparison, curves
+        self._show()
+
+    def _show(self) -> None:
+        if self.comparison is None:
+            self._draw()
+            return
+        self.coloured.emit({path: theme().curve(k) for k, path in enumerate(self.paths)})
+        missing = [*self.comparison.missing, *(curve.missing for curve in self.curves if curve.missing)]
+        names = (f'<span style="color:{theme().curve(k)}">■</span> {html.escape(said)}' for k, said in enumerate(self._said()))
+        self.title.setText(" &nbsp; ".join([*names, *map(html.escape, missing)]))
+        self._draw()
+        self._fill_differences(self.comparison)
+        self._fill_found(self.comparison)
+
+    def _draw(self) -> None:
+        axis = self.axis.currentText()
+        curves = []
+        for k, (said, curve) in enumerate(zip(self._said(), self.curves, strict=False)):
+            x = {"samples": curve.step, "device time": curve.t, "wall time": curve.at}[axis]
+            begun = x[0] if axis != "samples" and len(x) else 0.0
+            curves.append((said, x - begun, curve.value, theme().curve(k)))
+        units = {curve.unit for curve in self.curves if curve.unit}
+        free = all(curve.cost in ("", "cost_free") for curve in self.curves)
+        label = "cost without a nudge" if free else "cost (which one: see the names)"
+        _plot(self.plot, curves, axis, _UNITS[axis], label, units.pop() if len(units) == 1 else "", log=self.log.isChecked())
+
+    def _said(self) -> list[str]:
+        """Name the curves: which cost it is where it is not that without a nudge, and how many steps a point stands for."""
+        said = []
+        for name, curve in zip(self.names, self.curves, strict=False):
+            which = "" if curve.cost in ("", "cost_free") else f", {cost_in_words(curve.cost)}"
+            said.append(f"{name}{which}{f', means of {curve.rows:,} steps' if curve.rows > 1 else ''}")
+        return said
+
+    def _fill_differences(self, found: Comparison) -> None:
+        rows = [(one.key, *one.values) for one in found.differences]
+        _fill(self.differences, ("key", *self.names), rows or [("the experiments are the same", *("" for _ in found.lines))])
+        self._colour_heads(self.differences)
+
+    def _fill_found(self, found: Comparison) -> None:
+        names = {one.name for group in found.groups for one in group.found}
+        ordered = [*(name for name in _FOUND_FIRST if name in names), *sorted(names - set(_FOUND_FIRST))]
+        several = [group for group in found.groups if len(group.runs) > 1]
+        heads = ("result", *self.names, *(f"mean of {', '.join(self._place(k) for k in group.runs)}" for group in several))
+        rows = []
+        for name in ordered:
+            each = [value_in_words(name, line.summary[name]) if name in line.summary else "" for line in found.lines]
+            means = []
+            for group in several:
+                spread = next((one for one in group.found if one.name == name), None)
+                means.append("" if spread is None else _mean(name, spread.mean, spread.spread, spread.count))
+            rows.append((name_in_words(name), *each, *means))
+        _fill(self.found, heads, rows)
+        self._colour_heads(self.found)
+
+    def _place(self, k: int) -> str:
+        return self.names[k].rpartition(" ")[2]
+
+    def _colour_heads(self, table: QTableWidget) -> None:
+        for k in range(len(self.paths)):
+            item = table.horizontalHeaderItem(k + 1)
+            if item is None:
+                continue
+            dot = QPixmap(GRID, GRID)
+            dot.fill(QColor(theme().curve(k)))
+            item.setIcon(QIcon(dot))
+
+
+def _plot(
+    widget: pyqtgraph.PlotWidget,
+    curves: Sequence[tuple[str, np.ndarray, np.ndarray, str]],
+    x_name: str,
+    x_unit: str,
+    y_name: str,
+    y_unit: str,
+    *,
+    log: bool,
+) -> None:
+    """Draw curves, each by name, x, y and colour."""
+    now = theme().now
+    item = widget.getPlotItem()
+    item.clear()
+    widget.setBackground(now.sheet)
+    item.setLogMode(x=False, y=log)
+    item.setLabel("bottom", f"{x_name}{f' ({x_unit})' if x_unit else ''}")
+    item.setLabel("left", f"{y_name}{f' ({y_unit})' if y_unit else ''}")
+    for side in ("bottom", "left"):
+        axis = item.getAxis(side)
+        axis.enableAutoSIPrefix(False)
+        axis.setPen(now.line)
+        axis.setTextPen(now.text)
+    for name, x, y, colour in curves:
+        positive = np.where(y > 0.0, y, np.nan) if log else y
+        item.plot(x, positive, name=name, pen=pyqtgraph.mkPen(colour, width=1), connect="finite")
+
+
+def _table(name: str) -> QTableWidget:
+    table = QTableWidget()
+    table.setAccessibleName(name)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(3 * GRID)
+    table.setShowGrid(False)
+    table.setTabKeyNavigation(False)
+    return table
+
+
+def _fill(table: QTableWidget, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table.clear()
+    table.setColumnCount(len(heads))
+    table.setRowCount(len(rows))
+    table.setHorizontalHeaderLabels(list(heads))
+    for row, cells in enumerate(rows):
+        for column, text in enumerate(cells):
+            item = QTableWidgetItem(text)
+            item.setToolTip(text)
+            if column:
+                item.setFont(theme().font(tabular=True))
+            table.setItem(row, column, item)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+
+
+def _mean(name: str, mean: float, spread: float, count: int) -> str:
+    said = value_in_words(name, mean)
+    return f"{said} ± {value_in_words(name, spread)} ({count} runs)" if count > 1 else said

@@ -1,0 +1,275 @@
+"""Look back on real runs: the table, the story with its causes to jump to, the comparison, notes, export."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from aeqlab.app.window.look_back.workspace import LookBack
+from aeqlab.app.window.models.runs_model import HEADS, Column, result_words
+from aeqlab.app.window.theme import theme
+from aeqlab.protocols import load_run
+from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.run_curve import cost_curve
+from aeqlab.protocols.run_list import read_line
+from aeqlab.protocols.run_state import Requests
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+from run_helpers import SMALL, experiment
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make runs: two seeds and another method that finished, one stopped, one that ran away, one whose record is damaged."""
+    folder = tmp_path_factory.mktemp("made")
+    runs = folder / "runs"
+    for seed in (1, 2):
+        run_experiment(experiment(folder, SMALL, f"seed={seed}"), runs=runs)
+    other = SMALL.replace("method: centered, beta: 0.2", "method: spsa, learning_rate: 0.02").replace(
+        "name: small", "name: other"
+    )
+    finished = run_experiment(experiment(folder, other), runs=runs)
+    requests = Requests()
+    text = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 500")
+    run_experiment(
+        experiment(folder, text), runs=runs, requests=requests,
+        on_progress=lambda now: requests.ask_stop("stop by ada: enough") if now.done > 5 else None,
+    )  # fmt: skip
+    run_experiment(experiment(folder, SMALL.replace("method: centered, beta: 0.2", "method: sgd, learning_rate: 2")), runs=runs)
+    damaged = shutil.copytree(finished.folder, runs / "20200101-000000-damaged-abcd")
+    (damaged / "record.sqlite").write_bytes(b"no record at all")
+    return runs
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    """Copy the runs, so that a test may change them."""
+    return Path(shutil.copytree(made, tmp_path / "runs"))
+
+
+@pytest.fixture
+def back(qtbot: QtBot, runs: Path) -> LookBack:
+    """Open the workspace on the runs, and wait until they are there."""
+    widget = LookBack()
+    qtbot.addWidget(widget)
+    widget.resize(1280, 700)
+    widget.show()
+    widget.open_runs_folder(runs)
+    qtbot.waitUntil(lambda: widget.table.model.rowCount() == 6, timeout=10_000)
+    return widget
+
+
+def path_of(back: LookBack, state: str) -> Path:
+    """Find the first run in a state."""
+    lines = [back.table.model.line(row) for row in range(back.table.model.rowCount())]
+    return next(line.path for line in lines if line.state == state)
+
+
+def shown(back: LookBack) -> list[list[str]]:
+    """Read the table as it stands there."""
+    model = back.table.filter
+    return [[str(model.index(row, column).data() or "") for column in Column] for row in range(model.rowCount())]
+
+
+def open_story(qtbot: QtBot, back: LookBack, path: Path) -> None:
+    """Choose a run and wait for its story."""
+    assert back.table.select(path)
+    qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == path, timeout=10_000)
+
+
+def test_every_run_has_its_row_and_the_newest_its_story_without_a_click(qtbot: QtBot, back: LookBack) -> None:
+    rows = shown(back)
+    dates = [row[Column.DATE] for row in rows]
+    assert dates == sorted(dates, reverse=True)
+    assert {row[Column.STATE] for row in rows} == {"● finished", "■ stopped", "↗ diverged", "? unknown"}
+    assert rows[-1][Column.NAME] == "damaged"
+    assert "file is not a database" in str(back.table.filter.index(5, Column.STATE).data(Qt.ItemDataRole.ToolTipRole))
+    other = next(row for row in rows if row[Column.NAME] == "other")
+    assert other[Column.METHOD] == "spsa"
+    assert other[Column.RESULT].startswith("cost on the test set ")
+    qtbot.waitUntil(lambda: back.story.story is not None, timeout=10_000)
+    assert back.story.story is not None
+    newest = back.table.filter.index(0, 0).data(int(Qt.ItemDataRole.UserRole) + 2)
+    assert back.story.story.path == newest
+    assert back.story.sentence.text().startswith("Since ")
+
+
+def test_typing_finds_and_sorting_goes_by_size(qtbot: QtBot, back: LookBack) -> None:
+    qtbot.keyClicks(back.table.wanted, "spsa FINISHED")
+    assert [row[Column.NAME] for row in shown(back)] == ["other"]
+    assert back.table.count.text() == "1 of 6 runs"
+    back.table.wanted.clear()
+    back.table.view.sortByColumn(Column.SIZE, Qt.SortOrder.AscendingOrder)
+    paths = [back.table.filter.index(row, 0).data(int(Qt.ItemDataRole.UserRole) + 2) for row in range(6)]
+    sizes = [read_line(path).size for path in paths]
+    assert sizes == sorted(sizes)
+    assert len(HEADS) == len(Column)
+
+
+def test_buttons_follow_what_is_selected_and_wish_what_they_say(qtbot: QtBot, back: LookBack) -> None:
+    table = back.table
+    table.select(path_of(back, "finished"))
+    assert not table.resume_button.isEnabled()
+    stopped = path_of(back, "stopped")
+    table.select(stopped)
+    for button, signal in (
+        (table.open_button, back.open_wanted),
+        (table.resume_button, back.resume_wanted),
+        (table.as_that_button, back.as_that_wanted),
+    ):
+        with qtbot.waitSignal(signal) as caught:
+            button.click()
+        assert caught.args == [stopped]
+    with qtbot.waitSignal(back.open_wanted) as caught:
+        qtbot.keyClick(table.view, Qt.Key.Key_Return)
+    assert caught.args == [stopped]
+    table.view.selectAll()
+    assert not table.open_button.isEnabled()
+    assert table.compare_button.isEnabled()
+
+
+def test_a_cause_is_told_and_one_goes_there(qtbot: QtBot, back: LookBack) -> None:
+    diverged = path_of(back, "diverged")
+    open_story(qtbot, back, diverged)
+    item = back.story.causes.topLevelItem(0)
+    assert item is not None
+    assert "diverged" in item.text(0)
+    button = back.story.causes.itemWidget(item, 5)
+    assert isinstance(button, QPushButton)
+    with qtbot.waitSignal(back.jump_wanted) as caught:
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    path, at, step = caught.args
+    back.story.causes.setCurrentItem(item)
+    with qtbot.waitSignal(back.jump_wanted):
+        qtbot.keyClick(back.story.causes, Qt.Key.Key_Return)
+    assert path == diverged
+    assert step == load_run(diverged).steps["step"][-1]
+    assert at == pytest.approx(load_run(diverged).events["at"][-1], abs=1.0)
+    details = back.story.details.toPlainText()
+    assert "How the device was left" in details
+    assert "seed: 5" in details
+
+
+def test_a_damaged_run_is_told_as_far_as_it_can_be(qtbot: QtBot, back: LookBack) -> None:
+    damaged = path_of(back, "unknown")
+    open_story(qtbot, back, damaged)
+    assert "not all of the record can be read" in back.story.sentence.text()
+    assert "What is missing" in back.story.details.toPlainText()
+
+
+def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack) -> None:
+    lines = [back.table.model.line(row) for row in range(back.table.model.rowCount())]
+    chosen = [line.path for line in lines if line.state == "finished"]
+    back.table.view.clearSelection()
+    for path in chosen:
+        row = back.table.model.row_of(path)
+        assert row is not None
+        index = back.table.filter.mapFromSource(back.table.model.index(row, 0))
+        flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+        back.table.view.selectionModel().select(index, flags)
+    back.table.compare_button.click()
+    qtbot.waitUntil(lambda: len(back.compare.curves) == 3 and "Reading" not in back.compare.title.text(), timeout=10_000)
+    drawn = back.compare.plot.getPlotItem().listDataItems()
+    assert [item.name() for item in drawn] == list(back.compare.names)
+    for k, (item, path) in enumerate(zip(drawn, back.compare.paths, strict=True)):
+        assert QColor(item.opts["pen"].color()) == QColor(theme().curve(k))
+        row = back.table.model.row_of(path)
+        assert row is not None
+        assert back.table.model.data(back.table.model.index(row, 0), Qt.ItemDataRole.ForegroundRole) == QColor(theme().curve(k))
+    costs = load_run(back.compare.paths[0]).steps["cost_free"]
+    np.testing.assert_allclose(drawn[0].getOriginalDataset()[1], costs)
+    differences = back.compare.differences
+    keys = [differences.item(row, 0).text() for row in range(differences.rowCount())]  # type: ignore[union-attr]
+    assert "sequence.0.train.method" in keys
+    assert "device.kind" not in keys
+    heads = [back.compare.found.horizontalHeaderItem(k).text() for k in range(back.compare.found.columnCount())]  # type: ignore[union-attr]
+    assert heads[-1].startswith("mean of ")
+    back.compare.axis.setCurrentText("device time")
+    back.compare.log.setChecked(False)
+    t = load_run(back.compare.paths[0]).steps["t"]
+    np.testing.assert_allclose(back.compare.plot.getPlotItem().listDataItems()[0].getOriginalDataset()[0], t - t[0])
+
+
+def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back: LookBack) -> None:
+    path = path_of(back, "stopped")
+    open_story(qtbot, back, path)
+    back.table.tags_button.click()
+    qtbot.keyClicks(back.table.entry.line, "drift, night")
+    qtbot.keyClick(back.table.entry.line, Qt.Key.Key_Return)
+    row = back.table.model.row_of(path)
+    assert row is not None
+    qtbot.waitUntil(lambda: back.table.model.line(row).tags == ("drift", "night"), timeout=10_000)
+    assert load_run(path).notes["text"].tolist() == ["tags: drift, night"]
+    qtbot.waitUntil(lambda: "tags: drift, night" in back.story.details.toPlainText(), timeout=10_000)
+
+
+def test_exports_go_beside_the_runs_and_overwrite_nothing(qtbot: QtBot, back: LookBack, runs: Path) -> None:
+    path = path_of(back, "finished")
+    back.table.select(path)
+    for name in (f"{path.name}-csv", f"{path.name}-2-csv"):
+        back.table.actions_.export([path], "CSV")
+        assert "Exporting" in back.table.message.text()
+        qtbot.waitUntil(lambda: "Exported to" in back.table.message.text(), timeout=20_000)
+        assert (runs / "exports" / name / "steps.csv").exists()
+    back.table.actions_.bundle([path, path_of(back, "stopped")])
+    qtbot.waitUntil(lambda: "Bundled" in back.table.message.text() and "files" in back.table.message.text(), timeout=20_000)
+    assert (runs / "exports" / "runs.zip").exists()
+    back.table.actions_.export([path_of(back, "unknown")], "CSV")
+    qtbot.waitUntil(lambda: bool(back.table.message.property("wrong")), timeout=10_000)
+    assert "not" in back.table.message.text()
+
+
+def test_what_is_selected_stays_selected_while_runs_come_and_go(qtbot: QtBot, back: LookBack, runs: Path) -> None:
+    stopped = path_of(back, "stopped")
+    open_story(qtbot, back, stopped)
+    shutil.copytree(path_of(back, "finished"), runs / "20300101-000000-later-zzzz")
+    shutil.rmtree(path_of(back, "diverged"))
+    back.table.watch.read()
+    qtbot.waitUntil(lambda: any("later" in str(row) for row in back.table.model._row_of), timeout=10_000)
+    assert back.table.model.rowCount() == 6
+    assert [line.path for line in back.table.selected] == [stopped]
+
+
+def test_a_curve_of_many_steps_is_averaged_and_says_so(made: Path) -> None:
+    path = next(path for path in sorted(made.iterdir()) if "other" in path.name)
+    steps = load_run(path).steps
+    curve = cost_curve(path, points=20)
+    assert curve.rows == 3
+    assert len(curve.value) == 20
+    np.testing.assert_allclose(curve.value[0], np.mean(steps["cost_free"][:3]))
+    assert curve.cost == "cost_free"
+    assert result_words(read_line(path)).startswith("cost on the test set")
+
+
+def test_the_cause_of_a_bad_night_is_two_clicks_from_the_window(qtbot: QtBot, tmp_path: Path) -> None:
+    """One to this workspace; its story is there at once, with the cause in the summary; one more to go there."""
+    from struck import STRUCK, trained
+
+    run, _, _ = trained(tmp_path, {"kind": "rebooted", "instrument": "dac"}, "nudged hold", 0)
+    back = LookBack()
+    qtbot.addWidget(back)
+    back.resize(1280, 700)
+    back.show()
+    back.open_runs_folder(tmp_path / "runs")
+    qtbot.waitUntil(lambda: back.story.story is not None, timeout=10_000)
+    assert back.story.story is not None
+    assert back.story.story.path == run.path
+    assert "dac was off for a while, or its settings changed" in back.story.sentence.text()
+    item = back.story.causes.topLevelItem(0)
+    assert item is not None
+    assert "dac was off" in item.text(0)
+    button = back.story.causes.itemWidget(item, 5)
+    assert button is not None
+    assert back.rect().contains(button.mapTo(back, QPoint(button.width() // 2, button.height() // 2)))
+    with qtbot.waitSignal(back.jump_wanted) as caught:
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert caught.args[2] == STRUCK
