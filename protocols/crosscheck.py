@@ -105,7 +105,7 @@ def cross_check(parts: Parts, tree: Node, base: Path) -> tuple[list[Problem], li
 
 
 def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Iterator[tuple[Path_, StageEntry]]:
-    """Go through the stages of a sequence that are not switched off, those within `repeat` too, each with its path in the file."""
+    """Go through the stages that are not switched off, those within `repeat` too, each with its path in the file."""
     for i, entry in enumerate(sequence):
         if entry.off:
             continue
