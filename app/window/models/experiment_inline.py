@@ -7,7 +7,8 @@ import math
 import re
 from typing import Any
 
-from aeqlab.protocols.yaml import parse_scalar
+from aeqlab.protocols.errors import FileErrors
+from aeqlab.protocols.yaml import parse, parse_scalar
 
 _PLAIN = re.compile(r"[\w./][\w ./()<>=+*@%^-]*(:(?=[\w./])[\w ./()<>=+*@%^-]+)*")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\xa0\u2028\u2029\ufeff]")
@@ -27,10 +28,26 @@ class Typed(str):
             return str(self)
 
 
+class Written(str):
+    """A value as it was typed, as YAML on one line: `[1e-3, 0.5]` stays so."""
+
+    __slots__ = ()
+
+    @property
+    def meant(self) -> Any:
+        """Get the value. Raises FileErrors where it is none."""
+        tree, problems = parse(str(self), "")
+        if problems:
+            raise FileErrors(problems)
+        return tree.plain()
+
+
 def inline(value: Any) -> str:
     """Write a value on one line, so that the strict reader gives it back."""
     if isinstance(value, Typed):
         return _text(str(value)) if isinstance(value.meant, str) else str(value)
+    if isinstance(value, Written):
+        return str(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -48,7 +65,7 @@ def inline(value: Any) -> str:
 
 def meant(value: Any) -> Any:
     """Get the plain value of what is to be written: of what was typed, what the reader takes it for."""
-    if isinstance(value, Typed):
+    if isinstance(value, Typed | Written):
         return value.meant
     if isinstance(value, dict):
         return {str(key): meant(item) for key, item in value.items()}

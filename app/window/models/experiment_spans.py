@@ -100,24 +100,27 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._put(self._scalar(event))
         elif isinstance(event, yaml.AliasEvent):
-            self._put(Span(event.start_mark.index, event.end_mark.index, "alias", text=event.anchor))
+            self._put(Span(*_place(event), "alias", text=event.anchor))
         elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
-            mark = event.start_mark
+            start, _ = _place(event)
             style = "flow" if event.flow_style else "block"
             is_list = isinstance(event, yaml.SequenceStartEvent)
-            span = Span(mark.index, mark.index, style, is_list, column=mark.column, anchored=event.anchor is not None)
+            span = Span(start, start, style, is_list, column=self._column(start), anchored=event.anchor is not None)
             self._open.append((span, False))
         elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
             span, _ = self._open.pop()
-            span.end = event.end_mark.index if span.style == "flow" else max(one.end for one in span.items)
+            span.end = _place(event)[1] if span.style == "flow" else max(one.end for one in span.items)
             self._put(span)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Span:
-        start, end = event.start_mark.index, event.end_mark.index
+        start, end = _place(event)
         if event.style in ("|", ">"):  # ends with the line feeds behind it
             end = start + len(self._text[start:end].rstrip())
         quoted = event.style is not None
         return Span(start, end, "scalar", text=event.value, quoted=quoted, anchored=event.anchor is not None)
+
+    def _column(self, place: int) -> int:
+        return place - (self._text.rfind("\n", 0, place) + 1)
 
     def _put(self, span: Span) -> None:
         if not self._open:
@@ -131,6 +134,11 @@ class _Builder:
             self._open[-1] = parent, False
         else:
             if not parent.keys and parent.style == "block":
-                parent.column = span.start - (self._text.rfind("\n", 0, span.start) + 1)
+                parent.column = self._column(span.start)
             parent.keys.append(span)
             self._open[-1] = parent, True
+
+
+def _place(event: Any) -> tuple[int, int]:
+    """Get where an event begins and ends, in characters."""
+    return event.start_mark.index, event.end_mark.index
