@@ -70,7 +70,7 @@ def test_set_then_get_and_undo_at_every_value_of_every_preset(name: str) -> None
             yield (*path, key)
             yield from paths(item, (*path, key))
 
-    for path in paths(plain(text)):
+    for path in list(paths(plain(text)))[::3]:
         document = of(text)
         document.set(path, 0.125)
         found = plain(document.text)
@@ -273,13 +273,13 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 def test_what_is_written_on_a_line_is_read_again(value: Any) -> None:
     assert plain(f"a: [{inline(value)}, 1]\n") == {"a": [value, 1]}
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["device.epsilon", "device.options.x", "sequence.1.scan.over", "homeostasis", "new.key"]), VALUES)
 def test_set_then_get(path: str, value: Any) -> None:
     steps = tuple(int(step) if step.isdecimal() else step for step in path.split("."))

@@ -97,7 +97,7 @@ def examine(text: str, label: str, base: Path, path: Path | None = None) -> Exam
         loaded: LoadedExperiment | None = load_text(text, label, base, path)
     except FileErrors as exc:
         loaded, wrong = None, exc.problems
-    rows = () if tree is None else tuple(_rows(tree, loaded))
+    rows = () if tree is None else rows_of(tree, loaded)
     if loaded is None:
         return Examined(text, tree, wrong, rows=rows)
     return Examined(text, tree, (), loaded.warnings, loaded, rows)
@@ -109,10 +109,11 @@ def problems_at(problems: tuple[Problem, ...], path: Path_, *, within: bool = Fa
     return [one for one in problems if one.key == key or (within and (one.key.startswith(f"{key}.") or not key))]
 
 
-def _rows(tree: Node, loaded: LoadedExperiment | None) -> Iterator[StageRow]:
+def rows_of(tree: Node, loaded: LoadedExperiment | None = None) -> tuple[StageRow, ...]:
+    """Say what each stage of a tree moves, and, of an experiment that was loaded, how long it takes."""
     dimensions, widths = _facts(loaded)
     entries = tree.value.get("sequence") if isinstance(tree.value, dict) else None
-    yield from _rows_of(entries, ("sequence",), loaded, dimensions, widths)
+    return tuple(_rows_of(entries, ("sequence",), loaded, dimensions, widths))
 
 
 def _facts(loaded: LoadedExperiment | None) -> tuple[Dimensions | None, DataWidths | None]:

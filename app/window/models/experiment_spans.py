@@ -100,7 +100,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._put(self._scalar(event))
         elif isinstance(event, yaml.AliasEvent):
-            self._put(Span(*_place(event), "alias", text=event.anchor))
+            self._put(Span(*_place(event), "alias", text=event.anchor or ""))
         elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
             start, _ = _place(event)
             style = "flow" if event.flow_style else "block"

@@ -119,17 +119,31 @@ class ExperimentForm(QWidget):
         self._stage_word = ""
         self._update_stage(self.document.tree)
         self._mark(self.problems)
+        fold = self.folds.get("stage")
+        if fold is not None:  # once the layout knows where it is
+            QTimer.singleShot(0, fold, lambda: self._scroll_to(fold))
 
     def field_at(self, path: Path_) -> FieldEditor | None:
         """Find what one types a value into; None where it was not unfolded yet."""
         return next((one for one in self.findChildren(FieldEditor) if one.path == path), None)
+
+    def _scroll_to(self, fold: Fold) -> None:
+        inner = self._area.widget()
+        layout = None if inner is None else inner.layout()
+        if layout is not None:
+            layout.activate()
+        self._area.verticalScrollBar().setValue(fold.y())
+
+    def show_field(self, field: FieldEditor) -> None:
+        """Bring a field into sight."""
+        QTimer.singleShot(0, field, lambda: self._area.ensureWidgetVisible(field.core))
 
     def go_to(self, path: Path_) -> bool:
         """Enter the field of a path, or the nearest around it; returns whether there is one."""
         for depth in range(len(path), 0, -1):
             field = self.field_at(path[:depth])
             if field is not None:
-                self._area.ensureWidgetVisible(field.core)
+                self.show_field(field)
                 field.core.setFocus()
                 return True
         return False
@@ -175,8 +189,11 @@ class ExperimentForm(QWidget):
         return body
 
     def _opened(self) -> None:
+        """Begin anew with another text: what was unfolded and remembered was about the one before."""
         self._kept.clear()
-        self.show_stage(None)
+        self._stage_path, self._stage_word = None, ""
+        self.folds, self.bodies, self.problems = {}, {}, ()
+        self._build()
 
     # showing
     def _read(self, tree: Node | None, problems: tuple[Problem, ...]) -> None:

@@ -11,11 +11,14 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPush
 from aeqlab.app.window.models.experiment_edits import Path_
 from aeqlab.app.window.models.experiment_schema import Field, Kind, Section
 from aeqlab.app.window.theme import GRID, SMALL, theme
-from aeqlab.app.window.train.form_row import FormLike, Part, Row, child, clear, matches, tip, within
+from aeqlab.app.window.train.form_row import FormLike, Part, Row, child, clear, matches, node_at, tip, within
 from aeqlab.protocols.yaml import Node
 
 RESET_WIDTH = 10 * GRID  #: of the column of buttons
-MOST_AT_ONCE, SHOWN_FIRST = 16, 10  #: fields of a section shown at once; of a longer one so many, and the rest is folded
+MOST_AT_ONCE, SHOWN_FIRST = (
+    16,
+    10,
+)  #: fields of a section shown at once; of a longer one so many and those that are set, and the rest folded
 
 
 class Fold(QWidget):
@@ -81,28 +84,36 @@ class SectionBody(QWidget):
         grid.setVerticalSpacing(GRID // 2)
         grid.setColumnStretch(1, 1)
         grid.setColumnMinimumWidth(2, RESET_WIDTH)
-        self._grid = grid
+        self._grid, self._at = grid, 0
         fields = [field for field in section.fields if field.key not in skip]
-        first = len(fields) if len(fields) <= MOST_AT_ONCE else SHOWN_FIRST
-        for field in fields[:first]:
-            self._add(field)
-        if fields[first:]:
-            self.take_in(MoreBox(form, path, section, tuple(fields[first:])))
+        more: list[Field] = []
+        if whole and len(fields) > MOST_AT_ONCE:
+            here = node_at(form.document.tree, path)
+            more = [field for field in fields[SHOWN_FIRST:] if child(here, field.key) is None]
+        for field in fields:
+            if field not in more:
+                self._add(field)
+        if more:
+            box = MoreBox(form, path, section, tuple(more))
+            grid.addWidget(box, self._at, 0, 1, 3)
+            self._at += 2
+            self.parts.append(box)
         self._rest = QLabel(self)
         self._rest.setWordWrap(True)
         self._rest.setFont(theme().font(SMALL))
         self._rest.hide()
         if section.free is not None:
             self._own = QVBoxLayout()
-            grid.addLayout(self._own, grid.rowCount(), 0, 1, 3)
+            grid.addLayout(self._own, self._at, 0, 1, 3)
             self._own_parts: list[Part] = []
-            grid.addLayout(self._adder(), grid.rowCount(), 0, 1, 3)
-        grid.addWidget(self._rest, grid.rowCount(), 0, 1, 3)
+            grid.addLayout(self._adder(), self._at + 1, 0, 1, 3)
+        grid.addWidget(self._rest, self._at + 2, 0, 1, 3)
 
     def _add(self, field: Field) -> None:
         from aeqlab.app.window.train.form_kinds import SectionBox, VariantBox  # they hold sections in turn
 
-        path, at = (*self.path, field.key), self._grid.rowCount()
+        path, at = (*self.path, field.key), self._at
+        self._at += 2  # the second is for what is wrong
         if field.kind in (Kind.SECTION, Kind.SECTIONS, Kind.NAMED, Kind.VARIANT):
             box: QWidget = (
                 VariantBox(self.form, self, field, path) if field.kind is Kind.VARIANT else SectionBox(self.form, field, path)
@@ -119,11 +130,6 @@ class SectionBody(QWidget):
     def get_order(self) -> tuple[str, ...]:
         """Get the keys of this mapping in their order."""
         return self.order
-
-    def take_in(self, box: MoreBox) -> None:
-        """Put more fields below these."""
-        self._grid.addWidget(box, self._grid.rowCount(), 0, 1, 3)
-        self.parts.append(box)
 
     def update_from(self, node: Node | None) -> None:
         """Show what stands in this mapping."""
@@ -206,12 +212,7 @@ class MoreBox(Fold):
         super().__init__(f"{len(fields)} more settings", meaning, self._made, unfolded=False)
 
     def _made(self) -> QWidget:
-        self.body = SectionBody(
-            self.form, self.path, replace(self._section, fields=self._fields[:MOST_AT_ONCE], free=None), whole=False
-        )
-        if self._fields[MOST_AT_ONCE:]:
-            rest = MoreBox(self.form, self.path, self._section, self._fields[MOST_AT_ONCE:])
-            self.body.take_in(rest)
+        self.body = SectionBody(self.form, self.path, replace(self._section, fields=self._fields, free=None), whole=False)
         self.body.order = self._section.order
         self.body.update_from(self._node)
         self.body.show_problems()

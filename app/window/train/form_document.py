@@ -27,8 +27,9 @@ class ExperimentDocument(QObject):
 
     `spliced(start, end, new)`: the text changed there, counted in characters; `opened()`: it is another text altogether.
     `read(tree, problems)`: the YAML was read anew; the tree is None where its syntax is wrong. `examined(found)`: an `Examined`.
-    `refused(why)`: a change or a file that could not be made or read. `file_changed(why)`: the file is not any more as it was
-    read; `saved(path)`; `state_changed()`: modified, undo, redo.
+    `refused(why)`: a change or a file that could not be made or read. `file_changed(why, path)`: a file is not as it was
+    read, so nothing was written there; the path where it is another than its own. `saved(path)`; `state_changed()`: the text,
+    whether it is saved, what can be undone.
     """
 
     spliced = Signal(int, int, str)
@@ -36,7 +37,7 @@ class ExperimentDocument(QObject):
     read = Signal(object, object)
     examined = Signal(object)
     refused = Signal(str)
-    file_changed = Signal(str)
+    file_changed = Signal(str, object)
     saved = Signal(object)
     state_changed = Signal()
 
@@ -85,8 +86,10 @@ class ExperimentDocument(QObject):
         self.model = ExperimentText(file)
         self.model.listeners.append(self._heard)
         self.found = None
+        tree, problems = tree_of_text(self.text, self.label)
+        self.tree = tree
         self.opened.emit()
-        self._read()
+        self._take(tree, problems)
         self._timer.start(0)
         self.state_changed.emit()
 
@@ -104,7 +107,7 @@ class ExperimentDocument(QObject):
 
         def failed(exc: Exception) -> None:
             if isinstance(exc, ChangedOnDiskError):
-                self.file_changed.emit(str(exc))
+                self.file_changed.emit(str(exc), path)
             else:
                 said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
                 self.refused.emit(f"{(path or self.path or Path()).name} cannot be written: {said}.")
@@ -115,7 +118,12 @@ class ExperimentDocument(QObject):
     def look_at_file(self) -> None:
         """Look in a thread whether the file is as it was; `file_changed` says if not."""
         if self.path is not None:
-            do(self, self.model.changed_on_disk, lambda why: self.file_changed.emit(why) if why else None, name="look at file")
+            do(
+                self,
+                self.model.changed_on_disk,
+                lambda why: self.file_changed.emit(why, None) if why else None,
+                name="look at file",
+            )
 
     def reload(self) -> None:
         """Show what is in the file now; what was changed here can be undone to."""

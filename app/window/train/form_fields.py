@@ -207,7 +207,7 @@ class FieldEditor(QObject):
         self._dialog = dialog = QFileDialog(self.core, f"Choose the file for {self.field.key}", str(self.base))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.take_path)
-        dialog.open()
+        dialog.show()  # not modal: nothing stands in the way of FREEZE and MAKE SAFE
 
     def take_path(self, chosen: str) -> None:
         """Take a path that was chosen; one below the experiment's folder is written from there."""

@@ -103,6 +103,7 @@ class Row:
         self, form: FormLike, field: Field, path: Path_, grid: QGridLayout, at: int, order: Callable[[], Sequence[str]]
     ) -> None:
         body = grid.parentWidget()
+        assert body is not None
         self.form, self.field, self.path, self._body, self._grid, self._at, self._order = form, field, path, body, grid, at, order
         self.label = QLabel(field.key, body)
         self.label.setFixedWidth(LABEL_WIDTH)
