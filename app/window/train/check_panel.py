@@ -144,7 +144,8 @@ class _Lines(QTableWidget):
 
     def fit(self) -> None:
         """Make each line as high as it needs to be."""
-        self.resizeRowsToContents()
+        for row in range(self.rowCount()):
+            self.setRowHeight(row, self.sizeHintForRow(row) + GRID // 2)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Wrap anew."""

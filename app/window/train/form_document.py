@@ -48,11 +48,12 @@ class ExperimentDocument(QObject):
         self.tree: Node | None = None
         self.found: Examined | None = None  #: what was found last; of an older text until `is_examined`
         self._typing = False
-        self._timer = QTimer(self, singleShot=True, interval=REST_MS)
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._examine)
         self._examining = False
         self._bursts = 0  # of typing
         self._read()
+        self._timer.start(0)
 
     # what it is
     @property
@@ -152,7 +153,7 @@ class ExperimentDocument(QObject):
             self.model.replace(start, end, new, key=("typing", self._bursts))
         finally:
             self._typing = False
-        self._timer.start()
+        self._timer.start(REST_MS)
         self.state_changed.emit()
 
     def set_value(self, path: Path_, value: Any, order: Sequence[str] = (), *, key: object = None) -> bool:
@@ -185,7 +186,7 @@ class ExperimentDocument(QObject):
             return False
         if self.text != before:
             self._read()
-            self._timer.start()
+            self._timer.start(REST_MS)
         self.state_changed.emit()
         return True
 
@@ -215,7 +216,7 @@ class ExperimentDocument(QObject):
     def _was_examined(self, found: Examined) -> None:
         self._examining = False
         if found.text != self.text:
-            self._timer.start()
+            self._timer.start(REST_MS)
             return
         self.found = found
         self._take(found.tree, found.problems)

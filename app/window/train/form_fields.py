@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QLineEdit, QPlainTextEdit,
 
 from aeqlab.app.window.models.experiment_edits import Path_
 from aeqlab.app.window.models.experiment_inline import Typed, Written, inline
+from aeqlab.app.window.models.experiment_inline import meant as meant_by
 from aeqlab.app.window.models.experiment_schema import Field, Kind, same
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.protocols.errors import FileErrors
@@ -72,7 +73,7 @@ class FieldEditor(QObject):
     def __init__(self, field: Field, path: Path_, parent: QWidget) -> None:
         super().__init__(parent)
         self.field, self.path = field, path
-        self._wrong = False
+        self._wrong = self._telling = False
         self.line: QLineEdit | None = None
         self.combo: QComboBox | None = None
         self.box: QPlainTextEdit | None = None
@@ -82,17 +83,17 @@ class FieldEditor(QObject):
             self.combo.setPlaceholderText(empty or "not set")
             self.combo.addItems(list(field.choices))
             self.combo.setCurrentIndex(-1)
-            self.combo.activated.connect(self._chosen)
+            self.combo.activated.connect(self._tell)
         elif field.long:
             self.box = QPlainTextEdit(parent)
             self.box.setTabChangesFocus(True)
             self.box.setPlaceholderText(empty)
             self.box.setFixedHeight(self.box.fontMetrics().lineSpacing() * 3 + GRID * 2)
-            self.box.textChanged.connect(self._typed_lines)
+            self.box.textChanged.connect(self._tell)
         else:
             self.line = UnitEdit(field.unit, parent)
             self.line.setPlaceholderText(empty or "not set")
-            self.line.textEdited.connect(self._typed)
+            self.line.textEdited.connect(self._tell)
             if field.choices:
                 self.combo = CalmCombo(parent)
                 self.combo.setEditable(True)
@@ -100,7 +101,7 @@ class FieldEditor(QObject):
                 self.combo.setLineEdit(self.line)
                 self.combo.addItems(list(field.choices))
                 self.combo.setCurrentIndex(-1)
-                self.combo.activated.connect(lambda _: self._typed(self.text))
+                self.combo.activated.connect(self._tell)
         self.core: QWidget = self.combo or self.box or self.line or QWidget(parent)
         self.browse: QPushButton | None = None
         if field.kind is Kind.PATH:
@@ -125,7 +126,10 @@ class FieldEditor(QObject):
         if not text.strip():
             return None
         if self.field.kind is Kind.LIST:
-            return _as_written(text if text.lstrip().startswith("[") else f"[{text}]", list, text)
+            found = _as_written(text if text.lstrip().startswith("[") else f"[{text}]", list, text)
+            if not isinstance(found, Written) and self.field.takes == "a list, each a text":  # names such as u[3]
+                return [part.strip() for part in text.split(",") if part.strip()]
+            return found
         if self.field.kind is Kind.VALUE:
             if text.strip()[0] in "[{":
                 return _as_written(text.strip(), list | dict, text)
@@ -150,7 +154,9 @@ class FieldEditor(QObject):
             wanted = inline(node.plain())
         else:
             wanted = node.text if node.text is not None else ""
-        if wanted != self.text and not (self.has_focus() and self._means(node)):
+        if wanted == self.text or self._telling:  # what one types is left alone, however it had to be written
+            return
+        if not (self._means(node) and (self.has_focus() or (node is not None and isinstance(node.value, list | dict)))):
             self._put(wanted)
 
     def mark(self, wrong: bool) -> None:
@@ -173,7 +179,7 @@ class FieldEditor(QObject):
         if node is None or value is None:
             return node is None and value is None
         try:
-            meant = value.meant if isinstance(value, Typed | Written) else value
+            meant = meant_by(value)
         except FileErrors:
             return False
         return same(meant, node.plain())
@@ -194,14 +200,12 @@ class FieldEditor(QObject):
                 index = self.combo.count() - 1
             self.combo.setCurrentIndex(index)
 
-    def _typed(self, _: str) -> None:
-        self.wanted.emit(self.value())
-
-    def _typed_lines(self) -> None:
-        self.wanted.emit(self.value())
-
-    def _chosen(self, _: int) -> None:
-        self.wanted.emit(self.value())
+    def _tell(self, *_: object) -> None:
+        self._telling = True
+        try:
+            self.wanted.emit(self.value())
+        finally:
+            self._telling = False
 
     def _browse(self) -> None:
         self._dialog = dialog = QFileDialog(self.core, f"Choose the file for {self.field.key}", str(self.base))
@@ -217,7 +221,7 @@ class FieldEditor(QObject):
         except ValueError:  # another drive
             named = str(path)
         self._put(str(path) if named.startswith("../..") else named)
-        self.wanted.emit(self.value())
+        self._tell()
 
 
 def _as_written(written: str, kinds: Any, typed: str) -> Any:

@@ -56,6 +56,7 @@ class SequenceList(QWidget):
         column.setSpacing(GRID // 2)
         self.tree = QTreeWidget()
         self.tree.setHeaderLabels(list(_COLUMNS))
+        self.tree.headerItem().setToolTip(2, "Estimated once nothing is wrong with the experiment")
         self.tree.setAccessibleName("Stages of the sequence")
         self.tree.setUniformRowHeights(True)
         self.tree.header().setStretchLastSection(False)

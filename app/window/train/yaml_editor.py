@@ -16,7 +16,6 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QResizeEvent,
-    QShortcut,
     QTextCharFormat,
     QTextCursor,
     QTextFormat,
@@ -61,10 +60,6 @@ class YamlEditor(QPlainTextEdit):
         document.read.connect(lambda _, problems: self._show(problems, self.warnings))
         document.examined.connect(lambda found: self._show(found.problems, found.warnings))
         theme().changed.connect(self._mark)
-        for keys, step in ((Qt.Key.Key_F8, 1), (Qt.Modifier.SHIFT | Qt.Key.Key_F8, -1)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(lambda step=step: self.go_to_next(step))
         self._fit_margin()
         self._fill()
 
@@ -208,6 +203,8 @@ class YamlEditor(QPlainTextEdit):
             item = INDENT if line.lstrip().startswith("- ") and deeper else ""
             self.textCursor().insertText("\n" + indent + deeper + item)
             self.ensureCursorVisible()
+        elif event.key() == Qt.Key.Key_F8:
+            self.go_to_next(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
         elif event.key() == Qt.Key.Key_Escape:  # a way out for those without a mouse, as Tab indents
             self.focusNextChild()
         else:
