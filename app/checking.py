@@ -11,6 +11,7 @@ from aeqlab.protocols.check import CheckReport, Envelope, check
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
 from aeqlab.protocols.notify import try_all
 from aeqlab.protocols.reaction import Reaction
+from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.words import duration_in_words
 
 
@@ -50,7 +51,7 @@ def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
     yield f"{experiment.name} {verdict}{warnings}"
     rows = {
         "device": f"{experiment.device.kind}",
-        "sequence": ", ".join(entry.kind for entry in experiment.sequence) + f", then {experiment.then}",
+        "sequence": ", ".join(map(_stage, experiment.sequence)) + f", then {experiment.then}",
         **{envelope.what: _range(envelope) for envelope in report.envelope},
         "imperfections": "; ".join(report.imperfections),
         "if it hangs": "" if report.reaction is None else _reaction(report.reaction),
@@ -64,6 +65,11 @@ def in_words(loaded: LoadedExperiment, report: CheckReport) -> Iterator[str]:
     for name, value in rows.items():
         if value:
             yield f"  {name:{width}}  {value}"
+
+
+def _stage(entry: StageEntry) -> str:
+    marks = [words for words, there in (("off", entry.off), ("pause after", entry.pause_after)) if there]
+    return entry.kind + (f" ({', '.join(marks)})" if marks else "")
 
 
 def _time(report: CheckReport) -> str:

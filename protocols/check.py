@@ -124,8 +124,13 @@ def check(loaded: LoadedExperiment) -> CheckReport:
 
 
 def _questions(loaded: LoadedExperiment) -> Iterator[Problem]:
-    """Find the questions that wait for ever: for a run that nobody watches."""
+    """Find what waits for ever: for a run that nobody watches."""
     for path, entry in all_stages(loaded.experiment.sequence):
+        if entry.pause_after:
+            yield loaded.problem(
+                ".".join(map(str, (*path, "pause_after"))),
+                "the run pauses after this stage until someone continues, by `aeqlab continue` or in the window.",
+            )
         if isinstance(entry.options, AskOptions) and entry.options.timeout_s is None:
             yield loaded.problem(
                 ".".join(map(str, (*path, "ask"))),

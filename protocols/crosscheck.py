@@ -105,8 +105,10 @@ def cross_check(parts: Parts, tree: Node, base: Path) -> tuple[list[Problem], li
 
 
 def all_stages(sequence: list[StageEntry], path: Path_ = ("sequence",)) -> Iterator[tuple[Path_, StageEntry]]:
-    """Go through the stages of a sequence, those within `repeat` too, each with its path in the file."""
+    """Go through the stages that are not switched off, those within `repeat` too, each with its path in the file."""
     for i, entry in enumerate(sequence):
+        if entry.off:
+            continue
         yield (*path, i), entry
         if isinstance(entry.options, RepeatOptions):
             yield from all_stages(entry.options.sequence, (*path, i, "repeat", "sequence"))

@@ -115,6 +115,8 @@ def estimate(experiment: Experiment, dimensions: Dimensions | None, widths: Data
 def _work(sequence: list[StageEntry], experiment: Experiment, dimensions: Dimensions, widths: DataWidths | None) -> Work | None:
     total = Work()
     for entry in sequence:
+        if entry.off:
+            continue
         match entry.options:
             case TrainOptions() as options:
                 part = _training(options, experiment, dimensions, widths)
@@ -307,7 +309,7 @@ def _lag_s(device: object, tick: float) -> float:
 
 def _engine_seconds(experiment: Experiment, parameters: int, work: Work) -> float:
     """Time of the Hopfield engine: a step goes through its parameters so many times, more often for larger batches."""
-    train = next((e.options for e in experiment.sequence if isinstance(e.options, TrainOptions)), None)
+    train = next((e.options for e in experiment.sequence if isinstance(e.options, TrainOptions) and not e.off), None)
     batch = 32 if train is None or train.batch is None else train.batch
     numbers = np.zeros(min(parameters, 1_000_000), np.float32)
     once = _timed(lambda: np.add(numbers, 1.0, out=numbers), 2) * parameters / len(numbers)

@@ -34,10 +34,19 @@ from aeqlab.protocols.overrides import apply_overrides
 from aeqlab.protocols.plain import tree_of
 from aeqlab.protocols.rig_loading import take_in_rig
 from aeqlab.protocols.stages.entry import StageEntry
-from aeqlab.protocols.yaml import Node, parse, read_text
+from aeqlab.protocols.yaml import MAX_BYTES, Node, parse, read_text
 from aeqlab.protocols.yaml_write import write_yaml
 
-__all__ = ["Experiment", "LoadedExperiment", "load_experiment", "load_values", "preset_names", "preset_text", "to_yaml"]
+__all__ = [
+    "Experiment",
+    "LoadedExperiment",
+    "load_experiment",
+    "load_text",
+    "load_values",
+    "preset_names",
+    "preset_text",
+    "to_yaml",
+]
 
 
 MOST_PROBLEMS = 100  #: shown at once
@@ -145,6 +154,24 @@ def load_experiment(source: str | Path | Experiment, overrides: Sequence[str] = 
     tree, problems = parse(text, label)
     base = Path.cwd() if path is None else path.resolve().parent
     return _checked(text, tree.copy(), problems, path, base, overrides)
+
+
+def load_text(text: str, label: str, base: Path, path: Path | None = None) -> LoadedExperiment:
+    """Load an experiment from a text that need not stand in a file, as an editor holds it; checked as a file is.
+
+    Args:
+        text: the YAML.
+        label: what to call it in problems.
+        base: folder from which its paths resolve.
+        path: the file it belongs to, if there is one; it is not read.
+    Raises:
+        FileErrors: everything that is wrong, each with its place.
+    """
+    if len(text) > MAX_BYTES:
+        hint = "Is it another file? Long lists belong into a table of their own."
+        raise FileErrors([Problem(label, None, None, "", f"larger than {MAX_BYTES // 1024} KiB.", hint)])
+    tree, problems = parse(text, label)
+    return _checked(text, tree.copy(), problems, path, base, ())
 
 
 def load_values(values: Mapping[str, Any], base: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from aeqlab.protocols.errors import Problem
 from aeqlab.protocols.known_keys import Loc, known_keys, models_at
 from aeqlab.protocols.nearest import did_you_mean, nearest
+from aeqlab.protocols.stages.options import MARKS
 from aeqlab.protocols.yaml import Node
 
 #: Kinds of pydantic errors that say only that something else was expected, and what.
@@ -230,7 +231,7 @@ def _other_expected(group: list[_Found], key: str, model: type[BaseModel]) -> Pr
     node = group[0].node
     words = [word for f in group if f.kind in _ONE_OF for word in _choices(str(f.error["ctx"]["expected"]))]
     if any(m.__name__ == "StageEntry" for m in models_at(model, group[0].loc)):
-        stages = known_keys(model, group[0].loc)
+        stages = [key for key in known_keys(model, group[0].loc) if key not in MARKS]
         hint = did_you_mean(str(node.value), stages).strip() or f"There are {_listed(stages)}."
         return node.problem(f"a stage is expected here, such as - evaluate: {{}}, not {_shown(node)}.", hint, key=key)
     phrases = [_phrase(f, model) for f in group if f.kind in _EXPECTED]

@@ -184,10 +184,11 @@ class _Work:
     def _identify_first(self, experiment: Experiment) -> None:
         """Identify a device of which nobody knows how it answers, unless the experiment begins with that itself."""
         assert self.session is not None
-        if experiment.sequence[0].kind != "identify" and needs_identification(self.session):
+        first = next((entry.kind for entry in experiment.sequence if not entry.off), "identify")  # nothing to do: nothing to know
+        if first != "identify" and needs_identification(self.session):
             self.session.say("stage", "identify", "How the device answers is not known, or not any more: it is identified first.")
             self.session.sequencer.ahead(self.session, "identify", IdentifyOptions())
-        elif experiment.sequence[0].kind != "identify":
+        elif first != "identify":
             for text in doubts_of(self.session):
                 self.session.say("warning", "identify", text)
 

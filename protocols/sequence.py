@@ -73,9 +73,15 @@ class Sequencer:
         if fresh:
             session.checkpoint()
         for index in range(first, len(entries)):
-            self._stage(session, entries[index], run)
+            entry = entries[index]
+            if not entry.off:
+                self._stage(session, entry, run)
             self.path = (*prefix, index + 1)
+            if entry.off:
+                continue
             session.checkpoint()
+            if entry.pause_after:
+                self._pause_after(session, entry, (*prefix, index))
         self.path, self.coherent = outer, coherent
 
     def ahead(self, session: RunSession, kind: str, options: StageOptions) -> None:
@@ -196,6 +202,16 @@ class Sequencer:
         session.record.stage_ended(stage, outcome, result)
         self.results[name] = {"stage": kind.name, **result}
         self._find(_numbers(result))
+
+    def _pause_after(self, session: RunSession, entry: StageEntry, path: tuple[int, ...]) -> None:
+        """Pause where the experiment says so; a run that is resumed from there goes on with the next stage."""
+        if not session.requests.at_boundary:  # a stop, or a pause that someone asked for, is told as what it is
+            place = ".".join(map(str, path))
+            session.requests.ask_pause(
+                f"pause_after of stage {place} ({entry.kind}). Go on: aeqlab continue {session.folder.name}"
+            )
+        with suppress(SkipRequested):  # there is no stage to leave
+            session.point()
 
     def _find(self, numbers: dict[str, float]) -> None:
         """Keep what a stage found, for the repetition that it is directly within."""

@@ -1,6 +1,7 @@
 """One entry of a sequence: `- train: {method: centered, beta: 0.1}`, a word for the stage and its options.
 
-A model with one field per stage, of which exactly one is given: so the place of an error is the path in the file.
+A model with one field per stage, of which exactly one is given: so the place of an error is the path in the file. Beside it may
+stand marks of the entry itself: `off: true`, `pause_after: true`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aeqlab.protocols.stages.evaluate import EvaluateOptions
 from aeqlab.protocols.stages.hold import HoldOptions
 from aeqlab.protocols.stages.identify import IdentifyOptions
 from aeqlab.protocols.stages.infer import InferOptions
-from aeqlab.protocols.stages.options import StageOptions
+from aeqlab.protocols.stages.options import MARKS, StageOptions
 from aeqlab.protocols.stages.ramp import RampOptions
 from aeqlab.protocols.stages.repeat import RepeatOptions
 from aeqlab.protocols.stages.restore import RestoreOptions
@@ -28,9 +29,11 @@ from aeqlab.protocols.stages.train_options import TrainOptions
 
 
 class StageEntry(BaseModel):
-    """One stage of a sequence; exactly one of the fields is given."""
+    """One stage of a sequence: exactly one of the stages is given, and beside it perhaps `off` and `pause_after`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"minProperties": 1, "maxProperties": 1 + len(MARKS)}
+    )
 
     train: TrainOptions | None = Field(default=None, description="train with Æqprop or with a baseline")
     evaluate: EvaluateOptions | None = Field(default=None, description="cost and error rate without nudge")
@@ -52,6 +55,8 @@ class StageEntry(BaseModel):
     repeat: RepeatOptions | None = Field(default=None, description="a sequence within the sequence, several times")
     ask: AskOptions | None = Field(default=None, description="a question to a person")
     call: CallOptions | None = Field(default=None, description="a stage that is a function of your own")
+    off: bool = Field(default=False, description="the stage is switched off: it stays in the file and is passed over")
+    pause_after: bool = Field(default=False, description="the run pauses after the stage, until someone continues")
 
     @model_validator(mode="before")
     @classmethod
@@ -60,10 +65,10 @@ class StageEntry(BaseModel):
         words = cls.words()
         if isinstance(value, str) and (value in words or is_user_code(value)):
             value = {value: {}}
-        if isinstance(value, dict) and len(value) == 1:
-            ((key, options),) = value.items()
-            if isinstance(key, str) and is_user_code(key):
-                return {"call": {"function": key, "options": {} if options is None else options}}
+        if isinstance(value, dict) and len(own := [key for key in value if isinstance(key, str) and is_user_code(key)]) == 1:
+            (key,) = own
+            options = {} if value[key] is None else value[key]
+            return {**{mark: value[mark] for mark in value if mark != key}, "call": {"function": key, "options": options}}
         if isinstance(value, dict):
             return {key: {} if options is None and key in words else options for key, options in value.items()}
         return value
@@ -78,12 +83,12 @@ class StageEntry(BaseModel):
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
-        return {self.kind: self.options.model_dump(mode="json")}
+        return {self.kind: self.options.model_dump(mode="json"), **{mark: True for mark in MARKS if getattr(self, mark)}}
 
     @classmethod
     def words(cls) -> dict[str, str]:
         """Get the words of the stages as a file writes them, each with the name of its field."""
-        return {field.alias or name: name for name, field in cls.model_fields.items()}
+        return {field.alias or name: name for name, field in cls.model_fields.items() if name not in MARKS}
 
     @property
     def kind(self) -> str:
@@ -93,7 +98,7 @@ class StageEntry(BaseModel):
     @property
     def options(self) -> StageOptions:
         """Get the options of the stage."""
-        options: StageOptions = getattr(self, next(iter(self.model_fields_set)))
+        options: StageOptions = getattr(self, next(name for name in self.model_fields_set if name not in MARKS))
         return options
 
 

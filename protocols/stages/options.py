@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MARKS = ("off", "pause_after")  #: keys of an entry of a sequence that are no stages: see `StageEntry`
+
 
 class StageOptions(BaseModel):
     """Base of the options of one stage: unknown keys are errors, values do not change afterwards."""

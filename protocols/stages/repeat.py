@@ -54,7 +54,7 @@ class RepeatOptions(StageOptions):
 
     def names_found(self) -> frozenset[str] | None:
         """Get the names of the numbers that the stages within may find; None where only running tells."""
-        found = [entry.options.names_found() for entry in self.sequence]
+        found = [entry.options.names_found() for entry in self.sequence if not entry.off]
         if any(names is None for names in found):
             return None
         return frozenset({"times", "value"}).union(*(names for names in found if names is not None))
