@@ -16,7 +16,8 @@ from aeqlab.app.window.models import rig_yaml
 from aeqlab.app.window.models.rig_cells import CONTROL, INPUT, NUDGE, SECTIONS, Cell, Row, has, typed
 from aeqlab.app.window.models.rig_entries import CELL_OF_COLUMN, Form, entry_of, gather_rows, spread_entry
 from aeqlab.app.window.models.rig_problems import Sketch
-from aeqlab.app.window.models.rig_tables import Table, write_table
+from aeqlab.app.window.models.rig_saving import Saving
+from aeqlab.app.window.models.rig_tables import Table
 from aeqlab.backends.rig_names import names_of, places_of
 from aeqlab.protocols.errors import FileErrors, RecordError
 from aeqlab.protocols.yaml import parse, read_text
@@ -50,6 +51,7 @@ class RigDraft:
         self._tables: dict[int, Table] = {}
         self._disk: rig_yaml.OnDisk | None = None
         self._text = ""
+        self._plain: dict[str, Any] = {}  # what the file says that was read
         self._saved: Any = None
 
     # loading
@@ -77,7 +79,7 @@ class RigDraft:
         plain = tree.plain()
         if not isinstance(plain, dict):
             raise FileErrors([tree.problem("a rig file has keys such as instruments: and controls:.", "Is it another file?")])
-        self.path, self._text, self._disk = path, text, None
+        self.path, self._text, self._disk, self._plain = path, text, None, plain
         self._forms, self._tables, self.rows = {}, {}, []
         found = plain.get("instruments")
         self.instruments = {
@@ -309,14 +311,8 @@ class RigDraft:
     def _was_single(self, section: str, role: str) -> bool:
         """Tell whether a section with one entry is that entry itself, as it was before, or as is usual."""
         if any(form.role == role for form in self._forms.values()):
-            return isinstance(self._before().get(section), dict)
+            return isinstance(self._plain.get(section), dict)
         return role not in (INPUT, "output", "monitor", "supply")
-
-    def _before(self) -> dict[str, Any]:
-        if not self._text.strip():
-            return {}
-        found = parse(self._text, "")[0].plain()
-        return found if isinstance(found, dict) else {}
 
     def _nudge(self, rows: Sequence[Row]) -> dict[str, Any]:
         own = self.rest.get("nudge")
@@ -343,6 +339,33 @@ class RigDraft:
         return Sketch(copy.deepcopy(self.instruments), tuple(self.rows), copy.deepcopy(self.rest), self.tree(), self.base, whole,
                       self.errors)  # fmt: skip
 
+    def saving(self, path: str | Path | None = None) -> Saving:
+        """Get what is to be written, so that another thread can write it; `take_saved` takes it in afterwards.
+
+        Args:
+            path: where to; None: where it was loaded from.
+        Raises:
+            RecordError: there is no path, or the comments of the file cannot be kept.
+        """
+        target = Path(path) if path is not None else self.path
+        if target is None:
+            raise RecordError("it has no file yet. Choose a name, such as bench.yaml.")
+        tables = [
+            (table, tuple(row for row in self.rows if row.entry == number), self._forms[number].table)
+            for number, table in self._tables.items()
+            if table.writable
+        ]
+        return Saving(target, self.text(), tuple(tables), self._disk, self._state())
+
+    def take_saved(self, saving: Saving, disk: rig_yaml.OnDisk) -> None:
+        """Go on from what was written; edits that were made meanwhile stay edits."""
+        self._disk, self.path, self._text, self._saved = disk, saving.target, saving.text, saving.state
+        if self._state() == saving.state:
+            self._reform()
+            self._saved = self._state()
+        else:
+            self._plain = parse(saving.text, "")[0].plain()
+
     def save(self, path: str | Path | None = None, *, over: bool = False) -> Path:
         """Save it, whole or not at all, with the comments of the file it was loaded from; tables of values per knob too.
 
@@ -352,34 +375,15 @@ class RigDraft:
         Raises:
             RecordError: there is no path, the file on disk has changed since, or it cannot be written.
         """
-        target = Path(path) if path is not None else self.path
-        if target is None:
-            raise RecordError("it has no file yet. Choose a name, such as bench.yaml.")
-        same = self._disk is not None and target == self._disk.path
-        if not over:
-            if same and self._disk is not None and self._disk.changed():
-                raise RecordError(
-                    f"{target} was changed by somebody else meanwhile. Save it under another name, or write over it."
-                )
-            if not same and target.exists():
-                raise RecordError(f"{target} is there already. Choose another name, or write over it.")
-        text = self.text()
-        folder = target.resolve().parent
-        for number, table in self._tables.items():
-            rows = [row for row in self.rows if row.entry == number]
-            if table.writable and rows:
-                write_table(table, rows, folder / self._forms[number].table)
-        self._disk = rig_yaml.save(target, text)
-        self.path = target
-        self._text = text
-        self._reform()
-        self._saved = self._state()
-        return target
+        saving = self.saving(path)
+        self.take_saved(saving, saving.write(over=over))
+        return saving.target
 
     def _reform(self) -> None:
         """Take what was saved as what is changed from now on, and keep the rows as they are known."""
         uids = {(row.role, row.name, row.channel): row.uid for row in self.rows}
-        if len(uids) < len(self.rows):
+        if len(uids) < len(self.rows):  # two are alike, so they could not be told apart afterwards
+            self._plain = parse(self._text, "")[0].plain()
             return
         path, disk = self.path, self._disk
         self.read(self._text, path)

@@ -83,11 +83,11 @@ def spread_entry(form: Form, uids: Iterable[int], number: int, table: Mapping[st
     for key in KEYS[role]:
         for cell, values in _cells(key, found.get(key)):
             columns[cell] = values
-    for column, values in (table or {}).items():
+    for column, given in (table or {}).items():
         if column == "channel":
-            channels = [str(value) for value in values]
+            channels = [str(value) for value in given]
         else:
-            columns[CELL_OF_COLUMN.get(column, column)] = list(values)
+            columns[CELL_OF_COLUMN.get(column, column)] = list(given)
     n = max([len(names), len(channels), *(len(values) for values in columns.values())], default=0)
     if not names and not channels and not columns:
         n = 1 if role != NUDGE else 0
