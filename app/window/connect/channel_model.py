@@ -73,11 +73,17 @@ class ChannelModel(QAbstractTableModel):
             return QModelIndex() if at is None else self.index(at, 0)
         return self.index(at, self.fields.index(field))
 
+    def _alignment(self, field: str) -> Qt.AlignmentFlag:
+        side = Qt.AlignmentFlag.AlignLeft if field in WORDS or field == WIGGLE else Qt.AlignmentFlag.AlignRight
+        return side | Qt.AlignmentFlag.AlignVCenter
+
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
         """Give titles with units above, numbers at the left."""
         if orientation == Qt.Orientation.Vertical:
             return section + 1 if role == Role.DisplayRole else None
         field = self.fields[section]
+        if role == Role.TextAlignmentRole:
+            return self._alignment(field)
         if field == WIGGLE:
             return {Role.DisplayRole: "Find its cable", Role.ToolTipRole: "Moves one knob to and fro, a little."}.get(Role(role))
         about = BY_KEY[field]
@@ -99,7 +105,7 @@ class ChannelModel(QAbstractTableModel):
         there = has(row.role, field)
         match role:
             case Role.DisplayRole:
-                return self._shown(row, field) if there else "-"
+                return self._shown(row, field) if there else row.role if field == "name" else "-"
             case Role.EditRole:
                 return row.shown(field) if there else ""
             case Role.ToolTipRole | Role.AccessibleDescriptionRole:
@@ -111,8 +117,7 @@ class ChannelModel(QAbstractTableModel):
             case Role.FontRole:
                 return self._font(bool(self.guide.problems_at(row.uid, field)))
             case Role.TextAlignmentRole:
-                left = Qt.AlignmentFlag.AlignLeft if field in WORDS else Qt.AlignmentFlag.AlignRight
-                return left | Qt.AlignmentFlag.AlignVCenter
+                return self._alignment(field)
         return None
 
     def _wiggle(self, row: Row, role: int) -> Any:

@@ -142,6 +142,7 @@ class ChannelTable(QTableView):
         self.verticalHeader().setDefaultSectionSize(3 * GRID + 4)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setStretchLastSection(True)
         self.rows.modelReset.connect(self._fit)
         guide.checked.connect(self._say)
         self._fit()
@@ -149,7 +150,12 @@ class ChannelTable(QTableView):
     def _fit(self) -> None:
         self.resizeColumnsToContents()
         for column in range(self.rows.columnCount()):
-            self.setColumnWidth(column, min(max(self.columnWidth(column) + GRID, 8 * GRID), WIDEST))
+            least = (
+                16 * GRID
+                if self.rows.fields[column] in ("name", "channel", "measures") and len(self.rows.fields) < 8
+                else 8 * GRID
+            )
+            self.setColumnWidth(column, min(max(self.columnWidth(column) + GRID, least), WIDEST))
 
     def cells(self) -> list[tuple[int, int]]:
         """List the chosen cells, row and column."""

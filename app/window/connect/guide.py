@@ -90,6 +90,7 @@ class ConnectGuide(QWidget):
         self.guide.changed.connect(lambda: self.tell(""))
         self.guide.replaced.connect(lambda: self.tell(""))
         self.guide.checked.connect(self.refresh)
+        self.guide.answered.connect(self.refresh)
         theme().changed.connect(self.refresh)
         self.go_to(Step.INSTRUMENTS)
         self.refresh()
@@ -121,11 +122,29 @@ class ConnectGuide(QWidget):
             problems = verdict.problems if step == Step.SAVE else verdict.of_step(step)
             missing = sum(one.missing for one in problems)
             wrong = len(problems) - missing
-            text = ", ".join([f"✕ {wrong} wrong"] * bool(wrong) + [f"○ {missing} missing"] * bool(missing)) or "✓ complete"
+            text = ", ".join([f"✕ {wrong} wrong"] * bool(wrong) + [f"○ {missing} missing"] * bool(missing))
             now = theme().now
+            colour = now.fault if wrong else now.warning
+            if not self.guide.known:
+                text, colour = "being checked", now.dim
+            elif not text:
+                text, colour = self._complete(step)
             label.setText(text)
-            label.setStyleSheet(f"color: {now.fault if wrong else now.warning if missing else now.good};")
+            label.setStyleSheet(f"color: {colour};")
             label.setToolTip("\n".join(one.text for one in problems[:12]))
+
+    def _complete(self, step: Step) -> tuple[str, str]:
+        """Say of a step that lacks nothing what is still not known of it, and in which colour."""
+        now, draft = theme().now, self.guide.draft
+        if step == Step.INSTRUMENTS:
+            answers = list(self.guide.answers.values())
+            good = sum(one.good for one in answers)
+            if good < len(answers):
+                return f"✕ {len(answers) - good} do not answer as meant", now.fault
+            return f"✓ complete, {good} of {len(draft.instruments)} answered", now.good
+        if step == Step.SAVE and (draft.path is None or draft.changed):
+            return "○ not saved yet", now.warning
+        return "✓ saved" if step == Step.SAVE else "✓ complete", now.good
 
     # what others say
     def new(self) -> None:

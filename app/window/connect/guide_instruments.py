@@ -96,6 +96,9 @@ class InstrumentsStep(QWidget):
         titles = {"name": "Name", "driver": "Driver", "address": "Address", "serial": "Serial number", "who": "Answered"}
         self.table = EntryTable(fields, "instruments of the rig", titles, fixed=["who"])
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = self.table.horizontalHeader()
+        for column_, mode in enumerate((QHeaderView.ResizeMode.ResizeToContents,) * 4):
+            header.setSectionResizeMode(column_, mode)
         self.table.edited.connect(self._edited)
         self.table.itemSelectionChanged.connect(self._chosen)
         self.ask_all_button = button(
@@ -156,6 +159,8 @@ class InstrumentsStep(QWidget):
         self._ask(asked, self._take_own)
 
     def _ask(self, asked: list[Asked], then: Callable[[list[Answer]], None]) -> None:
+        if not self.ask_button.isEnabled():
+            return
         ports = [one.address for one in asked if opens_a_port(one.address)]
         note = f" Opening {', '.join(ports)} may reset a board." if ports else ""
         self.words.say(
@@ -263,7 +268,7 @@ class InstrumentsStep(QWidget):
             self.guide.answers[name] = answer
         hint = "" if driver else " Choose its driver: scpi describes any instrument that speaks in lines of text."
         self.words.say(f"{address} is in the rig as {name}.{hint}", "good" if driver else "warning")
-        self.refresh()
+        self.guide.answered.emit()
         self.table.selectRow(self._names.index(name))
 
     def remove(self) -> None:

@@ -65,13 +65,19 @@ class GuideModel(QObject):
         self.recheck()
 
     @property
+    def known(self) -> bool:
+        """Whether there is a verdict on this rig file, be it that of some edits ago."""
+        return self._done > 0
+
+    @property
     def checking(self) -> bool:
         """Whether the verdict is not yet that of the draft as it is now."""
         return self._timer.isActive() or self._asked != self._done
 
     def replace(self, draft: RigDraft) -> None:
         """Go on with another rig file."""
-        self.draft, self.answers = draft, {}
+        self.draft, self.answers, self.verdict = draft, {}, Verdict(())
+        self._asked, self._done = self._asked + 1, 0
         self._undo, self._redo = [], []
         self.replaced.emit()
         self.recheck()

@@ -320,7 +320,8 @@ class _Checker:
             if more and _alike(text, more):
                 reach = any("beyond its range" in one for one in more)
                 unit = any(" is in " in one for one in more)
-                found.append((row, "low" if reach else "unit" if unit else "channel"))
+                beyond = "low" if row.cells.get("absolute_low") is None else "absolute_low"
+                found.append((row, beyond if reach else "unit" if unit else "channel"))
         return found
 
     def _said(self, spec: Spec, uses: Sequence[Use]) -> list[str]:
