@@ -162,7 +162,8 @@ def test_only_what_is_named_is_asked_and_for_its_name_alone(qtbot: QtBot, made: 
         assert thing.heard == []
         item = guide.instruments.found.topLevelItem(0)
         assert item is not None
-        assert "QDevil QDAC-II, serial number 121, firmware 11-1.14, driver qdac2" in item.text(1)
+        assert item.text(1) == "QDAC-II, serial number 121: qdac2"
+        assert "QDevil QDAC-II, serial number 121, firmware 11-1.14, driver qdac2" in item.toolTip(1)
         ask(qtbot, guide, thing.address)
         guide.instruments.add_chosen()
         assert "Choose its driver" in guide.instruments.words.text()
@@ -190,13 +191,17 @@ def test_what_does_not_answer_as_meant_is_said_at_its_line(qtbot: QtBot, made: M
         guide.instruments.ask_all()
         qtbot.waitUntil(lambda: len(guide.guide.answers) == 3, timeout=10_000)
     table = guide.instruments.table
-    shown = [table.item(k, 4).text() for k in range(3)]  # type: ignore[union-attr]
-    assert "the rig file means serial number 122" in shown[0]
-    assert "which is no qdac2. Correct its address, or choose the driver daq970a" in shown[1]
-    assert "ConnectionRefusedError" in shown[2]
-    assert all(text.startswith("✕") for text in shown)
+    items = [table.item(k, 4) for k in range(3)]
+    assert [item.text() for item in items if item is not None] == [
+        "✕ QDAC-II, serial number 121", "✕ DAQ970A, serial number MY7", "✕ does not answer"
+    ]  # fmt: skip
+    told_at = [item.toolTip() for item in items if item is not None]
+    assert "the rig file means serial number 122" in told_at[0]
+    assert "which is no qdac2. Correct its address, or choose the driver daq970a" in told_at[1]
+    assert "ConnectionRefusedError" in told_at[2]
+    assert all(text.splitlines()[0] in guide.instruments.words.text() for text in told_at)
     checked(qtbot, guide)
-    assert "3 do not answer as meant" in guide._lacks[Step.INSTRUMENTS].text() or "wrong" in guide._lacks[Step.INSTRUMENTS].text()
+    assert guide._lacks[Step.INSTRUMENTS].text() == "✕ 3 do not answer as meant"
 
 
 def test_an_instrument_that_a_session_owns_is_not_even_asked() -> None:
@@ -224,7 +229,7 @@ def test_mistakes_are_marked_at_their_cells_and_one_can_jump_to_them(qtbot: QtBo
     put(guide, "u06", "rest", "7")
     put(guide, "u07", "high", "1,5")
     checked(qtbot, guide)
-    assert "not saved" in guide._lacks[Step.SAVE].text() or "wrong" in guide._lacks[Step.SAVE].text()
+    assert guide._lacks[Step.LIMITS].text() == "✕ 3 wrong"
     model, limits = guide.channels.table.rows, guide.limits.table.rows
     for table, name, field, said, shown in (
         (model, "u00", "channel", "channel 1 is used twice, by u00 and by u03", "✕ dac[1]"),

@@ -42,9 +42,9 @@ def test_a_move_is_a_wish_and_shows_only_when_it_was_done(qtbot: QtBot) -> None:
     with qtbot.waitSignal(table.move_wanted) as wanted:
         typed(table, 1, "0.2 V")
     assert wanted.args == ["u001", 0.2]
-    assert table.model.index(1, SETPOINT).data() == "0.1"
+    assert table.model.index(1, SETPOINT).data() == "0.10000"
     table.take([replace(row, setpoint=0.2) if row.name == "u001" else row for row in rows()])
-    assert table.model.index(1, SETPOINT).data() == "0.2"
+    assert table.model.index(1, SETPOINT).data() == "0.20000"
     assert table.model.index(4, SETPOINT).data() == ""  # a readout has no setpoint
 
 

@@ -119,6 +119,14 @@ class EntryTable(QTableWidget):
         item.setForeground(QColor(theme().now.fault if wrong else theme().now.text))
         item.setFont(theme().font(bold=wrong is not None, tabular=True))
 
+    def tip(self, row: int, key: str, text: str) -> None:
+        """Give a cell a tooltip of its own."""
+        item = self.item(row, next(k for k, one in enumerate(self.fields) if one.key == key))
+        if item is not None:
+            self._filling = True
+            item.setToolTip(text)
+            self._filling = False
+
     def _changed(self, item: QTableWidgetItem) -> None:
         if not self._filling:
             one = self.fields[item.column()]

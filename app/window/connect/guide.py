@@ -91,6 +91,8 @@ class ConnectGuide(QWidget):
         self.guide.replaced.connect(lambda: self.tell(""))
         self.guide.checked.connect(self.refresh)
         self.guide.answered.connect(self.refresh)
+        self.guide.changed.connect(self.refresh)
+        self.guide.replaced.connect(self.refresh)
         theme().changed.connect(self.refresh)
         self.go_to(Step.INSTRUMENTS)
         self.refresh()
@@ -125,8 +127,8 @@ class ConnectGuide(QWidget):
             text = ", ".join([f"✕ {wrong} wrong"] * bool(wrong) + [f"○ {missing} missing"] * bool(missing))
             now = theme().now
             colour = now.fault if wrong else now.warning
-            if not self.guide.known:
-                text, colour = "being checked", now.dim
+            if self.guide.checking:  # what was said of an earlier state is grey, and nothing is called complete
+                text, colour = text or "being checked", now.dim
             elif not text:
                 text, colour = self._complete(step)
             label.setText(text)

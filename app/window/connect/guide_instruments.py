@@ -213,7 +213,7 @@ class InstrumentsStep(QWidget):
             item = next((one for one in self._items() if one.text(0) in (answer.address, answer.asked.address)), None)
             item = item or self._item(answer.address)
             item.setText(0, answer.address)
-            item.setText(1, in_words(answer))
+            item.setText(1, briefly(answer))
             item.setToolTip(1, answer.problem or in_words(answer))
             item.setData(0, _ANSWER, answer)
             last = item if answer.identity is not None or last is None else last
@@ -320,7 +320,12 @@ class InstrumentsStep(QWidget):
             answer = self.guide.answers.get(name)
             if answer is not None and answer.problem:
                 problems[k, "who"] = answer.problem
+        fine = {
+            k: in_words(answer) for k, name in enumerate(self._names) if (answer := self.guide.answers.get(name)) and answer.good
+        }
         self.table.show_entries(entries, problems)
+        for k, text in fine.items():
+            self.table.tip(k, "who", text)
         if before in self._names and self.chosen() != before:
             self.table.selectRow(self._names.index(before))
         elif self._names and not self.chosen():
@@ -331,7 +336,7 @@ class InstrumentsStep(QWidget):
         answer = self.guide.answers.get(name)
         if answer is None:
             return "not asked"
-        return in_words(answer) if answer.good else f"✕ {answer.problem}"
+        return f"✓ {briefly(answer)}" if answer.good else f"✕ {briefly(answer)}"
 
     def _chosen(self) -> None:
         name = self.chosen()
@@ -369,6 +374,14 @@ def asked_of(name: str, entry: dict[str, Any]) -> Asked:
         str(entry.get("address", "")), name, str(entry.get("driver", "")), str(entry.get("serial") or ""),
         str(entry.get("visa", "@py")), number("timeout_s", 2.0), int(number("baud_rate", 115200)), number("wakes_s", 0.0),
     )  # fmt: skip
+
+
+def briefly(answer: Answer) -> str:
+    """Say who answered in a few words; the whole sentence stands elsewhere."""
+    if answer.identity is None:
+        return "does not answer" if "belongs to a session" not in answer.problem else "belongs to a session"
+    fits = "" if answer.problem else f": {answer.drivers[0]}" if answer.drivers else ": no driver knows it"
+    return f"{answer.identity.model}, serial number {answer.identity.serial}{fits}"
 
 
 def in_words(answer: Answer) -> str:

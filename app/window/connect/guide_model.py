@@ -65,11 +65,6 @@ class GuideModel(QObject):
         self.recheck()
 
     @property
-    def known(self) -> bool:
-        """Whether there is a verdict on this rig file, be it that of some edits ago."""
-        return self._done > 0
-
-    @property
     def checking(self) -> bool:
         """Whether the verdict is not yet that of the draft as it is now."""
         return self._timer.isActive() or self._asked != self._done
@@ -77,10 +72,10 @@ class GuideModel(QObject):
     def replace(self, draft: RigDraft) -> None:
         """Go on with another rig file."""
         self.draft, self.answers, self.verdict = draft, {}, Verdict(())
-        self._asked, self._done = self._asked + 1, 0
+        self._asked += 1  # what is being checked is not this one
         self._undo, self._redo = [], []
+        self._timer.start()
         self.replaced.emit()
-        self.recheck()
 
     def edit(self, change: Callable[[RigDraft], Any]) -> Any:
         """Change the draft, so that it can be undone; returns what the change returned."""
@@ -113,8 +108,8 @@ class GuideModel(QObject):
 
     def _edited(self) -> None:
         self.answers = {name: one for name, one in self.answers.items() if name in self.draft.instruments}
-        self.changed.emit()
         self.recheck()
+        self.changed.emit()
 
     # checking
     def recheck(self) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from aeqlab.app.window.connect.pieces import Words, column, heading
-from aeqlab.app.window.connect.rig_model import age, number
+from aeqlab.app.window.connect.rig_model import age, number, within
 from aeqlab.app.window.models.rig_rows import InterlockRow, RigRow
 from aeqlab.app.window.theme import GRID, theme
 
@@ -64,7 +64,8 @@ class Interlocks(QWidget):
         self._interlocks: tuple[InterlockRow, ...] = ()
         self.monitors = _Lines(MONITOR_TITLES, (1, 3, 4, 5), "monitors")
         self.interlocks = _Lines(INTERLOCK_TITLES, (4,), "interlocks")
-        self.interlocks.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        for section in (0, 2, 4, 5):
+            self.interlocks.horizontalHeader().setSectionResizeMode(section, QHeaderView.ResizeMode.ResizeToContents)
         self.state = Words(kind="dim")
         page = column(heading("Monitors"), self.monitors, heading("Interlocks"), self.interlocks, self.state)
         self.setLayout(page.layout())  # type: ignore[arg-type]
@@ -87,7 +88,17 @@ class Interlocks(QWidget):
             beyond = not unknown and not one.low <= one.readback <= one.high
             limited = math.isfinite(one.low) or math.isfinite(one.high)
             state = "no value" if unknown else "old" if one.old else "alarm" if beyond else "within" if limited else ""
-            lines.append((one.name, number(one.readback), one.unit, age(one.age_s), number(one.low), number(one.high), state))
+            lines.append(
+                (
+                    one.name,
+                    within(one.readback, one.low, one.high),
+                    one.unit,
+                    age(one.age_s),
+                    number(one.low),
+                    number(one.high),
+                    state,
+                )
+            )
             colours.append(now.fault if beyond and not one.old else now.dim if one.old or unknown else now.text)
             tips.append(f"Read every {one.period_s:g} s; its last reading is {age(one.age_s)} s old.")
         self.monitors.show_lines(lines, colours, tips)

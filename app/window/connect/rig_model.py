@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -35,6 +36,19 @@ def number(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}" if math.isfinite(value) else ""
 
 
+@lru_cache(maxsize=4096)
+def _decimals(low: float, high: float) -> int:
+    """Get the decimals that show a millionth of a range; -1 where there is none."""
+    span = high - low
+    return min(max(5 - math.floor(math.log10(span)), 0), 12) if 0.0 < span < math.inf else -1
+
+
+def within(value: float, low: float, high: float) -> str:
+    """Write a value with the digits that its range deserves, so that those of a column stand below one another."""
+    decimals = _decimals(low, high)
+    return "" if not math.isfinite(value) else f"{value:.6g}" if decimals < 0 else f"{value:.{decimals}f}"
+
+
 def age(value: float) -> str:
     """Write an age with no more digits than it is worth."""
     return "?" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:.0f}"
@@ -42,10 +56,9 @@ def age(value: float) -> str:
 
 def texts(row: RigRow) -> tuple[str, ...]:
     """Write a row as the table shows it, and whether it is old."""
-    return (
-        row.name, row.role, number(row.setpoint), number(row.readback), row.unit, number(row.low), number(row.high), row.owner,
-        age(row.age_s), row.state,
-    )  # fmt: skip
+    setpoint, readback = within(row.setpoint, row.low, row.high), within(row.readback, row.low, row.high)
+    low, high = number(row.low), number(row.high)
+    return row.name, row.role, setpoint, readback, row.unit, low, high, row.owner, age(row.age_s), row.state
 
 
 class RigModel(QAbstractTableModel):
