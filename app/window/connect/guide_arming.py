@@ -101,7 +101,11 @@ class ArmingStep(QWidget):
         """Show what is wrong, and what becomes of the rig when this computer dies."""
         verdict = self.guide.verdict
         self.problems.clear()
+        told: set[str] = set()
         for one in verdict.problems:
+            if one.text in told:  # two rows with one channel: the first leads to it
+                continue
+            told.add(one.text)
             mark = "○" if one.missing else "✕"
             item = QListWidgetItem(f"{mark} {one.step.value}: {one.text}")
             item.setData(_PROBLEM, one)

@@ -26,7 +26,7 @@ from aeqlab.app.window.models.rig_cells import (
     wrong,
 )
 from aeqlab.app.window.models.rig_entries import entry_of
-from aeqlab.app.window.models.rig_problems import RigProblem, Sketch, Step, Verdict, step_of
+from aeqlab.app.window.models.rig_problems import INSTRUMENT_NAME, RigProblem, Sketch, Step, Verdict, step_of
 from aeqlab.backends.rig_file import (
     InstrumentEntry,
     InterlockEntry,
@@ -151,6 +151,8 @@ class _Checker:
                 step = Step.SAFETY if key in ("when_silent", "watchdog_s", "safe", "dangerous") else Step.INSTRUMENTS
                 self.found.append(RigProblem(step, f"{name}: {key + ': ' if key else ''}{text}", field=key, instrument=name))
 
+            if not INSTRUMENT_NAME.fullmatch(name):
+                tell("name", f"{name!r}: the name of an instrument begins with a letter; letters, digits, _ and - follow.")
             made = self._valid(InstrumentEntry, entry, tell)
             if made is not None:
                 good[name] = made
@@ -315,7 +317,10 @@ class _Checker:
         for row in self._placed():
             if row.channel.partition("[")[0] != name:
                 continue
-            use = _use(row)
+            try:
+                use = _use(row)
+            except ValueError:  # it names no channel, which was told
+                continue
             more = [one for one in self._said(spec, [use]) if one not in said]
             if more and _alike(text, more):
                 reach = any("beyond its range" in one for one in more)

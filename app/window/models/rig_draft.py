@@ -15,7 +15,7 @@ from typing import Any
 from aeqlab.app.window.models import rig_yaml
 from aeqlab.app.window.models.rig_cells import CONTROL, INPUT, NUDGE, SECTIONS, Cell, Row, has, typed
 from aeqlab.app.window.models.rig_entries import CELL_OF_COLUMN, Form, entry_of, gather_rows, spread_entry
-from aeqlab.app.window.models.rig_problems import Sketch
+from aeqlab.app.window.models.rig_problems import INSTRUMENT_NAME, Sketch
 from aeqlab.app.window.models.rig_saving import Saving
 from aeqlab.app.window.models.rig_tables import Table
 from aeqlab.backends.rig_names import names_of, places_of
@@ -226,10 +226,9 @@ class RigDraft:
         """Add an instrument.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: the name is taken, or none that an instrument can have.
         """
-        if name in self.instruments:
-            raise ValueError(f"there is an instrument {name!r} already. Choose another name.")
+        self._see_name(name)
         entry: dict[str, Any] = {"driver": driver, "address": address}
         if serial:
             entry["serial"] = serial
@@ -237,6 +236,12 @@ class RigDraft:
         order = self.rest.get("order")
         if isinstance(order, list):
             self.rest["order"] = [*order, name]
+
+    def _see_name(self, name: str) -> None:
+        if not INSTRUMENT_NAME.fullmatch(name):
+            raise ValueError(f"{name!r}: the name of an instrument begins with a letter; letters, digits, _ and - follow.")
+        if name in self.instruments:
+            raise ValueError(f"there is an instrument {name!r} already. Choose another name.")
 
     def set_instrument(self, name: str, key: str, value: Any) -> None:
         """Set a key of an instrument; None takes it out."""
@@ -256,12 +261,11 @@ class RigDraft:
         """Give an instrument another name, in its channels and in the order too.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: the name is taken, or none that an instrument can have.
         """
         if new == old or old not in self.instruments:
             return
-        if new in self.instruments:
-            raise ValueError(f"there is an instrument {new!r} already. Choose another name.")
+        self._see_name(new)
         self.instruments = {new if name == old else name: entry for name, entry in self.instruments.items()}
         self.rows = [
             replace(row, channel=f"{new}[{row.channel.partition('[')[2]}") if row.channel.startswith(f"{old}[") else row

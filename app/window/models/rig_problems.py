@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -10,6 +11,7 @@ from typing import Any
 
 from aeqlab.app.window.models.rig_cells import Row
 
+INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _IN_CHANNELS = frozenset({"role", "name", "channel", "unit", "measures"})
 
 
