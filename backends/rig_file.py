@@ -35,6 +35,14 @@ _WITH_UNIT = re.compile(r"(limits|absolute|rest|tolerance|slew|max_step)_([A-Za-
 _SILENT = re.compile(r"holds|unknown|off after (\d+(\.\d*)?) s")
 
 
+def plain_key(key: str) -> tuple[str, str]:
+    """Take the unit out of a key: `limits_V` is ("limits", "V"), `slew_mm_per_s` ("slew_per_s", "mm"), `name` ("name", "")."""
+    match = _WITH_UNIT.fullmatch(key)
+    if match is None or (match[1] == "slew") != bool(match[3]):
+        return key, ""
+    return "slew_per_s" if match[3] else match[1], match[2]
+
+
 def _pairs(value: Any) -> Any:
     """Make pairs of lists of two numbers: a file has lists only, and what comes after does not take these for pairs."""
     if isinstance(value, list) and len(value) == 2 and not any(isinstance(part, list) for part in value):
@@ -99,11 +107,9 @@ class _WithUnits(BaseModel):
         found: dict[str, Any] = {}
         units: dict[str, str] = {}
         for key, item in value.items():
-            match = _WITH_UNIT.fullmatch(str(key))
-            plain = str(key)
-            if match is not None and (match[1] == "slew") == bool(match[3]):
-                plain = "slew_per_s" if match[3] else match[1]
-                units[str(key)] = match[2]
+            plain, unit = plain_key(str(key))
+            if unit:
+                units[str(key)] = unit
             if plain in found:
                 raise ValueError(f"{key}: {plain} is there twice. Give it once.")
             found[plain] = _pairs(item) if plain in ("limits", "absolute", "alarm") else item

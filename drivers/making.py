@@ -86,7 +86,7 @@ class Use:
 
 
 #: The class behind each.
-_CLASSES: Mapping[str, tuple[str, str]] = {
+CLASSES: Mapping[str, tuple[str, str]] = {
     "qdac2": ("qdac2", "Qdac2"), "daq970a": ("daq970a", "Daq970a"), "keithley2450": ("keithley2450", "Keithley2450"),
     "board": ("board", "Board"), "scpi": ("scpi", "Scpi"), "pymeasure": ("pymeasure", "PyMeasure"),
 }  # fmt: skip
@@ -98,18 +98,18 @@ def when_silent_of(spec: Spec) -> Silence:
 
     A driver of the user's own is not imported for it, and is unknown.
     """
-    if spec.driver not in _CLASSES:
+    if spec.driver not in CLASSES:
         return Silence.UNKNOWN
-    module, name = _CLASSES[spec.driver]
+    module, name = CLASSES[spec.driver]
     found: Silence = getattr(importlib.import_module(f"aeqlab.drivers.{module}"), name).when_silent
     return found
 
 
 def has_watchdog(spec: Spec) -> bool | None:
     """Tell whether an instrument can switch off by itself when it hears nothing; None where only opening it shows that."""
-    if spec.driver not in _CLASSES:
+    if spec.driver not in CLASSES:
         return None
-    module, name = _CLASSES[spec.driver]
+    module, name = CLASSES[spec.driver]
     return getattr(importlib.import_module(f"aeqlab.drivers.{module}"), name).watch is not Instrument.watch
 
 

@@ -1,0 +1,203 @@
+"""Step 5 of the guide: what is wrong still, where the file goes, saving it, and opening a session that can arm the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFontDatabase
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QListWidget, QListWidgetItem, QPlainTextEdit, QWidget
+
+from aeqlab.app.window.connect.guide_model import GuideModel
+from aeqlab.app.window.connect.pieces import Words, button, column, heading, row
+from aeqlab.app.window.jobs import do
+from aeqlab.app.window.models.rig_problems import RigProblem
+from aeqlab.app.window.models.rig_saving import OverwriteError
+from aeqlab.app.window.models.rig_yaml import OnDisk
+from aeqlab.protocols.errors import RecordError
+
+_PROBLEM = Qt.ItemDataRole.UserRole
+
+
+class ArmingStep(QWidget):
+    """Problems, the file, and what arming will change."""
+
+    jump = Signal(object)  #: a `RigProblem` that somebody wants to mend
+    session_wanted = Signal(str)  #: the path of the saved rig file
+    saved = Signal(str)  #: the path
+
+    def __init__(self, guide: GuideModel) -> None:
+        super().__init__()
+        self.guide = guide
+        self._saving = False
+        self.problems = QListWidget()
+        self.problems.setAccessibleName("what is wrong or missing")
+        self.problems.setWordWrap(True)
+        self.problems.setToolTip("Enter or a click goes to where it is mended.")
+        self.problems.itemClicked.connect(self._go)
+        self.problems.itemActivated.connect(self._go)
+        self.state = Words()
+        self.path = QLineEdit()
+        self.path.setAccessibleName("path of the rig file")
+        self.path.setPlaceholderText("bench.yaml")
+        self.browse_button = button("Browse...", self.browse, "Chooses where the file goes")
+        self.save_button = button("Save", self.save, "Writes the rig file; comments in it stay", "Ctrl+S")
+        self.over_button = button("Write over the file on disk", lambda: self.save(over=True), "What is in that file now is lost")
+        self.over_button.hide()
+        self.session_button = button(
+            "Open a session on it",
+            self._session,
+            "Opens the instruments; moves and sets nothing until the rig is armed",
+            "Ctrl+Return",
+        )
+        self.words = Words()
+        self.dies = Words()
+        self.arming = Words(
+            "Which settings arming will change, only the instruments can say: open a session on the saved file.", kind="dim"
+        )
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.text.setAccessibleName("the rig file as it will be saved")
+        left = column(
+            heading("Still to be mended"), self.state, self.problems, heading("Rig file"),
+            row(self.path, self.browse_button, stretch=0), row(self.save_button, self.over_button, self.session_button, None),
+            self.words, heading("Arming"), self.arming, heading("If this computer dies now"), self.dies, stretch=2,
+        )  # fmt: skip
+        right = column(heading("The file as it will be saved"), self.text, stretch=1)
+        page = row(left, right)
+        layout = page.layout()
+        assert layout is not None
+        layout.setStretch(0, 1)  # type: ignore[attr-defined]
+        layout.setStretch(1, 1)  # type: ignore[attr-defined]
+        self.setLayout(layout)
+        guide.changed.connect(self._show_text)
+        guide.replaced.connect(self._replaced)
+        guide.checked.connect(self.refresh)
+        self._replaced()
+
+    def _replaced(self) -> None:
+        path = self.guide.draft.path
+        self.path.setText(str(path) if path is not None else "")
+        self.over_button.hide()
+        self.words.clear()
+        self._show_text()
+        self.refresh()
+
+    def _show_text(self) -> None:
+        try:
+            text = self.guide.draft.text()
+        except RecordError as exc:
+            text = f"# {exc}"
+        if text != self.text.toPlainText():
+            bar = self.text.verticalScrollBar()
+            at = bar.value()
+            self.text.setPlainText(text)
+            bar.setValue(at)
+
+    def refresh(self) -> None:
+        """Show what is wrong, and what becomes of the rig when this computer dies."""
+        verdict = self.guide.verdict
+        self.problems.clear()
+        told: set[str] = set()
+        for one in verdict.problems:
+            if one.text in told:  # two rows with one channel: the first leads to it
+                continue
+            told.add(one.text)
+            mark = "○" if one.missing else "✕"
+            item = QListWidgetItem(f"{mark} {one.step.value}: {one.text}")
+            item.setData(_PROBLEM, one)
+            self.problems.addItem(item)
+        missing = sum(one.missing for one in verdict.problems)
+        wrong = len(verdict.problems) - missing
+        if not verdict.problems:
+            self.state.say("Nothing is missing and nothing is wrong, as far as can be known without connecting.", "good")
+        else:
+            parts = [f"{missing} missing"] * bool(missing) + [f"{wrong} wrong"] * bool(wrong)
+            self.state.say(f"{', '.join(parts)}. The file can be saved as it is; a session needs it whole.", "warning")
+        self.dies.say("\n".join(verdict.if_dies) or "That can be said once nothing is missing any more.",
+                      "plain" if verdict.if_dies else "dim")  # fmt: skip
+        self._session_state()
+
+    def _session_state(self) -> None:
+        draft = self.guide.draft
+        why = ""
+        if self.guide.verdict.problems:
+            why = "Mend what is wrong first."
+        elif draft.path is None or draft.changed:
+            why = "Save the file first."
+        self.session_button.setEnabled(not why)
+        self.session_button.setToolTip(
+            why or "Opens the instruments; moves and sets nothing until the rig is armed (Ctrl+Return)"
+        )
+
+    def _go(self, item: QListWidgetItem) -> None:
+        problem = item.data(_PROBLEM)
+        if isinstance(problem, RigProblem):
+            self.jump.emit(problem)
+
+    def browse(self) -> None:
+        """Ask for the path, beside the window."""
+        dialog = QFileDialog(
+            self, "Where the rig file goes", self.path.text() or str(Path.cwd() / "bench.yaml"), "Rig files (*.yaml)"
+        )
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite, True)  # asked here, in the window
+        dialog.setDefaultSuffix("yaml")
+        dialog.fileSelected.connect(self.path.setText)
+        dialog.open()
+
+    def save(self, *, over: bool = False) -> None:
+        """Save the file, beside the window's thread."""
+        name = self.path.text().strip()
+        if not name:
+            self.words.say("Write where the file goes, such as bench.yaml.", "wrong")
+            self.path.setFocus()
+            return
+        if self._saving:
+            return
+        path, draft = Path(name).expanduser(), self.guide.draft
+        try:
+            saving = draft.saving(path)
+        except RecordError as exc:
+            self.words.say(str(exc), "wrong")
+            return
+        self._saving = True
+        self.save_button.setEnabled(False)
+        self.words.say(f"Writing {path}.")
+
+        def done(disk: OnDisk) -> None:
+            self._saved_or_not()
+            draft.take_saved(saving, disk)
+            if draft is not self.guide.draft:
+                return
+            self.over_button.hide()
+            self.guide.changed.emit()
+            self.guide.recheck()
+            self.words.say(f"Saved as {path}.", "good")
+            self.saved.emit(str(path))
+
+        def failed(exc: Exception) -> None:
+            self._saved_or_not()
+            self.over_button.setVisible(isinstance(exc, OverwriteError))
+            self.words.say(str(exc), "wrong")
+
+        do(self, lambda: saving.write(over=over), done, failed, name="saving a rig file")
+
+    def _saved_or_not(self) -> None:
+        self._saving = False
+        self.save_button.setEnabled(True)
+
+    def _session(self) -> None:
+        if self.guide.draft.path is not None:
+            self.session_wanted.emit(str(self.guide.draft.path.resolve()))
+
+    def set_arming(self, lines: Sequence[str]) -> None:
+        """Show what a session says that arming will change."""
+        self.arming.say("\n".join(lines) if lines else "Nothing would be changed: all settings are as the rig file wants them.")
+
+    def show_problem(self, problem: RigProblem) -> None:
+        """Go to where a problem is mended: those of the file itself are in its text."""
+        self.text.setFocus()
