@@ -138,6 +138,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "state": Command((), "control", False, "everything that decides the future", _S("state")),
     "restore": Command((("state", "mapping"),), "control", True, "nothing", _S("restore")),
+    # gains
+    "gains": Command(
+        (), "key", False, "gains in use, knob by knob, with their margins, and the trial that is on", _S("gains"), direct=True
+    ),
+    "try_gains": Command(
+        (("change", "mapping"), ("by", "text?"), ("seconds", "number?")), "key", True,
+        "the trial; it takes effect at the next tick of a running loop, and goes back by itself", _V("try_gains"), direct=True,
+    ),
+    "keep_gains": Command((("by", "text?"),), "key", False, "the file in which the gains on trial are kept", _V("keep_gains"), direct=True),
+    "revert_gains": Command((("by", "text?"),), "key", False, "nothing; the gains are as before the trial", _V("revert_gains"), direct=True),
     # alarms
     "alarms": Command((), "key", False, "every alarm that is kept, oldest first", _V("alarms"), direct=True),
     "acknowledge": Command(

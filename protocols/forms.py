@@ -28,6 +28,7 @@ from aeqlab.backends.device import (
 )
 from aeqlab.backends.errors import WireError
 from aeqlab.protocols.alarms import Alarm
+from aeqlab.protocols.gains import Gains, Trial
 from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
 
@@ -44,6 +45,8 @@ CLASSES: dict[type, dict[str, Callable[[Any], Any]]] = {
     SettleReport: {"verdict": Verdict},
     SessionEvent: {},
     Alarm: {},
+    Trial: {"knobs": tuple},
+    Gains: {"names": tuple},
     SessionStatus: {"state": SessionState, "clients": tuple},
 }
 _FIELDS = {cls: tuple(f.name for f in fields(cls) if f.init) for cls in CLASSES}

@@ -30,6 +30,7 @@ from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.forms import from_tree, to_tree
+from aeqlab.protocols.gains import Gains, Trial
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, mapping_in, proof, receive_soon, same
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.notify import NotifyEntry
@@ -264,6 +265,25 @@ class SessionClient:
         """End the session itself, after bringing the device to its declared end (then: freeze, safe or hold)."""
         report: SafetyReport | None = self._call("end", reason, then)
         return report
+
+    # gains
+    def gains(self) -> Gains:
+        """Get the gains in use, knob by knob, and what they leave to instability; also while a loop runs."""
+        gains: Gains = self._call("gains")
+        return gains
+
+    def try_gains(self, change: dict[str, Any], by: str = "", seconds: float | None = None) -> Trial:
+        """Try other gains, as `Session.try_gains`. Needs no control token; it goes back by itself also when we are gone."""
+        trial: Trial = self._call("try_gains", change, by or None, seconds)
+        return trial
+
+    def keep_gains(self, by: str = "") -> str:
+        """Keep the gains on trial in a dated file, which it returns; they are the session's from then on."""
+        return str(self._call("keep_gains", by or None))
+
+    def revert_gains(self, by: str = "") -> None:
+        """Go back to the gains before the trial."""
+        self._call("revert_gains", by or None)
 
     # abilities by name, and the whole state
     def device_call(self, name: str, *args: Any) -> Any:

@@ -15,6 +15,7 @@ are late, and couplings between knobs, leave less.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ FORMULA = (
     "gain margin: 1/|L| where the phase of the open loop L is -180 degrees, that is the factor on all gains at which theta "
     "swings for good; phase margin: what is left to -180 degrees where |L| = 1; L from the k, tau and d of each knob by itself"
 )
-POINTS = 800  #: frequencies that are looked at
+POINTS = 300  #: frequencies that are looked at, as many evenly spaced as evenly in their logarithms
 SLOWEST, FASTEST = 1e-4, 1e3  #: of them, in units of 1 / (tau + d); a sampled loop ends at pi / T
+TURNS = 8  #: of the phase past -180 degrees that are looked at
 
 
 def margins(
@@ -43,57 +45,62 @@ def margins(
         Gain margins, a factor: inf where no gain is too large, below 1 where the loop is unstable, 0 where a gain has the
         wrong sign; and phase margins in degrees, nan where |L| is never 1. Both nan where something is not known.
     """
-    rows = [np.asarray(one, dtype=np.float64) for one in (kp, ki, kd, gain, lag_s, dead_s)]
+    rows = np.array([np.asarray(one, dtype=np.float64) for one in (kp, ki, kd, gain, lag_s, dead_s)])
+    room, phase = np.full(rows.shape[1], np.nan), np.full(rows.shape[1], np.nan)
     known = np.isfinite(rows).all(axis=0) & (rows[4] > 0)
-    room, phase = np.full(len(known), np.nan), np.full(len(known), np.nan)
-    for k in np.flatnonzero(known).tolist():
-        room[k], phase[k] = _of_one(*(float(row[k]) for row in rows), tick_s)
+    idle = known & ~rows[:3].any(axis=0)
+    wrong = known & (rows[:3] * rows[3] < 0.0).any(axis=0)
+    room[idle], room[wrong] = np.inf, 0.0
+    which = np.flatnonzero(known & ~idle & ~wrong)
+    if len(which):
+        room[which], phase[which] = _of_loops(rows[:, which, None], tick_s)
     return room, phase
 
 
-def _of_one(
-    kp: float, ki: float, kd: float, gain: float, lag_s: float, dead_s: float, tick_s: float | None
-) -> tuple[float, float]:  # fmt: skip
-    if not (kp or ki or kd):
-        return float("inf"), float("nan")
-    if min(kp * gain, ki * gain, kd * gain) < 0.0:
-        return 0.0, float("nan")
-    fastest = FASTEST / (lag_s + dead_s) if tick_s is None else np.pi / tick_s
-    slowest = min(SLOWEST / (lag_s + dead_s), 1e-3 * fastest)
-    w = np.geomspace(slowest, fastest, POINTS)
-    if dead_s > 0.0 or tick_s is not None:  # the phase turns evenly with w, far out too
-        w = np.union1d(w, np.linspace(slowest, fastest if tick_s is not None else 20.0 / dead_s, POINTS))
-    loop = (
-        _continuous(w, kp, ki, kd, gain, lag_s, dead_s)
-        if tick_s is None
-        else _sampled(w, kp, ki, kd, gain, lag_s, dead_s, tick_s)
-    )
-    size, phase = np.log(np.abs(loop)), np.unwrap(np.angle(loop))
-    phase -= 2 * np.pi * np.round((phase[0] + np.pi / 2) / (2 * np.pi))  # an integrator begins at -90 degrees
-    if tick_s is not None and abs(phase[-1] / np.pi % 2 - 1) < 1e-6:  # at pi / T L is real: a crossing that ends on the axis
-        phase[-1] = np.pi * np.round(phase[-1] / np.pi) - 1e-12
-    at180 = [s for turn in range(8) for s in _crossings(phase + np.pi + 2 * np.pi * turn, size)]
-    margin = float(np.exp(-max(at180))) if at180 else float("inf")
-    left = [np.degrees(s + np.pi) for s in _crossings(size, phase)]
-    return margin, float(min(left)) if left else float("nan")
+def _of_loops(rows: Array, tick_s: float | None) -> tuple[Array, Array]:
+    """Work out the margins of loops whose gains and plants are known; rows have shape (6, knobs, 1)."""
+    lag_s, dead_s = rows[4], rows[5]
+    fastest = FASTEST / (lag_s + dead_s) if tick_s is None else np.full_like(lag_s, np.pi / tick_s)
+    slowest = np.minimum(SLOWEST / (lag_s + dead_s), 1e-3 * fastest)
+    even = np.linspace(0.0, 1.0, POINTS)
+    # the phase turns evenly with w, far out too: as far as a few turns of the dead time, or the end of a sampled loop
+    far = np.minimum(fastest, 20.0 / np.maximum(dead_s, 0.02 * lag_s)) if tick_s is None else fastest
+    w = np.sort(np.concatenate([slowest * (fastest / slowest) ** even, slowest + (far - slowest) * even], axis=1), axis=1)
+    loop = _continuous(w, rows) if tick_s is None else _sampled(w, rows, tick_s)
+    size, phase = np.log(np.abs(loop)), np.unwrap(np.angle(loop), axis=1)
+    phase -= 2 * np.pi * np.round((phase[:, :1] + np.pi / 2) / (2 * np.pi))  # an integrator begins at -90 degrees
+    if tick_s is not None:  # at pi / T L is real: a crossing may end on the axis
+        turns = np.round(phase[:, -1] / np.pi)
+        on_axis = (np.abs(phase[:, -1] / np.pi - turns) < 1e-6) & (turns % 2 == 1)
+        phase[on_axis, -1] = np.pi * turns[on_axis] - 1e-12
+    highest = np.full(len(w), -np.inf)  # log |L| where the phase is -180 degrees, and where it is that again
+    for turn in range(TURNS):
+        np.maximum(highest, _crossings(phase + np.pi * (1 + 2 * turn), size, np.max, -np.inf), out=highest)
+    return np.exp(-highest), np.degrees(_crossings(size, phase + np.pi, np.min, np.nan))
 
 
-def _crossings(falls: Array, other: Array) -> list[float]:
-    """Get `other` wherever `falls` goes through 0 downward."""
-    at = np.flatnonzero((falls[:-1] > 0.0) & (falls[1:] <= 0.0))
-    share = falls[at] / (falls[at] - falls[at + 1])
-    return (other[at] + share * (other[at + 1] - other[at])).tolist()  # type: ignore[no-any-return]
+def _crossings(falls: Array, other: Array, chosen: Callable[..., Any], none: float) -> Array:
+    """Get `other` where `falls` goes through 0 downward, of each row: the chosen one of several, `none` where there is none."""
+    at = (falls[:, :-1] > 0.0) & (falls[:, 1:] <= 0.0)
+    found = np.full(len(falls), none)
+    for k in np.flatnonzero(at.any(axis=1)).tolist():
+        i = np.flatnonzero(at[k])
+        share = falls[k, i] / (falls[k, i] - falls[k, i + 1])
+        found[k] = chosen(other[k, i] + share * (other[k, i + 1] - other[k, i]))
+    return found
 
 
-def _continuous(w: Array, kp: float, ki: float, kd: float, gain: float, lag_s: float, dead_s: float) -> Array:
+def _continuous(w: Array, rows: Array) -> Array:
+    kp, ki, kd, gain, lag_s, dead_s = rows
     s = 1j * w
     return np.asarray((kp + ki / s + kd * s) * gain * np.exp(-s * dead_s) / (1.0 + s * lag_s))
 
 
-def _sampled(w: Array, kp: float, ki: float, kd: float, gain: float, lag_s: float, dead_s: float, tick_s: float) -> Array:
+def _sampled(w: Array, rows: Array, tick_s: float) -> Array:
+    kp, ki, kd, gain, lag_s, dead_s = rows
     back = np.exp(-1j * w * tick_s)  # 1 / z
-    whole = int(dead_s / tick_s + 1e-9)
-    rest = max(0.0, dead_s - whole * tick_s)
+    whole = np.floor(dead_s / tick_s + 1e-9)
+    rest = np.maximum(0.0, dead_s - whole * tick_s)
     a, b = np.exp(-tick_s / lag_s), np.exp(-(tick_s - rest) / lag_s)
-    plant = gain * back**whole * ((1.0 - b) * back + (b - a) * back**2) / (1.0 - a * back)
+    plant = gain * np.exp(-1j * w * tick_s * whole) * ((1.0 - b) * back + (b - a) * back**2) / (1.0 - a * back)
     return np.asarray((ki * tick_s / (1.0 - back) + kp + kd / tick_s * (1.0 - back)) * plant)
