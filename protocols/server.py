@@ -32,6 +32,7 @@ from aeqlab.protocols.notify import Notifier
 from aeqlab.protocols.peer import Peer
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.session_record import SessionRecord
+from aeqlab.protocols.session_view import SessionView
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
 
 Array = NDArray[Any]
@@ -232,6 +233,17 @@ class SessionServer:
     def alarms(self, peer: Peer) -> list[Any]:
         """Get every alarm that is kept."""
         return [to_tree(alarm) for alarm in self.session.alarms.all()]
+
+    def watch(self, peer: Peer, since_event: float | None) -> SessionView:
+        """Get everything that a window shows, with the events from a number on; never waits for the device."""
+        since, events = int(since_event or 0), []
+        upto = self._next_event
+        if since < upto:
+            for number, event in reversed(list(self._events)):
+                if number < since:
+                    break
+                events.append(event)
+        return self.session.viewer.view(self.status(peer), tuple(reversed(events)), upto)
 
     def try_gains(self, peer: Peer, change: dict[str, Any], by: str | None, seconds: float | None) -> Any:
         """Try other gains."""

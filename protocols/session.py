@@ -22,18 +22,21 @@ from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.imperfections import named
+from aeqlab.backends.interlocks import Interlock
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.alarms import Alarm, Alarms
 from aeqlab.protocols.controllers import Controller, make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
 from aeqlab.protocols.gains import Gains, Trial
 from aeqlab.protocols.gains_file import GainsPlace
+from aeqlab.protocols.hand_moves import Jump, Moved, Row, large_jump, move_knobs
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.loop_state import check_rows
 from aeqlab.protocols.one_command import OneCommand
 from aeqlab.protocols.oscillation import Oscillation
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.session_view import SessionView, Viewer
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.standing import Standing
 from aeqlab.protocols.status import MAKING_SAFE, STANDING, SessionEvent, SessionState, SessionStatus, is_person
@@ -90,6 +93,9 @@ class Session:
         self._inputs_after: Readout | None = None  # the reading they were presented after
         self._tolerance: Array | None = None  # of the last hold
         self.pushes = 0  #: counts up whenever theta is pushed by something else than its loop: an input, a nudge, a target
+        self.swinging: Array | None = None  #: knobs that were seen to oscillate and not to hold since, bool; None: none
+        self._by_hand: dict[int, str] = {}  # who moved which control knob, since no loop has it any more
+        self.viewer = Viewer(self)  #: makes the looks of those who watch
         self.trials = Trials(self, gains)  #: gains of the loops, and those that are tried
         self._phases = Phases()
         self.alarms = Alarms()
@@ -156,6 +162,24 @@ class Session:
         """Get the input knobs as presented last, shape (samples, inputs); None where that is not known."""
         return self._inputs
 
+    @property
+    def not_held(self) -> str:
+        """Get why the loop does not hold theta; empty where it does, or none runs."""
+        return self._not_held
+
+    def owners(self) -> tuple[str, ...]:
+        """Get who owns each control knob: nobody, loop, or a name."""
+        n = len(self._info.controls)
+        return tuple(self._by_hand.get(k, "nobody") for k in range(n)) if self._by_hand else (self._knobs,) * n
+
+    def guards(self) -> tuple[Interlock, ...]:
+        """Get the interlocks that are looked at after every tick."""
+        return () if self._watched is None else self._watched.guards
+
+    def watch(self, since_event: int = 0) -> SessionView:
+        """Get everything that a window shows, without a word to the device, from any thread; its own events are in `events`."""
+        return self.viewer.view(self.status())
+
     def tolerance(self) -> Array | None:
         """Get the tolerance of the last hold, shape (parameters,); None before the first."""
         return self._tolerance
@@ -189,8 +213,66 @@ class Session:
             if self._knobs == "loop":
                 self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop")
             self._knobs = self.who
+            self._by_hand = {}
             if self._state is SessionState.HOLDING:
                 self._loop_stopped()
+
+    def move_knobs(self, row: Row, knobs: Any, values: Any) -> Moved:
+        """Move some knobs by hand, no faster than their slew, and wait until they are there; the others stay where they are.
+
+        Takes the control knobs over from a loop, which is said in an event. An abort or a freeze leaves them where they came to.
+
+        Args:
+            row: control or input.
+            knobs, values: their indices, and where they are to go, in the unit of the row.
+        Raises:
+            NotAllowedError: a knob that is not there.
+            LimitError: a value outside the limits of its knob; nothing was moved.
+        """
+        with self._command:
+            self._check("move knobs")
+            self._doing = "move knobs"
+            try:
+                return move_knobs(self, row, knobs, values)
+            finally:
+                self._doing = ""
+
+    def large_jump(self, row: Row, knobs: Any, values: Any) -> Jump:
+        """Tell how large a move would be, and whether a window should ask first; as `move_knobs`, but nothing moves."""
+        return large_jump(self, row, knobs, values)
+
+    def knobs_now(self) -> Array:
+        """Get the control knobs as the device reported them last, shape (controls,), without a word to it."""
+        seen = self.viewer.readbacks()
+        if seen is None:
+            raise NotAllowedError(f"{self._info.name}: where its knobs stand is not known yet. Ask again once the loop has read.")
+        return seen
+
+    def taken_by_hand(self, row: Row, knobs: list[int]) -> None:
+        """Note that somebody moves some knobs; the loop, where it has them, stops."""
+        self.pushes += 1
+        if row == "input":
+            return
+        self._controller.give_up()
+        names = named(self._info.controls.names, np.array(knobs))
+        if self._knobs == "loop":
+            self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop, to move {names}")
+            self._by_hand = {}
+        elif self._knobs not in ("nobody", self.who):
+            self._say("knobs", f"{self.who} moves {names}, after {self._knobs}")
+        before, self._knobs = self._knobs, self.who
+        if self._state is SessionState.HOLDING:
+            self._loop_stopped()
+        if before not in ("nobody", "loop") and not self._by_hand:
+            self._by_hand = dict.fromkeys(range(len(self._info.controls)), before)
+        self._by_hand |= dict.fromkeys(knobs, self.who)
+
+    def one_tick(self) -> Readout:
+        """Let one tick of a move pass; leaves where someone asked for it."""
+        self._tick()
+        self._last = self.device.advance()
+        self._see()
+        return self._last
 
     def controls(self) -> Array:
         """Get the control knobs as the device reports them, shape (controls,)."""
@@ -241,7 +323,7 @@ class Session:
             self._see_armed()
             target = theta if theta is not None else self._target
             self.pushes += self._knobs != "loop" or self._is_elsewhere(target)
-            self._knobs = "loop"
+            self._knobs, self._by_hand = "loop", {}
             if self._state is not SessionState.NUDGED:
                 self._state = SessionState.HOLDING
             self._doing = "hold"
@@ -304,6 +386,8 @@ class Session:
         def tick() -> None:
             self._see()
             self.trials.look()
+            if self.viewer.wanted:
+                self.viewer.between_ticks()
             interrupt()
 
         with self._command:
@@ -363,6 +447,7 @@ class Session:
 
     def _held_again(self, report: HoldReport) -> None:
         """Note that theta is held, and calm."""
+        self.swinging = None
         self._see_knobs(report)
         for kind in ("hold lost", "oscillation", "idle knob"):
             self.clear_alarm(kind)
@@ -378,6 +463,7 @@ class Session:
         names = [self._info.controls.names[k] for k in np.flatnonzero(knobs).tolist()]
         if self.trials.swings(", ".join(names[:4])):
             return  # the gains that did it are gone
+        self.swinging = knobs if self.swinging is None else self.swinging | knobs
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         self.alarm(
             "oscillation",
@@ -665,7 +751,7 @@ class Session:
             self._standing.asked()
             self._abort = None
             self._beta = 0.0
-            self._knobs = "nobody"
+            self._knobs, self._by_hand, self.swinging = "nobody", {}, None
             yield
 
     def _check(self, what: str) -> None:
@@ -736,6 +822,8 @@ class Session:
         """Called at every tick of every loop: leave on request."""
         self._see()
         self.trials.look()
+        if self.viewer.wanted:
+            self.viewer.between_ticks()
         if self._freezing:
             raise FrozenError(f"{self._info.name} is frozen: {self._freezing[0]}. Continue to go on.")
         if self._abort is not None:
@@ -762,6 +850,7 @@ class Session:
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""
         self.clear_alarm("hold lost")
+        self.swinging = None
         if self._knobs == "loop":
             self._knobs = "nobody"
         if self._state is SessionState.HOLDING:

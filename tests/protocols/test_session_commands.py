@@ -24,6 +24,7 @@ def arguments(name: str, client: SessionClient, state: dict[str, Any]) -> list[A
         "nudge": [targets_of(client), 0.05],
         "hold": [theta], "set_target": [theta],
         "configure": [None, None, False, "freeze"], "device_call": ["true_parameters", []], "restore": [state],
+        "move_knobs": ["control", [0], [0.01]], "large_jump": ["control", [0], [0.01]],
         "try_gains": [{"factor": 1.1}, "a person"],
         "acknowledge": ["a person"], "freeze": ["a reason"], "make_safe": ["a reason"], "abort": ["a reason"],
     }.get(name, [])  # fmt: skip
