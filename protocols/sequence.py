@@ -15,6 +15,7 @@ from aeqlab.protocols.stages.repeat import RepeatOptions
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
+    from aeqlab.protocols.sequence_plan import SequencePlan
 
 FOUND = ("cost_free", "error_rate", "rms_error")  #: what an evaluation found that is told with the name of its set, too
 Provider = Callable[[], dict[str, Any]]
@@ -72,11 +73,32 @@ class Sequencer:
         self.path, self.coherent = (*prefix, first), True
         if fresh:
             session.checkpoint()
-        for index in range(first, len(entries)):
-            self._stage(session, entries[index], run)
-            self.path = (*prefix, index + 1)
-            session.checkpoint()
+        plan = session.plan if not prefix else None
+        if plan is None:
+            for index in range(first, len(entries)):
+                self._stage(session, entries[index], run)
+                self.path = (*prefix, index + 1)
+                session.checkpoint()
+        else:
+            self._planned(session, plan, first)
         self.path, self.coherent = outer, coherent
+
+    def _planned(self, session: RunSession, plan: SequencePlan, index: int) -> None:
+        """Run the stages of the experiment itself, which may change as long as they have not begun."""
+        while (row := plan.take(index)) is not None:
+            how = "off"
+            if row.off:
+                session.say("stage", "off", f"Stage {index} ({row.entry.kind}) is switched off, and left out.")
+            else:
+                how = "skipped" if self._stage(session, row.entry).startswith("skipped") else "done"
+            pauses = plan.ended(index, how)
+            index += 1
+            self.path = (index,)
+            session.checkpoint()
+            if pauses:
+                session.requests.ask_pause(f"pause after stage {index - 1} ({row.entry.kind})")
+                with suppress(SkipRequested):
+                    session.point()
 
     def ahead(self, session: RunSession, kind: str, options: StageOptions) -> None:
         """Run a stage ahead of the sequence: it has no place in it, and no checkpoint resumes in its middle."""
@@ -168,7 +190,8 @@ class Sequencer:
             self._resume = None
         return index
 
-    def _stage(self, session: RunSession, entry: StageEntry, run: StageFunction | None = None) -> None:
+    def _stage(self, session: RunSession, entry: StageEntry, run: StageFunction | None = None) -> str:
+        """Run one stage; returns how it ended."""
         kind, path = stage_kinds()[entry.kind], self.path
         name = ".".join(map(str, path))
         with suppress(SkipRequested):  # it came for the stage that just ended
@@ -196,6 +219,7 @@ class Sequencer:
         session.record.stage_ended(stage, outcome, result)
         self.results[name] = {"stage": kind.name, **result}
         self._find(_numbers(result))
+        return outcome
 
     def _find(self, numbers: dict[str, float]) -> None:
         """Keep what a stage found, for the repetition that it is directly within."""
