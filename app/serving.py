@@ -62,6 +62,7 @@ def serve(folder: Path, guardian_pid: int) -> int:
                 record=SessionRecord(folder),
                 stands=Stands(file.address, device.info.name) if file.outlives and not file.switch_off else None,
                 last=LastCommands(file.address, device.info.name, controls.names, controls.unit, folder),
+                gains=file.gains_place(folder),
                 with_client=file.with_client,
                 then=file.then,
             )

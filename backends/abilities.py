@@ -141,7 +141,10 @@ class Monitored(Protocol):
     """It tells the newest value of all that is read, what stops it, and what went wrong and was mended."""
 
     def monitored(self) -> dict[str, Reading]:
-        """Get the newest value of every readout and monitor by name; nan for what is missing. Takes no time."""
+        """Get the newest value of every parameter, output and monitor, in this order, by name; nan for what is missing.
+
+        Takes no time, and may be called by any thread.
+        """
 
     def guards(self) -> tuple[Interlock, ...]:
         """Get the interlocks that its description has."""

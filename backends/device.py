@@ -11,6 +11,7 @@ all of it can be imported from here. Arrays are numpy: float64, unless `info.dty
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -91,6 +92,7 @@ class Device(ABC):
     _presented: int | None = None  # number of samples of the inputs that are staged or applied
     _applied: int | None = None  # of those that are applied
     newest: Readout | None = None  #: of the last `advance`, also of one in the middle of a loop; None before the first
+    newest_at = 0.0  #: when that came, by time.monotonic
 
     @property
     @abstractmethod
@@ -186,6 +188,7 @@ class Device(ABC):
             raise ValueError(f"{self.info.name}: advance({seconds!r}): a time above 0 s is needed")
         self._applied = self._presented
         self.newest = readout = self._advance(seconds)
+        self.newest_at = time.monotonic()
         return readout
 
     # safety

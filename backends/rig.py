@@ -43,6 +43,7 @@ from aeqlab.drivers.instrument import Direction
 Array = NDArray[Any]
 LATE = 0.1  #: a tick is late from this share of its period on
 PACED = 20  #: ticks after which it is known whether the period can be kept
+PACED_OVER = 200  #: ticks over which the pace is told
 KEPT = 20_000  #: lengths of periods that are remembered
 
 
@@ -421,6 +422,13 @@ class Rig(Device):
         """Take the nudge off now, from any thread, also while another waits for a scan; a freeze or a release must follow."""
         if not self.closed:
             self._nudge_.drop()
+
+    def pace(self) -> tuple[int, float, float]:
+        """Get how many periods were skipped, and of the last ticks the median length and its standard deviation, in s."""
+        lengths = list(self.periods)[-PACED_OVER:]
+        if not lengths:
+            return self.late, float("nan"), float("nan")
+        return self.late, float(np.median(lengths)), float(np.std(lengths))
 
     # Monitored
     def monitored(self) -> dict[str, Reading]:

@@ -113,10 +113,22 @@ COMMANDS: dict[str, Command] = {
         (), "key", False, "the safety report of the last make safe, if the device still stands for it", _V("safety"), direct=True
     ),
     "log": Command((("since", "number?"),), "key", False, "events from a number on, and the next number", _V("log"), direct=True),
+    "watch": Command(
+        (("since_event", "number?"),), "key", False,
+        "everything that a window shows, and the events from a number on, without a word to the device", _V("watch"), direct=True,
+    ),
     "last_traces": Command((), "control", False, "traces of the phases since the last call", _S("last_traces")),
     # the four abilities
     "present": Command((("inputs", "array"),), "control", True, "nothing", _S("present"), quick=True),
     "set_controls": Command((("u", "array"),), "control", True, "nothing; takes the knobs over", _S("set_controls"), quick=True),
+    "move_knobs": Command(
+        (("row", "text"), ("knobs", "list"), ("values", "list")), "control", True,
+        "where they came to; takes the knobs over, no faster than their slew; row is control or input", _S("move_knobs"),
+    ),
+    "large_jump": Command(
+        (("row", "text"), ("knobs", "list"), ("values", "list")), "key", False,
+        "how large such a move would be, and whether to ask first", _S("large_jump"), direct=True,
+    ),
     "controls": Command((), "control", False, "control knobs as the device reports them", _S("controls"), quick=True),
     "nudge": Command((("targets", "array"), ("beta", "number")), "control", True, "nothing", _S("nudge"), quick=True),
     "release": Command((), "control", False, "nothing", _S("release"), quick=True),
@@ -138,6 +150,20 @@ COMMANDS: dict[str, Command] = {
     ),
     "state": Command((), "control", False, "everything that decides the future", _S("state")),
     "restore": Command((("state", "mapping"),), "control", True, "nothing", _S("restore")),
+    # gains
+    "gains": Command(
+        (), "key", False, "gains in use, knob by knob, with their margins, and the trial that is on", _S("gains"), direct=True
+    ),
+    "try_gains": Command(
+        (("change", "mapping"), ("by", "text?"), ("seconds", "number?")), "key", True,
+        "the trial; it takes effect at the next tick of a running loop, and goes back by itself", _V("try_gains"), direct=True,
+    ),
+    "keep_gains": Command(
+        (("by", "text?"),), "key", False, "the file in which the gains on trial are kept", _V("keep_gains"), direct=True
+    ),
+    "revert_gains": Command(
+        (("by", "text?"),), "key", False, "nothing; the gains are as before the trial", _V("revert_gains"), direct=True
+    ),
     # alarms
     "alarms": Command((), "key", False, "every alarm that is kept, oldest first", _V("alarms"), direct=True),
     "acknowledge": Command(

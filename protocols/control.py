@@ -1,4 +1,5 @@
-"""Commands to a running run over a local socket: pause, continue, skip, stop, abort, freeze, safe, status, note, answer.
+"""Commands to a running run over a local socket: pause, continue, skip, stop, abort, freeze, safe, status, note, answer; and
+`sequence` and `edit`, which tell its stages and change those to come.
 
 Messages are trees in the form of `backends/wire.py`, never pickle. The address and the key lie in the run folder, in a file
 that its owner alone can read. A command sets a request and is answered at once; the run acts on it at the sample boundary
@@ -20,18 +21,22 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aeqlab.backends.errors import WireError
 from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols.atomic import write_whole
-from aeqlab.protocols.errors import NotAllowedError, RecordError, SessionLostError
+from aeqlab.protocols.errors import FileErrors, NotAllowedError, RecordError, SessionLostError
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED, SOMEONE, Note, Requests, RunState
 
+if TYPE_CHECKING:
+    from aeqlab.protocols.sequence_plan import Change, SequencePlan
+
 VERSION = 1
-COMMANDS = ("pause", "continue", "skip", "stop", "abort", "freeze", "safe", "status", "note", "answer")
+COMMANDS = ("pause", "continue", "skip", "stop", "abort", "freeze", "safe", "status", "note", "answer", "sequence", "edit")
 MAX_MESSAGE = 64 * 1024
+MAX_ANSWER = 1024 * 1024
 MAX_CLIENTS = 32
 _IDLE_S = 60.0
 
@@ -54,6 +59,7 @@ class ControlServer:
         self._key = secrets.token_bytes(32)
         self._clients = threading.Semaphore(MAX_CLIENTS)
         self._closing = False
+        self.plan: SequencePlan | None = None  #: the stages, once they are known
         self._answering = threading.Lock()
         self._listener = Listener(None)  # the local kind of this system; the key is asked for in the client's own thread
         address: Any = self._listener.address  # a path, the name of a pipe, or host and port
@@ -114,14 +120,33 @@ class ControlServer:
         command, who, text = (request.get(key, "") for key in ("command", "who", "text"))
         if not all(isinstance(word, str) for word in (command, who, text)):
             return {"ok": False, "text": "Not understood: command, who and text are words."}
+        change: Change | dict[str, Any] | None = None
+        if command == "edit" and self.plan is not None:  # it takes its time, in which others may ask for something
+            change = _understood(self.plan, text)
         with self._answering:
             if self._closing and command != "status":
                 return {"ok": False, "text": "The run is ending; it takes nothing any more."}
-            return obey(self.requests, self.status, command, who[:80] or SOMEONE, text[:10_000])
+            text = text if command == "edit" else text[:10_000]
+            return obey(self.requests, self.status, command, who[:80] or SOMEONE, text, self.plan, change)
 
 
-def obey(requests: Requests, status: Status, command: str, who: str, text: str = "") -> dict[str, Any]:
-    """Turn one command into a request to a run and say what will happen."""
+def obey(
+    requests: Requests,
+    status: Status,
+    command: str,
+    who: str,
+    text: str = "",
+    plan: SequencePlan | None = None,
+    change: Change | dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Turn one command into a request to a run and say what will happen.
+
+    Args:
+        requests, status: of the run.
+        command, who, text: as they came.
+        plan: its stages; None: not known yet.
+        change: what of an `edit` was understood, or why it was not; None: it is read here.
+    """
     now = status()
     state = RunState(now["state"])
     if command not in COMMANDS:
@@ -160,6 +185,21 @@ def obey(requests: Requests, status: Status, command: str, who: str, text: str =
         case "safe":
             requests.ask_abort(why, safe=True, by=who)
             said = "Aborts at the next tick and makes the device safe."
+        case "sequence" | "edit" if plan is None:
+            return {"ok": False, "state": state, "text": "The run is preparing; its stages are not known yet. Try again."}
+        case "sequence":
+            assert plan is not None
+            return {"ok": True, "state": state, "text": "", **plan.listed(str(now.get("path", "")))}
+        case "edit":
+            assert plan is not None
+            change = _understood(plan, text) if change is None else change
+            if isinstance(change, dict):
+                return {"state": state, **change}
+            try:
+                said = plan.apply(change, who)
+            except NotAllowedError as exc:
+                return {"ok": False, "state": state, "text": str(exc)}
+            requests.tell("edit", f"edit by {who}. {said}\n{text}")
         case "answer":
             wrong = requests.answer(text, who, "command")
             if wrong:
@@ -171,6 +211,14 @@ def obey(requests: Requests, status: Status, command: str, who: str, text: str =
             requests.notes.put(Note(who, text))
             said = "Noted."
     return {"ok": True, "state": state, "text": said}
+
+
+def _understood(plan: SequencePlan, text: str) -> Change | dict[str, Any]:
+    """Read a change of the sequence; the answer to it where it cannot be."""
+    try:
+        return plan.understood(text)
+    except (FileErrors, NotAllowedError) as exc:
+        return {"ok": False, "text": str(exc)}
 
 
 def send(folder: Path, command: str, text: str = "", *, who: str = "", timeout_s: float = 5.0) -> dict[str, Any]:
@@ -212,7 +260,7 @@ def _ask(address: Any, key: bytes, request: bytes, box: dict[str, Any]) -> None:
     try:
         with Client(tuple(address) if isinstance(address, list) else address, authkey=key) as connection:
             connection.send_bytes(request)
-            box["answer"] = unpack(connection.recv_bytes(MAX_MESSAGE))
+            box["answer"] = unpack(connection.recv_bytes(MAX_ANSWER))
     except Exception as exc:  # told to the caller as one sentence
         box["error"] = str(exc) or type(exc).__name__
 

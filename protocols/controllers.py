@@ -18,6 +18,7 @@ from aeqlab.protocols.drift import Drift
 from aeqlab.protocols.errors import HoldError
 from aeqlab.protocols.hold_settings import HomeostasisSettings
 from aeqlab.protocols.settling import declared_tolerance, parameter_noise, parameter_step
+from aeqlab.protocols.tuning import Tuning
 
 Array = NDArray[Any]
 
@@ -33,13 +34,17 @@ class Controller:
         drift, output_drift: how far theta and the outputs of a single sample wander by themselves, as the holds so far showed.
         way: where each knob went by the last correction, -1 or 1, shape (controls,); 0 where nothing is known.
         eased: share of its gain that is left to each knob, shape (controls,): halved whenever it was seen to oscillate.
+        tuning: how the gains of each knob differ from the standard ones; None: not at all.
         gain: assumed d(theta)/du; lag_s, dead_s: the slowest lag and dead time, in seconds; None where unknown.
     """
 
     continuous = True
+    law = ""  #: as settings name it
+    ki: Array
 
     def __init__(self, settings: HomeostasisSettings, info: DeviceInfo) -> None:
         self.settings = settings
+        self.tuning: Tuning | None = None
         self.info = info
         self.low, self.high = info.controls.low, info.controls.high
         self.bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
@@ -73,8 +78,25 @@ class Controller:
         play = None if response is None else response.backlash
         self.play: Array | None = None if play is None else _per_knob(play, n)
         #: share of the standard gain that is in force: how much of a measured error one correction takes away
-        self.share: Array = np.full(n, min(1.0, self.settings.gain))
+        faster = self.settings.gain * (np.ones(n) if self.tuning is None else self.tuning.factor)
+        self.share: Array = np.minimum(1.0, faster)
         self.prepared = True
+
+    def tune(self, tuning: Tuning) -> None:
+        """Take other gains from the next tick on: the knobs go on from where they stand, since every law adds to that."""
+        self.tuning = tuning
+        if self.prepared:
+            self.prepare()
+
+    def _tuned(self, name: str, gains: Array) -> Array:
+        """Get gains as they were tuned, shape (controls,)."""
+        return gains if self.tuning is None else self.tuning.of(name, gains, self.law)
+
+    def _share_of(self, standard: Array | None) -> None:
+        """Work out what one correction takes away where Ki is not the standard one but was given."""
+        if standard is not None and (self.settings.ki is not None or self.tuning is not None):
+            given = True if self.settings.ki is not None or self.tuning is None else self.tuning.given
+            self.share = np.where(given, np.minimum(1.0, np.abs(self.ki / standard)), self.share)
 
     def ease(self, knobs: Array) -> None:
         """Halve the gains of some knobs, bool of shape (controls,), for good: they do more than was assumed of them."""
@@ -191,7 +213,7 @@ class Integral(Controller):
     tick for the time between a reading and the move that follows from it.
     """
 
-    ki: Array
+    law = "integral"
     _ki: Any
     _move: Array | None  # holds Ki dt where all gains are one: numpy takes an array faster than it makes one of a float
     _fastest = 0.0
@@ -214,8 +236,6 @@ class Integral(Controller):
         standard = None if self.info.response is None else standard_integral_gain(self.info)
         if self.settings.ki is not None:
             self.ki = _per_knob(self.settings.ki, self.n)
-            if standard is not None:
-                self.share = np.minimum(1.0, np.abs(self.ki / standard))
         elif standard is not None:
             self.ki = self.settings.gain * standard
         else:
@@ -223,6 +243,8 @@ class Integral(Controller):
                 f"{self.info.name}: how theta answers its knob is not known, so integral control has no gain. "
                 "Identify the response, or give homeostasis.ki."
             )
+        self.ki = self._tuned("ki", self.ki)
+        self._share_of(standard)
         self.ki = self.ki * self.eased
         self._room = 0.0
         same = self.n > 0 and bool((self.ki == self.ki[0]).all())
@@ -263,8 +285,8 @@ class PID(Controller):
     A device that chooses its ticks may make them two lags long (section 5.1), where a Kp above 0.05 / k oscillates: there Kp = 0.
     """
 
+    law = "pid"
     kp: Array
-    ki: Array
     kd: Array | None
     _theta: Array | None = None
     _slope: Array | None = None
@@ -287,14 +309,15 @@ class PID(Controller):
             self.ki = self.kp / np.minimum(lag, 4.0 * close)
         else:
             self.kp = np.zeros(n)
+        standard = self.ki if self.info.response is not None else None
         if settings.ki is not None:
-            given = _per_knob(settings.ki, n)
-            if self.info.response is not None:
-                self.share = np.minimum(1.0, np.abs(given / self.ki))
-            self.ki = given
+            self.ki = _per_knob(settings.ki, n)
         if settings.kp is not None:
             self.kp = _per_knob(settings.kp, n)
-        self.kd = _per_knob(settings.kd, n) * self.eased if settings.kd is not None else None
+        kd = self._tuned("kd", np.zeros(n) if settings.kd is None else _per_knob(settings.kd, n))
+        self.kp, self.ki = self._tuned("kp", self.kp), self._tuned("ki", self.ki)
+        self._share_of(standard)
+        self.kd = kd * self.eased if settings.kd is not None or kd.any() else None
         self.kp, self.ki = self.kp * self.eased, self.ki * self.eased
 
     @property
@@ -341,6 +364,7 @@ class QuasiStatic(Controller):
     """
 
     continuous = False
+    law = "quasi-static"
     _waited_s = 0.0
 
     def prepare(self) -> None:
@@ -370,6 +394,7 @@ class Ideal(Controller):
     """The device holds theta itself (section 5.3); there is nothing to move."""
 
     continuous = False
+    law = "ideal"
 
     def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
@@ -378,8 +403,8 @@ class Ideal(Controller):
         )
 
 
-def make_controller(settings: HomeostasisSettings, info: DeviceInfo) -> Controller:
-    """Make the control law that the settings ask for, for one device.
+def make_controller(settings: HomeostasisSettings, info: DeviceInfo, tuning: Tuning | None = None) -> Controller:
+    """Make the control law that the settings ask for, for one device, with gains as they were tuned.
 
     Where the settings name none this is the integral law; `hold` lets a device that holds its parameters do it itself.
 
@@ -394,7 +419,9 @@ def make_controller(settings: HomeostasisSettings, info: DeviceInfo) -> Controll
                 "Give one number for all, or one per knob."
             )
     laws: dict[str | None, type[Controller]] = {"pid": PID, "quasi-static": QuasiStatic, "ideal": Ideal}
-    return laws.get(settings.controller, Integral)(settings, info)
+    made = laws.get(settings.controller, Integral)(settings, info)
+    made.tuning = tuning
+    return made
 
 
 def _per_knob(value: Any, n: int) -> Array:

@@ -28,7 +28,10 @@ from aeqlab.backends.device import (
 )
 from aeqlab.backends.errors import WireError
 from aeqlab.protocols.alarms import Alarm
+from aeqlab.protocols.gains import Gains, Trial
+from aeqlab.protocols.hand_moves import Jump, Moved
 from aeqlab.protocols.reports import HoldReport, SettleReport, Verdict
+from aeqlab.protocols.session_view import InterlockView, SessionView
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
 
 #: Classes that travel, and how the fields that JSON would flatten come back.
@@ -44,6 +47,12 @@ CLASSES: dict[type, dict[str, Callable[[Any], Any]]] = {
     SettleReport: {"verdict": Verdict},
     SessionEvent: {},
     Alarm: {},
+    Trial: {"knobs": tuple},
+    Gains: {"names": tuple},
+    Moved: {"names": tuple},
+    Jump: {},
+    InterlockView: {},
+    SessionView: {"verdicts": tuple, "owners": tuple, "interlocks": tuple, "events": tuple},
     SessionStatus: {"state": SessionState, "clients": tuple},
 }
 _FIELDS = {cls: tuple(f.name for f in fields(cls) if f.init) for cls in CLASSES}

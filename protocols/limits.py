@@ -68,6 +68,13 @@ def limited(device: Device, limits: SessionLimits | None = None) -> LimitedDevic
     return made
 
 
+def bare(device: Device) -> Device:
+    """Get a device as it is, behind the limits of its session: only to look at it."""
+    while isinstance(device, LimitedDevice):
+        device = device.inner
+    return device
+
+
 class LimitedDevice(Device):
     """A device behind the limits of its session. Make it by `limited`.
 

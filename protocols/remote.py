@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,13 @@ from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.channel import Channel
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.forms import from_tree, to_tree
+from aeqlab.protocols.gains import Gains, Trial
 from aeqlab.protocols.greeting import LARGE, PROGRAM, PROTOCOL, mapping_in, proof, receive_soon, same
+from aeqlab.protocols.hand_moves import Jump, Moved, Row
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.notify import NotifyEntry
 from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.session_view import SessionView
 from aeqlab.protocols.shorthand import Reader, Writer
 from aeqlab.protocols.status import SessionEvent, SessionStatus
 
@@ -137,6 +140,11 @@ class SessionClient:
         report: SafetyReport | None = self._call("safety")
         return report
 
+    def watch(self, since_event: int = 0) -> SessionView:
+        """Get everything that a window shows, and the events from a number on; also while a loop runs, within milliseconds."""
+        view: SessionView = self._call("watch", since_event)
+        return view
+
     def log(self, since: int = 0) -> tuple[list[SessionEvent], int]:
         """Get the session's events from a number on, and the number of the next."""
         answer = self._call("log", since)
@@ -178,6 +186,16 @@ class SessionClient:
     def set_controls(self, u: Array) -> None:
         """Set the control knobs by hand, shape (controls,); takes them over from a loop."""
         self._call("set_controls", np.asarray(u))
+
+    def move_knobs(self, row: Row, knobs: Sequence[int], values: Sequence[float]) -> Moved:
+        """Move some control or input knobs by hand, no faster than their slew; as `Session.move_knobs`."""
+        moved: Moved = self._call("move_knobs", row, _plain(knobs), _plain(values))
+        return moved
+
+    def large_jump(self, row: Row, knobs: Sequence[int], values: Sequence[float]) -> Jump:
+        """Tell how large a move would be, and whether a window should ask first; moves nothing."""
+        jump: Jump = self._call("large_jump", row, _plain(knobs), _plain(values))
+        return jump
 
     def controls(self) -> Array:
         """Get the control knobs as the device reports them, shape (controls,)."""
@@ -264,6 +282,25 @@ class SessionClient:
         """End the session itself, after bringing the device to its declared end (then: freeze, safe or hold)."""
         report: SafetyReport | None = self._call("end", reason, then)
         return report
+
+    # gains
+    def gains(self) -> Gains:
+        """Get the gains in use, knob by knob, and what they leave to instability; also while a loop runs."""
+        gains: Gains = self._call("gains")
+        return gains
+
+    def try_gains(self, change: dict[str, Any], by: str = "", seconds: float | None = None) -> Trial:
+        """Try other gains, as `Session.try_gains`. Needs no control token; it goes back by itself also when we are gone."""
+        trial: Trial = self._call("try_gains", change, by or None, seconds)
+        return trial
+
+    def keep_gains(self, by: str = "") -> str:
+        """Keep the gains on trial in a dated file, which it returns; they are the session's from then on."""
+        return str(self._call("keep_gains", by or None))
+
+    def revert_gains(self, by: str = "") -> None:
+        """Go back to the gains before the trial."""
+        self._call("revert_gains", by or None)
 
     # abilities by name, and the whole state
     def device_call(self, name: str, *args: Any) -> Any:
@@ -430,3 +467,8 @@ class SessionClient:
                 time.sleep(BEAT_NUDGED_S)
             else:
                 self._faster.wait(BEAT_S)
+
+
+def _plain(values: Any) -> list[Any]:
+    """Write numbers as a message has them."""
+    return np.asarray(values).ravel().tolist()

@@ -38,6 +38,7 @@ from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.scaling import scaled
 from aeqlab.protocols.sequence import FOUND, place_in_words
+from aeqlab.protocols.sequence_plan import SequencePlan
 from aeqlab.protocols.stages.identify import IdentifyOptions
 from aeqlab.protocols.status import RUN
 
@@ -149,6 +150,7 @@ class _Work:
         self.served = False  # whether another process owns the device
         self.started = time.monotonic()
         self.notifier: Notifier | None = None
+        self.plan: SequencePlan | None = None
 
     # the whole
     def do(self, begin: Callable[[], Experiment]) -> RunResult:
@@ -224,6 +226,7 @@ class _Work:
         self.provenance.set(files=inputs.files)
         for text in (*folder.disk.warnings, *(str(problem) for problem in loaded.warnings), *inputs.warnings):
             self._warn(text)
+        self.plan = SequencePlan(kept, folder.path)
         self._open(kept, folder.path)
         return kept
 
@@ -235,6 +238,8 @@ class _Work:
         self.record = Record.reopen(self.folder.record, durable=experiment.device.served, from_step=int(tree["step"]))
         self.control = ControlServer(self.folder.control, self.requests, self.status.answer)
         provenance.begin_attempt()
+        self.plan = SequencePlan(experiment, self.folder.path)
+        self.plan.recall()
         for text in (*self.folder.disk.warnings, *found.warnings):
             self._warn(text)
         self._open(experiment, self.folder.path)
@@ -246,7 +251,7 @@ class _Work:
             self.record.supersede(dict(tree["rows"]))  # last: a resume that fails before supersedes nothing
         except (KeyError, TypeError, ValueError, IndexError) as exc:
             raise CheckpointError(f"{found.path}: the checkpoint lacks something ({exc!r}); it is of another version.") from exc
-        place = place_in_words(experiment.sequence, tree["sequence"]["path"])
+        place = place_in_words(self.plan.entries, tree["sequence"]["path"])
         self.session.say("checkpoint", "resume", f"Goes on from {found.path.name}, step {self.session.steps}, {place}.")
         attached = next((f", {event.text}" for event in self.operator.events if event.kind == "attached"), "")
         self.why_running = f"goes on from step {self.session.steps:,}, {place}{attached}"
@@ -256,6 +261,7 @@ class _Work:
         """Load the data, open the device, see that they fit."""
         assert self.record is not None
         assert self.provenance is not None
+        assert self.control is not None
         self.status.show(time.monotonic(), at_once=True)
         data = None if experiment.data is None else load_data(experiment.data, seed=experiment.seed, base=base)
         if data is not None:
@@ -306,6 +312,11 @@ class _Work:
             experiment=_digest(self.folder.experiment),
             checkpoint_every_s=self.checkpoint_every_s,
         )
+        abilities_now = self.operator.abilities
+        self.session.plan = plan = self.plan
+        if plan is not None:
+            plan.fits = lambda whole: check_fit(whole, data, self.operator.info, abilities_now)
+            self.control.plan = plan
         self.session.adjusted.begin_with(experiment.homeostasis, experiment.settling)
         if lent is not None:
             lent.give(self.session)

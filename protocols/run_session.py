@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,9 @@ from aeqlab.protocols.run_status import RunStatus
 from aeqlab.protocols.sequence import Sequencer, StageFunction
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.tally import Tally
+
+if TYPE_CHECKING:
+    from aeqlab.protocols.sequence_plan import SequencePlan
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -107,6 +110,7 @@ class RunSession:
         self.epochs_of: dict[str, list[int]] = {}  #: by stage, over all rounds of a repetition: epochs begun, the last of them
         self.subsets: dict[str, int] = {}  #: by set and time: how many samples every evaluation takes where time is short
         self.sequencer = Sequencer()
+        self.plan: SequencePlan | None = None  #: the stages of the experiment, where they may change while it runs
         self.stores_theta = self.info.n_parameters <= THETA_LIMIT
         self.presented = False
         self.adjusted = Adjusted(operator)  #: inputs, settings and coupling as stages left them

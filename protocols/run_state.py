@@ -107,6 +107,10 @@ class Requests:
         self.skip = True
         self._wake.put(None)
 
+    def tell(self, command: str, text: str) -> None:
+        """Write down something that was done at a person's request, and that needs nothing more of the run."""
+        self._commands.put((command, text))
+
     def ask_continue(self, why: str) -> None:
         """Ask to go on after a pause, or to forget one that has not begun."""
         self._set(why, "continue")

@@ -15,6 +15,7 @@ from aeqlab.protocols.stages.repeat import RepeatOptions
 
 if TYPE_CHECKING:
     from aeqlab.protocols.run_session import RunSession
+    from aeqlab.protocols.sequence_plan import SequencePlan
 
 FOUND = ("cost_free", "error_rate", "rms_error")  #: what an evaluation found that is told with the name of its set, too
 Provider = Callable[[], dict[str, Any]]
@@ -72,17 +73,34 @@ class Sequencer:
         self.path, self.coherent = (*prefix, first), True
         if fresh:
             session.checkpoint()
-        for index in range(first, len(entries)):
-            entry = entries[index]
-            if not entry.off:
-                self._stage(session, entry, run)
-            self.path = (*prefix, index + 1)
-            if entry.off:
-                continue
-            session.checkpoint()
-            if entry.pause_after:
-                self._pause_after(session, entry, (*prefix, index))
+        plan = session.plan if not prefix else None
+        if plan is not None:
+            self._planned(session, plan, first)
+        else:
+            for index in range(first, len(entries)):
+                entry = entries[index]
+                if not entry.off:
+                    self._stage(session, entry, run)
+                self.path = (*prefix, index + 1)
+                if not entry.off:
+                    session.checkpoint()
+                    if entry.pause_after:
+                        self._pause_after(session, entry, (*prefix, index))
         self.path, self.coherent = outer, coherent
+
+    def _planned(self, session: RunSession, plan: SequencePlan, index: int) -> None:
+        """Run the stages of the experiment itself, which may change as long as they have not begun."""
+        while (entry := plan.take(index)) is not None:
+            how = "off"
+            if not entry.off:
+                how = "skipped" if self._stage(session, entry).startswith("skipped") else "done"
+            pauses = plan.ended(index, how)
+            index += 1
+            self.path = (index,)
+            if not entry.off:
+                session.checkpoint()
+            if pauses:
+                self._pause_after(session, entry, (index - 1,))
 
     def ahead(self, session: RunSession, kind: str, options: StageOptions) -> None:
         """Run a stage ahead of the sequence: it has no place in it, and no checkpoint resumes in its middle."""
@@ -174,7 +192,8 @@ class Sequencer:
             self._resume = None
         return index
 
-    def _stage(self, session: RunSession, entry: StageEntry, run: StageFunction | None = None) -> None:
+    def _stage(self, session: RunSession, entry: StageEntry, run: StageFunction | None = None) -> str:
+        """Run one stage; returns how it ended."""
         kind, path = stage_kinds()[entry.kind], self.path
         name = ".".join(map(str, path))
         with suppress(SkipRequested):  # it came for the stage that just ended
@@ -202,6 +221,7 @@ class Sequencer:
         session.record.stage_ended(stage, outcome, result)
         self.results[name] = {"stage": kind.name, **result}
         self._find(_numbers(result))
+        return outcome
 
     def _pause_after(self, session: RunSession, entry: StageEntry, path: tuple[int, ...]) -> None:
         """Pause where the experiment says so; a run that is resumed from there goes on with the next stage."""

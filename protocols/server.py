@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ from aeqlab.protocols.clients import Clients
 from aeqlab.protocols.commands import COMMANDS, Command, checked
 from aeqlab.protocols.errors import AbortRequested, FrozenError, LateError, NotAllowedError, ProtocolError, SessionError
 from aeqlab.protocols.forms import to_tree
+from aeqlab.protocols.gains_file import GainsPlace
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.left_standing import Stands
 from aeqlab.protocols.limits import SessionLimits, limited
@@ -31,9 +32,11 @@ from aeqlab.protocols.notify import Notifier
 from aeqlab.protocols.peer import Peer
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.session_record import SessionRecord
+from aeqlab.protocols.session_view import SessionView
 from aeqlab.protocols.status import STANDING, SessionEvent, SessionState, SessionStatus
 
 Array = NDArray[Any]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 #: How often the owner ticks while nothing is asked, and how soon after the last command it begins, in seconds.
@@ -58,6 +61,7 @@ class SessionServer:
         stands: where it is kept that the device stands for a person; None: nowhere, as for hardware that ends with the session.
         limits: session limits, inside the device's own.
         notifier: told of alarms, of standing still and of the end; closed with it. None: nobody is.
+        gains: where gains are kept; None: nowhere.
         with_client: end when the last client that knows the key has left.
         then: how the device is left at the end: freeze, safe or hold (as it is).
     """
@@ -74,13 +78,14 @@ class SessionServer:
         stands: Stands | None = None,
         limits: SessionLimits | None = None,
         notifier: Notifier | None = None,
+        gains: GainsPlace | None = None,
         with_client: bool = False,
         then: str = "freeze",
         port: int = 0,
     ) -> None:
         self.key = key
         self.device = limited(device, limits)
-        self.session = Session(self.device, homeostasis=homeostasis, settling=settling, who="session")
+        self.session = Session(self.device, homeostasis=homeostasis, settling=settling, who="session", gains=gains)
         self.session.point_interrupt = self._point
         self.session.safely = lambda why, by: self.make_safe(None, why, by)
         self.then = then
@@ -174,7 +179,7 @@ class SessionServer:
                 raise WireError(f"there is no command {name[:40]!r}. `docs/commands.md` lists them.")
             self._may(peer, command, name)
             values = checked(name, command, message.get("a", []))
-            if command.direct:
+            if command.direct or (name == "bye" and self.clients.control is not peer):  # whoever only watched need not wait to go
                 self._answer(peer, number, command.run(self, peer, *values))
                 return
         except (BackendError, ProtocolError) as exc:
@@ -228,6 +233,35 @@ class SessionServer:
     def alarms(self, peer: Peer) -> list[Any]:
         """Get every alarm that is kept."""
         return [to_tree(alarm) for alarm in self.session.alarms.all()]
+
+    def watch(self, peer: Peer, since_event: float | None) -> SessionView:
+        """Get everything that a window shows, with the events from a number on; never waits for the device."""
+        since, events = int(since_event or 0), []
+        upto = self._next_event
+        if since < upto:
+            for number, event in reversed(list(self._events)):
+                if number < since:
+                    break
+                events.append(event)
+        return self.session.viewer.view(self.status(peer), tuple(reversed(events)), upto)
+
+    def try_gains(self, peer: Peer, change: dict[str, Any], by: str | None, seconds: float | None) -> Any:
+        """Try other gains."""
+        return self._told(self.session.try_gains(change, by or peer.name, seconds))
+
+    def keep_gains(self, peer: Peer, by: str | None) -> str:
+        """Keep the gains on trial."""
+        return self._told(self.session.keep_gains(by or peer.name))
+
+    def revert_gains(self, peer: Peer, by: str | None) -> None:
+        """Go back to the gains before the trial."""
+        self.session.revert_gains(by or peer.name)
+        self._jobs.put(None)
+
+    def _told(self, result: T) -> T:
+        """Wake the owner, who tells everyone of events; for what is done in the thread of a client."""
+        self._jobs.put(None)
+        return result
 
     def log(self, peer: Peer, since: float | None) -> dict[str, Any]:
         """Get the events from a number on."""
@@ -367,11 +401,12 @@ class SessionServer:
         self.alive = now
         if now - self._noted > 0.2:
             self._noted = now
-            self._keep(still=False)
+            self._note()
 
     def _idle(self) -> None:
         """Nothing is asked: on the wall clock go on holding if the loop owns the knobs, else read; then write what is thinned."""
         session = self.session
+        session.trials.look_at_time()
         if self._wall:
             session.who = "session"
             try:

@@ -22,20 +22,26 @@ from aeqlab.backends.checks import checked_vector
 from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, capabilities
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.imperfections import named
+from aeqlab.backends.interlocks import Interlock
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.alarms import Alarm, Alarms
-from aeqlab.protocols.controllers import make_controller
+from aeqlab.protocols.controllers import Controller, make_controller
 from aeqlab.protocols.errors import AbortRequested, CheckpointError, FrozenError, LateError, NotAllowedError, SessionLostError
+from aeqlab.protocols.gains import Gains, Trial
+from aeqlab.protocols.gains_file import GainsPlace
+from aeqlab.protocols.hand_moves import Jump, Moved, Row, large_jump, move_knobs
 from aeqlab.protocols.homeostasis import HomeostasisSettings, hold
 from aeqlab.protocols.loop_state import check_rows
 from aeqlab.protocols.one_command import OneCommand
 from aeqlab.protocols.oscillation import Oscillation
 from aeqlab.protocols.passing import advance_in_pieces, is_long
 from aeqlab.protocols.reports import HoldReport, SettleReport
+from aeqlab.protocols.session_view import SessionView, Viewer
 from aeqlab.protocols.settling import SettlingSettings, Trace, settle
 from aeqlab.protocols.standing import Standing
 from aeqlab.protocols.status import MAKING_SAFE, STANDING, SessionEvent, SessionState, SessionStatus, is_person
 from aeqlab.protocols.traces import Phases
+from aeqlab.protocols.trials import Trials
 from aeqlab.protocols.wander import Wander
 from aeqlab.protocols.watching import Watched
 
@@ -49,6 +55,7 @@ class Session:
         device: the device, open; the session closes it.
         homeostasis, settling: settings of the loops (None: their defaults).
         who: name that events bear when nothing else is said.
+        gains: where gains are kept, and read now; None: nowhere.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Session:
         homeostasis: HomeostasisSettings | None = None,
         settling: SettlingSettings | None = None,
         who: str = "operator",
+        gains: GainsPlace | None = None,
     ) -> None:
         self.device = device
         self.who = who
@@ -81,11 +89,20 @@ class Session:
         self._not_held = ""  # why the loop does not hold theta now
         self._freezing: deque[str] = deque()  # reasons of those who wait to freeze: every loop leaves for them
         self._abort: str | None = None
+        self._inputs: Array | None = None  # as presented last
+        self._inputs_after: Readout | None = None  # the reading they were presented after
+        self._tolerance: Array | None = None  # of the last hold
+        self.pushes = 0  #: counts up whenever theta is pushed by something else than its loop: an input, a nudge, a target
+        self.swinging: Array | None = None  #: knobs that were seen to oscillate and not to hold since, bool; None: none
+        self._by_hand: dict[int, str] = {}  # who moved which control knob, since no loop has it any more
+        self.viewer = Viewer(self)  #: makes the looks of those who watch
+        self.trials = Trials(self, gains)  #: gains of the loops, and those that are tried
         self._phases = Phases()
         self.alarms = Alarms()
         self.safely: Callable[[str, str], object] = self.make_safe  #: makes safe for an interlock: why, and on whose behalf
         self._watched = Watched(device, self) if "Monitored" in self._abilities else None
         self._wander = self._new_wander()
+        self.trials.recall()
 
     # describe
     @property
@@ -125,12 +142,56 @@ class Session:
         """Get the last readout, without time passing; None before the first."""
         return self._last
 
+    @property
+    def controller(self) -> Controller:
+        """Get the control law, as it is now."""
+        return self._controller
+
+    @property
+    def homeostasis(self) -> HomeostasisSettings:
+        """Get the settings of homeostasis."""
+        return self._homeostasis
+
+    @property
+    def owner(self) -> str:
+        """Get who owns the control knobs: nobody, loop, or a name."""
+        return self._knobs
+
+    @property
+    def inputs(self) -> Array | None:
+        """Get the input knobs as presented last, shape (samples, inputs); None where that is not known."""
+        return self._inputs
+
+    @property
+    def not_held(self) -> str:
+        """Get why the loop does not hold theta; empty where it does, or none runs."""
+        return self._not_held
+
+    def owners(self) -> tuple[str, ...]:
+        """Get who owns each control knob: nobody, loop, or a name."""
+        n = len(self._info.controls)
+        return tuple(self._by_hand.get(k, "nobody") for k in range(n)) if self._by_hand else (self._knobs,) * n
+
+    def guards(self) -> tuple[Interlock, ...]:
+        """Get the interlocks that are looked at after every tick."""
+        return () if self._watched is None else self._watched.guards
+
+    def watch(self, since_event: int = 0) -> SessionView:
+        """Get everything that a window shows, without a word to the device, from any thread; its own events are in `events`."""
+        return self.viewer.view(self.status())
+
+    def tolerance(self) -> Array | None:
+        """Get the tolerance of the last hold, shape (parameters,); None before the first."""
+        return self._tolerance
+
     def configure(self, *, homeostasis: HomeostasisSettings | None = None, settling: SettlingSettings | None = None) -> None:
         """Change the settings of the loops; what is None stays. The knobs do not move."""
         with self._command:
             if homeostasis is not None:
-                self._controller = make_controller(homeostasis, self._info)
+                make_controller(homeostasis, self._info)  # before anything is changed: it may refuse them
                 self._homeostasis = homeostasis
+                self._make_controller()
+                self.trials.new_loop()
             if settling is not None:
                 self._settling = settling
 
@@ -140,6 +201,8 @@ class Session:
         with self._command:
             self._check("present an input")
             self.device.present(inputs)
+            self._inputs, self._inputs_after = np.array(inputs), self.device.newest
+            self.pushes += 1
 
     def set_controls(self, u: Array) -> None:
         """Set the control knobs by hand, shape (controls,); takes them over from a loop, which is said in an event."""
@@ -150,8 +213,66 @@ class Session:
             if self._knobs == "loop":
                 self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop")
             self._knobs = self.who
+            self._by_hand = {}
             if self._state is SessionState.HOLDING:
                 self._loop_stopped()
+
+    def move_knobs(self, row: Row, knobs: Any, values: Any) -> Moved:
+        """Move some knobs by hand, no faster than their slew, and wait until they are there; the others stay where they are.
+
+        Takes the control knobs over from a loop, which is said in an event. An abort or a freeze leaves them where they came to.
+
+        Args:
+            row: control or input.
+            knobs, values: their indices, and where they are to go, in the unit of the row.
+        Raises:
+            NotAllowedError: a knob that is not there.
+            LimitError: a value outside the limits of its knob; nothing was moved.
+        """
+        with self._command:
+            self._check("move knobs")
+            self._doing = "move knobs"
+            try:
+                return move_knobs(self, row, knobs, values)
+            finally:
+                self._doing = ""
+
+    def large_jump(self, row: Row, knobs: Any, values: Any) -> Jump:
+        """Tell how large a move would be, and whether a window should ask first; as `move_knobs`, but nothing moves."""
+        return large_jump(self, row, knobs, values)
+
+    def knobs_now(self) -> Array:
+        """Get the control knobs as the device reported them last, shape (controls,), without a word to it."""
+        seen = self.viewer.readbacks()
+        if seen is None:
+            raise NotAllowedError(f"{self._info.name}: where its knobs stand is not known yet. Ask again once the loop has read.")
+        return seen
+
+    def taken_by_hand(self, row: Row, knobs: list[int]) -> None:
+        """Note that somebody moves some knobs; the loop, where it has them, stops."""
+        self.pushes += 1
+        if row == "input":
+            return
+        self._controller.give_up()
+        names = named(self._info.controls.names, np.array(knobs))
+        if self._knobs == "loop":
+            self._say("knobs", f"{self.who} took the control knobs over from the homeostatic loop, to move {names}")
+            self._by_hand = {}
+        elif self._knobs not in ("nobody", self.who):
+            self._say("knobs", f"{self.who} moves {names}, after {self._knobs}")
+        before, self._knobs = self._knobs, self.who
+        if self._state is SessionState.HOLDING:
+            self._loop_stopped()
+        if before not in ("nobody", "loop") and not self._by_hand:
+            self._by_hand = dict.fromkeys(range(len(self._info.controls)), before)
+        self._by_hand |= dict.fromkeys(knobs, self.who)
+
+    def one_tick(self) -> Readout:
+        """Let one tick of a move pass; leaves where someone asked for it."""
+        self._tick()
+        self._last = self.device.advance()
+        self._see()
+        return self._last
 
     def controls(self) -> Array:
         """Get the control knobs as the device reports them, shape (controls,)."""
@@ -163,6 +284,7 @@ class Session:
         with self._command:
             self._check("nudge")
             self.device.nudge(targets, beta)
+            self.pushes += 1
             self._beta = float(beta)
             if self._beta:
                 self._state = SessionState.NUDGED
@@ -173,6 +295,7 @@ class Session:
         """Take the nudge away. Allowed in every state."""
         with self._command:
             self.device.release()
+            self.pushes += bool(self._beta) or self._state is SessionState.NUDGED
             self._beta = 0.0
             if self._state is SessionState.NUDGED:
                 self._state = SessionState.IDLE
@@ -181,6 +304,8 @@ class Session:
         """Let time pass, loops standing still, and read; requests are looked at every 50 ms (1 s of a virtual clock)."""
         with self._command:
             self._check("let time pass")
+            self.pushes += 1  # loops stand still, so theta may go anywhere
+            self.trials.look()
             return self._pass(seconds)
 
     def read(self) -> Readout:
@@ -197,7 +322,8 @@ class Session:
             self._check("hold")
             self._see_armed()
             target = theta if theta is not None else self._target
-            self._knobs = "loop"
+            self.pushes += self._knobs != "loop" or self._is_elsewhere(target)
+            self._knobs, self._by_hand = "loop", {}
             if self._state is not SessionState.NUDGED:
                 self._state = SessionState.HOLDING
             self._doing = "hold"
@@ -212,12 +338,18 @@ class Session:
             finally:
                 self._doing = ""
             self._last, self._not_held = report.readout, report.why_not_held
+            self._tolerance = report.tolerance if report.tolerance is not None else self._tolerance
             self._tell_of(report)
             if report.accepted:  # whoever asked for it says what it means that it is not
                 self._held_again(report)
             self._see()
             self._target = None if target is None else np.array(target, dtype=self._info.dtype)
             return report
+
+    def _is_elsewhere(self, target: Array | None) -> bool:
+        """Tell whether a target is not the one that is held now."""
+        now = self._controller.target
+        return target is not None and (now is None or not np.array_equal(target, now))
 
     def _see_armed(self) -> None:
         """Let the first hold know the resolutions of armed instruments: before, they are those of the ranges as they stood."""
@@ -236,6 +368,7 @@ class Session:
         with self._command:
             self._check("set a target")
             target = checked_vector("target of theta", theta, self._info.n_parameters, self._info.dtype)
+            self.pushes += self._is_elsewhere(target)
             self._target = target.copy()
             self._controller.target = np.array(target, dtype=np.float64)
 
@@ -252,11 +385,15 @@ class Session:
 
         def tick() -> None:
             self._see()
+            self.trials.look()
+            if self.viewer.wanted:
+                self.viewer.between_ticks()
             interrupt()
 
         with self._command:
             report = hold(self.device, self._target, self._homeostasis, self._controller, interrupt=tick, eased=self._eased)
             before, self._last, self._not_held = self._not_held, report.readout, report.why_not_held
+            self._tolerance = report.tolerance if report.tolerance is not None else self._tolerance
             if bool(before) is report.accepted:
                 self._say("holding", self._not_held or "theta is held again")
             if report.accepted:
@@ -286,7 +423,7 @@ class Session:
     def _new_wander(self) -> Wander | None:
         """Make what watches the knobs from hold to hold; None where no loop of this session moves them one by one."""
         info = self._info
-        if self._watched is None or info.response is None or len(info.controls) != info.n_parameters or self._holds_inside:
+        if self._watched is None or info.response is None or len(info.controls) != info.n_parameters or self.holds_inside:
             return None
         gain = np.broadcast_to(np.asarray(info.response.gain, dtype=np.float64), info.n_parameters)
         return Wander(info.controls.low, info.controls.high, gain)
@@ -310,6 +447,7 @@ class Session:
 
     def _held_again(self, report: HoldReport) -> None:
         """Note that theta is held, and calm."""
+        self.swinging = None
         self._see_knobs(report)
         for kind in ("hold lost", "oscillation", "idle knob"):
             self.clear_alarm(kind)
@@ -323,6 +461,9 @@ class Session:
         """Tell of knobs whose gain was halved because their parameters oscillate."""
         worst = int(np.argmax(np.where(knobs, swings.size, -1.0)))
         names = [self._info.controls.names[k] for k in np.flatnonzero(knobs).tolist()]
+        if self.trials.swings(", ".join(names[:4])):
+            return  # the gains that did it are gone
+        self.swinging = knobs if self.swinging is None else self.swinging | knobs
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         self.alarm(
             "oscillation",
@@ -331,7 +472,7 @@ class Session:
         )
 
     @property
-    def _holds_inside(self) -> bool:
+    def holds_inside(self) -> bool:
         """Tell whether the device holds theta itself, so that no target says where."""
         return "HoldsParameters" in self._abilities and self._homeostasis.controller in (None, "ideal")
 
@@ -414,6 +555,8 @@ class Session:
                 self._lost(exc)
                 raise SessionLostError(self._standing.reason) from exc
             self._answers()
+            if self._info.freeze_rests_inputs or self.device.newest is self._inputs_after:  # what was only staged is dropped
+                self._inputs = None
             if left:
                 said = f"the device says that nudge {left:g} is still on"
                 self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; {said}", by)
@@ -439,6 +582,7 @@ class Session:
                 raise SessionLostError(self._standing.reason) from exc
             finally:
                 self._doing = ""
+            self._inputs = None
             if report.failed:
                 self._stand(SessionState.UNKNOWN, f"state unknown: {reason}; not safe: {report.unsure}", by)
                 self.alarm("not safe", report.unsure)
@@ -494,10 +638,12 @@ class Session:
                 self._last = None
             if name in ("take_identification", "arm"):  # a device describes itself anew then, and at no other time
                 self._info = self.device.info
-                self._controller = make_controller(self._homeostasis, self._info)
+                if name == "take_identification":
+                    self.trials.identified()
+                self._make_controller()
                 self._wander = self._new_wander()
             if name == "write_parameters":  # theta is to stay where it was written, whatever was held before
-                self._target = None if self._holds_inside else np.array(args[0], dtype=self._info.dtype)
+                self._target = None if self.holds_inside else np.array(args[0], dtype=self._info.dtype)
             return result
 
     def state(self) -> dict[str, Any]:
@@ -518,7 +664,7 @@ class Session:
             DeviceConfigError: so is the device's part of it.
         """
         with self._command:
-            controller = make_controller(self._homeostasis, self._info)
+            controller = make_controller(self._homeostasis, self._info, self.trials.for_loop())
             try:
                 check_rows(self._info, state["controller"])
                 controller.restore(state["controller"])
@@ -548,7 +694,54 @@ class Session:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    # gains
+    def gains(self) -> Gains:
+        """Get the gains in use, knob by knob, and what they leave to instability. Never waits."""
+        return self.trials.gains()
+
+    def try_gains(self, change: dict[str, Any], by: str = "", seconds: float | None = None) -> Trial:
+        """Try other gains, also while a loop runs; they go back by themselves unless someone keeps them. From any thread.
+
+        Args:
+            change: `factor`, or any of `ki`, `kp`, `kd`; and `knobs`, their indices (left out: all).
+            by: whose trial it is; empty: the operator's.
+            seconds: how long, on the wall; None: 30.
+        Raises:
+            FrozenError: the device stands.
+            NotAllowedError: someone else tries gains now, or something of it cannot be.
+        """
+        return self.trials.begin(change, by or self.who, seconds)
+
+    def keep_gains(self, by: str = "") -> str:
+        """Keep the gains on trial in a dated file, which it returns; they are the session's from then on.
+
+        Raises:
+            NotAllowedError: nothing is tried, or there is nowhere to keep it.
+            SessionError: the file cannot be written; the trial goes on.
+        """
+        return self.trials.keep(by or self.who)
+
+    def revert_gains(self, by: str = "") -> None:
+        """Go back to the gains before the trial.
+
+        Raises:
+            NotAllowedError: nothing is tried.
+        """
+        self.trials.revert(by or self.who)
+
+    def tell(self, kind: str, text: str, by: str = "") -> None:
+        """Note an event, from any thread, on somebody's behalf; else it is the session's own."""
+        self._say(kind, text, by or "session")
+
+    def may(self, what: str) -> None:
+        """See that something may move now. Raises FrozenError, LateError: the device stands; the message says why."""
+        self._check(what)
+
     # inside
+    def _make_controller(self) -> None:
+        """Make the control law anew, with the gains as they are."""
+        self._controller = make_controller(self._homeostasis, self._info, self.trials.for_loop())
+
     @contextmanager
     def _stopped(self, reason: str) -> Iterator[None]:
         """Wait for the lock with every loop told to leave for it; what was driven is driven no more."""
@@ -558,7 +751,7 @@ class Session:
             self._standing.asked()
             self._abort = None
             self._beta = 0.0
-            self._knobs = "nobody"
+            self._knobs, self._by_hand, self.swinging = "nobody", {}, None
             yield
 
     def _check(self, what: str) -> None:
@@ -628,6 +821,9 @@ class Session:
     def _tick(self) -> None:
         """Called at every tick of every loop: leave on request."""
         self._see()
+        self.trials.look()
+        if self.viewer.wanted:
+            self.viewer.between_ticks()
         if self._freezing:
             raise FrozenError(f"{self._info.name} is frozen: {self._freezing[0]}. Continue to go on.")
         if self._abort is not None:
@@ -654,6 +850,7 @@ class Session:
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""
         self.clear_alarm("hold lost")
+        self.swinging = None
         if self._knobs == "loop":
             self._knobs = "nobody"
         if self._state is SessionState.HOLDING:
@@ -667,6 +864,7 @@ class Session:
     def _stand(self, state: SessionState, reason: str, by: str = "", late: bool = False) -> None:
         self._standing.begin(state, reason, by or self.who, late)
         self._state = state
+        self.trials.end(f"the device is {state}")
         self.clear_alarm("hold lost")
         self._say(str(state), reason, by)
 

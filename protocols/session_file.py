@@ -18,6 +18,7 @@ from aeqlab.backends.kinds import DeviceSettings, open_device
 from aeqlab.backends.rig_settings import RigSettings
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.errors import SessionError
+from aeqlab.protocols.gains_file import GainsPlace
 from aeqlab.protocols.hold_settings import HomeostasisSettings, SettlingSettings
 from aeqlab.protocols.limits import SessionLimits
 from aeqlab.protocols.notify import NotifyEntry
@@ -93,6 +94,14 @@ class SessionFile(BaseModel):
         if named and self.base != base.resolve():  # code of the user's own is found from there
             return f"its {named[0]} is that in {self.base}"
         return ""
+
+    def gains_place(self, folder: Path) -> GainsPlace:
+        """Say where its gains are kept: beside the identifications of a rig, else in the session folder."""
+        if isinstance(self.device, RigSettings):
+            rig = self.device.described
+            if rig.identification is not None:
+                return GainsPlace(self.base / rig.identification, 3600.0 * rig.fresh_h)
+        return GainsPlace(folder)
 
     @property
     def outlives(self) -> bool:

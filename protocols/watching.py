@@ -23,7 +23,7 @@ class Watched:
 
     def __init__(self, device: Any, session: Session) -> None:
         self._device, self._session = device, session
-        self._guards = device.guards()
+        self.guards = device.guards()
         self._heard: Readout | None = None  # the last reading that was looked at: a loop looks before it reads anew
         self._unread = 0
         self._busy = False
@@ -33,7 +33,7 @@ class Watched:
         if self._device.newest is None:
             return ""
         readings = self._device.monitored()
-        return next((why for one in self._guards if one.action != "warn" and (why := one.tripped(readings))), "")
+        return next((why for one in self.guards if one.action != "warn" and (why := one.tripped(readings))), "")
 
     def look(self) -> None:
         """Look at everything once; called between two ticks, by the thread that owns the device.
@@ -74,11 +74,11 @@ class Watched:
 
     def _guard(self) -> str:
         """Carry out what is tripped; returns why the device stands still because of it now, empty where it does not."""
-        if not self._guards:
+        if not self.guards:
             return ""
         readings = self._device.monitored()
         stopped = ""
-        for one in self._guards:
+        for one in self.guards:
             why = one.tripped(readings)
             kind = f"interlock {one.name}"
             if not why:
