@@ -7,6 +7,7 @@ aliases are bounded. Nothing in a file can run code: the only values are text, n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -54,12 +55,13 @@ def read_text(path: Path) -> str:
         raise failed("this is not text in UTF-8.", hint, before.count(b"\n") + 1, column) from exc
 
 
-def parse(text: str, file: str) -> tuple[Node, list[Problem]]:
+def parse(text: str, file: str, hear: Callable[[yaml.Event], None] | None = None) -> tuple[Node, list[Problem]]:
     """Parse one YAML document.
 
     Args:
         text: the document.
         file: what to call it in problems.
+        hear: told of every event of the parser, for who needs more of the text than its tree.
     Returns:
         Its tree, and everything wrong with it beyond syntax (duplicate keys, tags ...); the tree holds the rest.
     Raises:
@@ -71,6 +73,8 @@ def parse(text: str, file: str) -> tuple[Node, list[Problem]]:
     try:
         for event in iter(loader.get_event, None):
             builder.take(event)
+            if hear is not None:
+                hear(event)
     except yaml.YAMLError as exc:
         raise FileErrors(builder.problems + syntax_problems(exc, text, file)) from exc
     except (ValueError, OverflowError, RecursionError) as exc:  # an escape such as "\UFFFFFFFF" is no character

@@ -19,6 +19,7 @@ from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.estimate import estimate
 from aeqlab.protocols.experiment import load_experiment, preset_names, preset_text
 from aeqlab.protocols.schema import json_schema
+from aeqlab.protocols.stages.options import MARKS
 from aeqlab.protocols.stages.registry import stage_kinds
 from aeqlab.protocols.yaml import parse
 
@@ -140,7 +141,7 @@ def test_checking_mnist_loads_neither_torch_nor_the_images(data_folder: Path, tm
 def test_the_schema_has_the_stages_of_the_registry_and_says_what_every_key_is() -> None:
     schema = json_schema()
     assert json.loads(json.dumps(schema)) == schema
-    assert list(schema["$defs"]["StageEntry"]["properties"]) == list(stage_kinds())
+    assert list(schema["$defs"]["StageEntry"]["properties"]) == [*stage_kinds(), *MARKS]
     for name, model in {"Experiment": schema, **schema["$defs"]}.items():
         for key, about in model.get("properties", {}).items():
             assert about.get("description") or key == "kind", f"{name}.{key} has no description"

@@ -10,14 +10,10 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
-
 from aeqlab.app.window.models import experiment_layout as layout
 from aeqlab.app.window.models.experiment_inline import inline, meant
 from aeqlab.app.window.models.experiment_layout import EditError, Splice, UnknownLayoutError
-from aeqlab.app.window.models.experiment_spans import Path_, Span, Step, at, spans_of
-from aeqlab.protocols.errors import FileErrors
-from aeqlab.protocols.yaml import parse
+from aeqlab.app.window.models.experiment_spans import Path_, Span, Step, at, read_text
 
 
 def difference(old: str, new: str) -> Splice:
@@ -68,10 +64,7 @@ def remove(text: str, path: Path_) -> str:
             del parent[path[-1]]  # type: ignore[arg-type]
         return tree
 
-    try:
-        root = spans_of(text)
-    except (yaml.YAMLError, ValueError):
-        root = None
+    root = read_text(text).root
     if root is not None and at(root, path) is None:
         return text
     return _changed(text, path, lambda root: layout.remove(text, root, path), on_plain)
@@ -147,15 +140,13 @@ def duplicate(text: str, path: Path_, index: int) -> str:
 
 def _changed(text: str, path: Path_, by_hand: Callable[[Span], Splice], on_plain: Callable[[Any], Any]) -> str:
     """Change a text, read it back, and take ruamel.yaml where that is not what was meant."""
-    try:
-        root = spans_of(text)
-        before = parse(text, "")[0].plain()
-    except FileErrors as exc:
-        line = exc.problems[0].line
+    read = read_text(text)
+    if read.root is None or read.tree is None:
+        line = read.problems[0].line if read.problems else None
         where = "" if line is None else f" Line {line}:"
-        raise EditError(f"The text has a mistake that must be mended first.{where} {exc.problems[0].message}") from exc
-    except (yaml.YAMLError, ValueError) as exc:
-        raise EditError("The text has a mistake that must be mended first.") from exc
+        said = read.problems[0].message if read.problems else ""
+        raise EditError(f"The text has a mistake that must be mended first.{where} {said}".strip())
+    root, before = read.root, read.tree.plain()
     _refuse_repeated(root, path)
     wanted = on_plain(copy.deepcopy(before))
     try:
@@ -189,11 +180,8 @@ def _refuse_repeated(root: Span, path: Path_) -> None:
 
 
 def _reads_as(text: str, wanted: Any) -> bool:
-    try:
-        found = parse(text, "")[0].plain()
-    except FileErrors:
-        return False
-    return _same(found, wanted)
+    tree = read_text(text).tree
+    return tree is not None and _same(tree.plain(), wanted)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from aeqlab.app.window.models.experiment_edits import Path_
+from aeqlab.app.window.models.experiment_spans import read_text
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.crosscheck import device_facts
@@ -23,7 +24,7 @@ from aeqlab.protocols.experiment import LoadedExperiment, load_text
 from aeqlab.protocols.stage_words import how_long, what_moves
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.stages.options import MARKS
-from aeqlab.protocols.yaml import Node, parse
+from aeqlab.protocols.yaml import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,8 @@ class Examined:
 
 def tree_of_text(text: str, label: str) -> tuple[Node | None, tuple[Problem, ...]]:
     """Read a text as YAML alone: its tree, and what keeps it from being read."""
-    try:
-        tree, problems = parse(text, label)
-    except FileErrors as exc:
-        return None, exc.problems
-    return tree, tuple(problems)
+    read = read_text(text)
+    return read.tree, tuple(replace(one, file=label) for one in read.problems)
 
 
 def examine(text: str, label: str, base: Path, path: Path | None = None) -> Examined:

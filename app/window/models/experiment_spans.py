@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
+
+from aeqlab.protocols.errors import FileErrors, Problem
+from aeqlab.protocols.yaml import Node, parse
 
 Step = int | str
 Path_ = tuple[Step, ...]
@@ -58,25 +62,27 @@ class Span:
         return next((i for i, key in enumerate(self.keys) if key.text == str(step)), None)
 
 
-def spans_of(text: str) -> Span:
-    """Find the spans of a YAML text.
+@dataclass(frozen=True, slots=True)
+class TextRead:
+    """A YAML text, read: its tree and where everything in it stands; both None where its syntax is wrong.
 
-    Raises:
-        yaml.YAMLError: the syntax is wrong.
-        ValueError: likewise, or the text is empty.
+    Problems name no file.
     """
+
+    tree: Node | None
+    root: Span | None
+    problems: tuple[Problem, ...]
+
+
+@lru_cache(maxsize=8)
+def read_text(text: str) -> TextRead:
+    """Read a YAML text with the strict reader; the last few are remembered, as one text is asked for several times."""
     builder = _Builder(text)
-    loader = yaml.SafeLoader(text)
     try:
-        for event in iter(loader.get_event, None):
-            builder.take(event)
-    except (OverflowError, RecursionError) as exc:
-        raise ValueError("this cannot be read as text") from exc
-    finally:
-        loader.dispose()
-    if builder.root is None:
-        raise ValueError("the text is empty")
-    return builder.root
+        tree, problems = parse(text, "", builder.take)
+    except FileErrors as exc:
+        return TextRead(None, None, exc.problems)
+    return TextRead(tree, builder.root, tuple(problems))
 
 
 def at(root: Span, path: Iterable[Step]) -> Span | None:
