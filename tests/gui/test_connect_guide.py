@@ -269,7 +269,7 @@ def test_the_emulated_bench_fills_every_step(qtbot: QtBot, made: Made, tmp_path:
     qtbot.waitUntil(lambda: guide.step == Step.SAVE, timeout=10_000)
     checked(qtbot, guide)
     assert told(guide) == []
-    assert guide.arming.text.toPlainText() == text
+    qtbot.waitUntil(lambda: guide.arming.text.toPlainText() == text, timeout=10_000)
     assert not guide.told.isVisible()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QFontDatabase
+from PySide6.QtGui import QFontDatabase, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QLineEdit, QListWidget, QListWidgetItem, QPlainTextEdit, QWidget
 
 from aeqlab.app.window.connect.guide_model import GuideModel
@@ -31,6 +31,7 @@ class ArmingStep(QWidget):
         super().__init__()
         self.guide = guide
         self._saving = False
+        self._asked = 0
         self.problems = QListWidget()
         self.problems.setAccessibleName("what is wrong or missing")
         self.problems.setWordWrap(True)
@@ -86,16 +87,24 @@ class ArmingStep(QWidget):
         self._show_text()
         self.refresh()
 
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: D102
+        super().showEvent(event)
+        self._show_text()
+
     def _show_text(self) -> None:
-        try:
-            text = self.guide.draft.text()
-        except RecordError as exc:
-            text = f"# {exc}"
-        if text != self.text.toPlainText():
-            bar = self.text.verticalScrollBar()
-            at = bar.value()
-            self.text.setPlainText(text)
-            bar.setValue(at)
+        if not self.isVisible():
+            return
+        self._asked += 1
+        number = self._asked
+
+        def show(text: str) -> None:
+            if number == self._asked and text != self.text.toPlainText():
+                bar = self.text.verticalScrollBar()
+                at = bar.value()
+                self.text.setPlainText(text)
+                bar.setValue(at)
+
+        do(self, self.guide.draft.writer(), show, lambda exc: show(f"# {exc}"), name="writing a rig file out")
 
     def refresh(self) -> None:
         """Show what is wrong, and what becomes of the rig when this computer dies."""

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aeqlab.app.window.models import rig_yaml
-from aeqlab.app.window.models.rig_cells import CONTROL, INPUT, NUDGE, SECTIONS, Cell, Row, has, typed
-from aeqlab.app.window.models.rig_entries import CELL_OF_COLUMN, Form, entry_of, gather_rows, spread_entry
+from aeqlab.app.window.models.rig_cells import NUDGE, SECTIONS, Cell, Row, has, typed
+from aeqlab.app.window.models.rig_entries import CELL_OF_COLUMN, Form, spread_entry
 from aeqlab.app.window.models.rig_problems import INSTRUMENT_NAME, Sketch
 from aeqlab.app.window.models.rig_saving import Saving
 from aeqlab.app.window.models.rig_tables import Table
+from aeqlab.app.window.models.rig_tree import OF_CHANNELS, plain_tree
 from aeqlab.backends.rig_names import names_of, places_of
 from aeqlab.protocols.errors import FileErrors, RecordError
 from aeqlab.protocols.yaml import parse, read_text
-
-#: Keys of a rig file in the order in which a new one is written.
-ORDER = ("name", "instruments", "controls", "parameters", "inputs", "outputs", "nudge", "monitors", "supplies", "order", "sums",
-         "interlocks", "tick_s")  # fmt: skip
-_OF_CHANNELS = ("channels", "channel", "limits", "slew_per_s", "unit")
 
 
 class RigDraft:
@@ -100,7 +96,7 @@ class RigDraft:
             self.rest["nudge"] = nudge
         if isinstance(nudge, dict):
             form = Form(NUDGE, nudge)
-            self.rest["nudge"] = {key: value for plain, key in form.spelled.items() if plain not in _OF_CHANNELS
+            self.rest["nudge"] = {key: value for plain, key in form.spelled.items() if plain not in OF_CHANNELS
                                   for value in [nudge[key]]}  # fmt: skip
 
     def _take(self, role: str, entry: dict[str, Any]) -> None:
@@ -296,46 +292,19 @@ class RigDraft:
     # saving
     def tree(self) -> dict[str, Any]:
         """Get the file as it would be saved, as plain values."""
-        found: dict[str, Any] = {"instruments": copy.deepcopy(self.instruments)}
-        for role, section in SECTIONS.items():
-            rows = [row for row in self.rows if row.role == role]
-            if role == NUDGE:
-                own = self.rest.get("nudge")
-                nudge = own if own is not None and not isinstance(own, Mapping) and not rows else self._nudge(rows)
-                if nudge:
-                    found[section] = nudge
-                continue
-            entries = [entry for _, entry in gather_rows(rows, self._forms)]
-            if entries or section in ("controls", "parameters", "inputs", "outputs"):
-                single = len(entries) == 1 and self._was_single(section, role)
-                found[section] = entries[0] if single else entries
-        found |= copy.deepcopy(self.rest | {"nudge": found.get("nudge")})
-        return {key: found[key] for key in sorted(found, key=_place_of) if found[key] is not None}
-
-    def _was_single(self, section: str, role: str) -> bool:
-        """Tell whether a section with one entry is that entry itself, as it was before, or as is usual."""
-        if any(form.role == role for form in self._forms.values()):
-            return isinstance(self._plain.get(section), dict)
-        return role not in (INPUT, "output", "monitor", "supply")
-
-    def _nudge(self, rows: Sequence[Row]) -> dict[str, Any]:
-        own = self.rest.get("nudge")
-        own = dict(own) if isinstance(own, Mapping) else {}
-        if not rows:
-            return own
-        number = next((row.entry for row in rows if row.entry in self._forms), None)
-        form = self._forms.get(number) if number is not None else None
-        entry = entry_of(rows, form)
-        if form is None:
-            first = {"realisation": own.pop("realisation")} if "realisation" in own else {}
-            channels = {key: entry.pop(key) for key in ("channel", "channels") if key in entry}
-            return {**first, "channels": next(iter(channels.values()), []), **own, **entry}
-        mine = set(form.spelled.values()) - {form.spelled.get(key) for key in _OF_CHANNELS}
-        return {key: own.get(key, value) for key, value in entry.items() if key not in mine or key in own} | own
+        return plain_tree(self.instruments, self.rows, self.rest, self._forms, self._plain)
 
     def text(self) -> str:
         """Get the file as it would be saved."""
-        return rig_yaml.edited(self._text, self.tree())
+        return self.writer()()
+
+    def writer(self) -> Callable[[], str]:
+        """Get what writes the file as it would be saved: it may take a second for a long one, in whatever thread.
+
+        What is returned raises RecordError where the comments of the file cannot be kept.
+        """
+        before, tree = self._text, self.tree()
+        return lambda: rig_yaml.edited(before, tree)
 
     def sketch(self) -> Sketch:
         """Get what can be checked in another thread."""
@@ -349,7 +318,7 @@ class RigDraft:
         Args:
             path: where to; None: where it was loaded from.
         Raises:
-            RecordError: there is no path, or the comments of the file cannot be kept.
+            RecordError: there is no path.
         """
         target = Path(path) if path is not None else self.path
         if target is None:
@@ -359,16 +328,16 @@ class RigDraft:
             for number, table in self._tables.items()
             if table.writable
         ]
-        return Saving(target, self.text(), tuple(tables), self._disk, self._state())
+        return Saving(target, self._text, self.tree(), tuple(tables), self._disk, self._state())
 
     def take_saved(self, saving: Saving, disk: rig_yaml.OnDisk) -> None:
         """Go on from what was written; edits that were made meanwhile stay edits."""
-        self._disk, self.path, self._text, self._saved = disk, saving.target, saving.text, saving.state
+        self._disk, self.path, self._text, self._saved = disk, saving.target, disk.text, saving.state
         if self._state() == saving.state:
             self._reform()
             self._saved = self._state()
         else:
-            self._plain = parse(saving.text, "")[0].plain()
+            self._plain = parse(disk.text, "")[0].plain()
 
     def save(self, path: str | Path | None = None, *, over: bool = False) -> Path:
         """Save it, whole or not at all, with the comments of the file it was loaded from; tables of values per knob too.
@@ -405,10 +374,3 @@ class RigDraft:
     def changed_on_disk(self) -> bool:
         """Tell whether somebody else changed the file since it was read; looks at the disk."""
         return self._disk is not None and self._disk.changed()
-
-
-def _place_of(key: str) -> int:
-    return ORDER.index(key) if key in ORDER else len(ORDER)
-
-
-__all__ = ["CONTROL", "ORDER", "RigDraft"]

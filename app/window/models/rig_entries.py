@@ -18,7 +18,8 @@ from aeqlab.backends.rig_names import names_of, places_of
 
 _ENDS = re.compile(r"(?P<head>.*?)(?P<digits>\d+)(?P<tail>\D*)", re.DOTALL)
 _PLACE = re.compile(r"(?P<instrument>[A-Za-z][A-Za-z0-9_-]*)\[(?P<key>[^\[\],]+)\]")
-MOST_PARTS = 3  #: names or channels that need more texts than this are not regular: each row gets an entry of its own
+#: Names or channels that need more texts than this, and than one for eight, are not regular: each row gets an entry of its own.
+MOST_PARTS = 3
 
 #: Keys of a file for a role: pairs of cells, single cells, and whether one value goes for all rows of an entry.
 _PAIRS: Mapping[str, tuple[str, str]] = {"limits": ("low", "high"), "absolute": ("absolute_low", "absolute_high"),
@@ -190,7 +191,8 @@ def _kin(row: Row) -> tuple[Any, ...]:
 def _regular(rows: Sequence[Row]) -> bool:
     names = gathered_names([row.name for row in rows])
     channels = gathered_channels([row.channel for row in rows])
-    return all(isinstance(one, str) or len(one) <= MOST_PARTS for one in (names, channels))
+    most = max(MOST_PARTS, len(rows) // 8)
+    return all(isinstance(one, str) or len(one) <= most for one in (names, channels))
 
 
 def entry_of(rows: Sequence[Row], form: Form | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,26 +23,28 @@ class Saving:
 
     Attributes:
         target: where to.
-        text: all of it.
+        before: the text that it was read from, whose comments stay.
+        tree: what it is to say.
         tables: tables of values per knob that go with it, their rows, and their paths from the folder of the rig file.
         disk: the file that it was loaded from, as it was then; None for a new one.
         state: what the draft was.
     """
 
     target: Path
-    text: str
+    before: str
+    tree: Mapping[str, Any]
     tables: tuple[tuple[Table, tuple[Row, ...], str], ...]
     disk: rig_yaml.OnDisk | None
     state: Any
 
     def write(self, *, over: bool = False) -> rig_yaml.OnDisk:
-        """Write it, whole or not at all; may wait for the disk.
+        """Write it, whole or not at all; may take a while, and wait for the disk.
 
         Args:
             over: a file that somebody else changed meanwhile, or another one that is there, may be written over.
         Raises:
             OverwriteError: such a file is there.
-            RecordError: it cannot be written; the old content stands.
+            RecordError: it cannot be written, or the comments of the file cannot be kept; the old content stands.
         """
         target = self.target
         same = self.disk is not None and target == self.disk.path
@@ -52,8 +55,9 @@ class Saving:
                 )
             if not same and target.exists():
                 raise OverwriteError(f"{target} is there already. Choose another name, or write over it.")
+        text = rig_yaml.edited(self.before, self.tree)
         folder = target.resolve().parent
         for table, rows, path in self.tables:
             if rows:
                 write_table(table, rows, folder / path)
-        return rig_yaml.save(target, self.text)
+        return rig_yaml.save(target, text)
