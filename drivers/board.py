@@ -130,6 +130,10 @@ class Board(VisaInstrument):
         """Keys of the targets of the nudge."""
         return [key for key in self._channels if int(key) >= FIRST_NUDGE]
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions for its settings."""
+        return tuple(one.ask for one in (AVERAGE, LIMITS, REST, SLEW, OUTPUT))
+
     def settings(self) -> dict[str, str]:
         """Get averaging, watchdog, and limits, rest, slew and switch of every output, as they stand now."""
         self._adopt()

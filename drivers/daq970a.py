@@ -143,6 +143,10 @@ class Daq970a(VisaInstrument):
             if (NPLC, key) in self._present
         )
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions for its settings."""
+        return tuple(one.ask for one in (*OF_CHANNEL, *OF_BOX, SCAN))
+
     def settings(self) -> dict[str, str]:
         """Get how every channel that is used is measured, the scan list, its trigger, and the line frequency."""
         self._adopt()

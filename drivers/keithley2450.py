@@ -160,6 +160,11 @@ class Keithley2450(VisaInstrument):
             IN: Channel(IN, Direction.IN, UNIT[self.sensed], -sensed, sensed),
         }
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions for its settings."""
+        own = (self._level, self._range, self._limit, self._sense, self._nplc, self._off_state)
+        return tuple(one.ask for one in (OUTPUT, SOURCE, SENSE, *own))
+
     def settings(self) -> dict[str, str]:
         """Get function, level, ranges, limit, aperture, off state and whether the output is on."""
         self._adopt()

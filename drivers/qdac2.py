@@ -148,6 +148,10 @@ class Qdac2(VisaInstrument):
         """Get the outputs that are used, in V, and the currents that are read, in A, with the ranges that are set now."""
         return self._channels
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions for its settings."""
+        return tuple(one.ask for one in (*OF_OUTPUT, *OF_CURRENT))
+
     def settings(self) -> dict[str, str]:
         """Get mode, trigger, range, filter and slew of every output that is used, and how its current is read."""
         self._adopt()

@@ -78,6 +78,11 @@ class Scpi(VisaInstrument):
     def _adopt(self) -> None:
         self._present = [s.read(self.ask(filled(s.ask, [channel])), self.where) for s, _, channel in self._settings]
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions for what arming sets, and for what its description has for the record."""
+        asked = [filled(setting.ask, [channel]) for setting, _, channel in self._settings]
+        return (*asked, *self.description.record.values())
+
     def settings(self) -> dict[str, str]:
         """Get what arming sets, and what the description has for the record, as it stands now."""
         self._adopt()

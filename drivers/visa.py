@@ -180,6 +180,10 @@ class VisaInstrument(Instrument):
     def _adopt(self) -> None:
         """Read all settings as they stand; only questions."""
 
+    def questions(self) -> tuple[str, ...]:
+        """List the questions that change nothing and may be asked at any time, also by hand: those for its settings."""
+        return ()
+
     def _steps(self) -> list[Step]:
         """List what arming sends, from what was read last."""
         return []

@@ -164,6 +164,16 @@ COMMANDS: dict[str, Command] = {
     "revert_gains": Command(
         (("by", "text?"),), "key", False, "nothing; the gains are as before the trial", _V("revert_gains"), direct=True
     ),
+    # instruments
+    "instruments": Command(
+        (), "key", False, "every instrument: name, where, identity, whether it talks, why it is down", _S("instruments"),
+        direct=True,
+    ),
+    "console": Command(
+        (("instrument", "text"), ("text", "text")), "key", False,
+        "the answer to one question in the instrument's own words; others than for its settings need the token and free knobs",
+        _V("console"),
+    ),
     # alarms
     "alarms": Command((), "key", False, "every alarm that is kept, oldest first", _V("alarms"), direct=True),
     "acknowledge": Command(

@@ -283,6 +283,16 @@ class SessionClient:
         report: SafetyReport | None = self._call("end", reason, then)
         return report
 
+    # instruments
+    def instruments(self) -> list[dict[str, Any]]:
+        """List the instruments of the device; as `Session.instruments`."""
+        found: list[dict[str, Any]] = self._call("instruments")
+        return found
+
+    def console(self, instrument: str, text: str) -> str:
+        """Ask an instrument a question in its own words; as `Session.console`."""
+        return str(self._call("console", instrument, text))
+
     # gains
     def gains(self) -> Gains:
         """Get the gains in use, knob by knob, and what they leave to instability; also while a loop runs."""

@@ -258,6 +258,10 @@ class SessionServer:
         self.session.revert_gains(by or peer.name)
         self._jobs.put(None)
 
+    def console(self, peer: Peer, instrument: str, text: str) -> str:
+        """Ask an instrument a question."""
+        return self.session.console(instrument, text, peer.name, self.clients.control is peer)
+
     def _told(self, result: T) -> T:
         """Wake the owner, who tells everyone of events; for what is done in the thread of a client."""
         self._jobs.put(None)

@@ -23,6 +23,7 @@ from aeqlab.backends.device import Device, DeviceInfo, Readout, SafetyReport, ca
 from aeqlab.backends.errors import BackendError
 from aeqlab.backends.imperfections import named
 from aeqlab.backends.interlocks import Interlock
+from aeqlab.protocols import console
 from aeqlab.protocols.abilities import METHODS, READING, check_ability
 from aeqlab.protocols.alarms import Alarm, Alarms
 from aeqlab.protocols.controllers import Controller, make_controller
@@ -728,6 +729,26 @@ class Session:
             NotAllowedError: nothing is tried.
         """
         self.trials.revert(by or self.who)
+
+    # instruments
+    def instruments(self) -> list[dict[str, Any]]:
+        """List the instruments of the device: name, where, identity, whether it can be talked to, and why it is down."""
+        return console.listed(self)
+
+    def console(self, instrument: str, text: str, by: str = "", token: bool = True) -> str:
+        """Ask an instrument a question in its own words; see `console`.
+
+        Args:
+            instrument: its name in the rig file.
+            text: the question, such as `*IDN?`.
+            by: who asks; empty: the operator.
+            token: whether that is the client with the control token.
+        Raises:
+            NotAllowedError: the question may not be asked now.
+            DeviceStateError: it may not be asked at all, or the instrument does not answer.
+        """
+        with self._command:
+            return console.console(self, instrument, text, by or self.who, token)
 
     def tell(self, kind: str, text: str, by: str = "") -> None:
         """Note an event, from any thread, on somebody's behalf; else it is the session's own."""

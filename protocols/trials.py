@@ -88,7 +88,7 @@ class Trials:
                 left = self._until - time.monotonic()
                 raise NotAllowedError(f"{before.by} tries {before.what}, for another {left:.0f} s. Keep or revert that first.")
             now = self.gains()
-            if now.why and not now.names:
+            if now.why:  # no loop can run, so there is nothing to try
                 raise NotAllowedError(now.why)
             tuning, knobs, what = changed(self.tuning(), change, session.info, now.law)
             self._trial, self._tried = Trial(by, what, knobs, seconds, seconds), tuning

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from aeqlab.backends.device import Clock
 from aeqlab.protocols.errors import FrozenError, NotAllowedError, SessionError
 from aeqlab.protocols.gains_file import GainsPlace
 from aeqlab.protocols.hold_settings import HomeostasisSettings, Ticks
+from aeqlab.protocols.identify import Identifying
 from aeqlab.protocols.session import Session
 from aeqlab.protocols.status import SessionState
+
+sys.path.append(str(Path(__file__).parents[1] / "backends"))
+from rig_helpers import bench_of, open_rig
 
 LOOP = HomeostasisSettings(controller="integral", accept=Ticks(ticks=40))
 LONG = HomeostasisSettings(controller="integral", accept=Ticks(ticks=1_000_000))
@@ -263,3 +269,28 @@ def test_a_watcher_tries_gains_in_a_loop_that_another_runs(tmp_path: Path) -> No
 def _hold_long(run: Any) -> None:
     with pytest.raises(FrozenError):
         run.hold(np.zeros(run.info.n_parameters))
+
+
+def test_on_a_rig_gains_lie_beside_its_identification_and_go_with_it(tmp_path: Path) -> None:
+    """On the emulated bench in lockstep: identified, tried, kept, read again, and dropped when it is identified anew."""
+    loop = HomeostasisSettings(controller="integral", accept=Ticks(ticks=30))
+    place = GainsPlace(tmp_path)
+    with bench_of("tcp") as bench:
+        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, who="ada", gains=place) as session:
+            with pytest.raises(NotAllowedError, match="not known"):
+                session.try_gains({"factor": 2.0})
+            found = Identifying(session, fingerprint=rig.fingerprint()).run().identification
+            session.device_call("take_identification", found.tree())
+            assert (session.gains().gain_margin > 1.0).all()
+            session.present(np.zeros((1, 1)))
+            session.hold(session.parameters())
+            session.try_gains({"knobs": [2], "factor": 0.5})
+            session.hold()
+            session.keep_gains()
+        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, who="bob", gains=place) as session:
+            assert session.gains().factor[2] == 0.5
+            session.device_call("take_identification", replace(found, t=found.t + 2.0).tree())
+            assert session.gains().factor[2] == 1.0
+            assert "identified anew" in told(session)[-1]
+        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, gains=place) as session:
+            assert "are stale: the device was identified anew since" in told(session)[0]
