@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,11 +276,15 @@ def test_on_a_rig_gains_lie_beside_its_identification_and_go_with_it(tmp_path: P
     """On the emulated bench in lockstep: identified, tried, kept, read again, and dropped when it is identified anew."""
     loop = HomeostasisSettings(controller="integral", accept=Ticks(ticks=30))
     place = GainsPlace(tmp_path)
-    with bench_of("tcp") as bench:
-        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, who="ada", gains=place) as session:
+    with bench_of("tcp", frequencies=1) as bench:
+        open_it = partial(open_rig, bench, "coupling", folder=tmp_path)
+        with (
+            open_it() as rig,
+            Session(rig, homeostasis=loop, who="ada", gains=place) as session,
+        ):
             with pytest.raises(NotAllowedError, match="not known"):
                 session.try_gains({"factor": 2.0})
-            found = Identifying(session, fingerprint=rig.fingerprint()).run().identification
+            found = Identifying(session, fingerprint=rig.fingerprint(), seconds=4.0).run().made
             session.device_call("take_identification", found.tree())
             assert (session.gains().gain_margin > 1.0).all()
             session.present(np.zeros((1, 1)))
@@ -287,10 +292,13 @@ def test_on_a_rig_gains_lie_beside_its_identification_and_go_with_it(tmp_path: P
             session.try_gains({"knobs": [2], "factor": 0.5})
             session.hold()
             session.keep_gains()
-        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, who="bob", gains=place) as session:
+        with (
+            open_it() as rig,
+            Session(rig, homeostasis=loop, who="bob", gains=place) as session,
+        ):
             assert session.gains().factor[2] == 0.5
             session.device_call("take_identification", replace(found, t=found.t + 2.0).tree())
             assert session.gains().factor[2] == 1.0
             assert "identified anew" in told(session)[-1]
-        with open_rig(bench, folder=tmp_path) as rig, Session(rig, homeostasis=loop, gains=place) as session:
+        with open_it() as rig, Session(rig, homeostasis=loop, gains=place) as session:
             assert "are stale: the device was identified anew since" in told(session)[0]
