@@ -70,7 +70,7 @@ def compare_runs(paths: Iterable[Path]) -> Comparison:
     """Put runs side by side, by their records and their `experiment.yaml`; damaged ones as far as they can be read."""
     lines = [read_line(path) for path in paths]
     missing = [f"{line.path.name}: {said}" for line in lines for said in line.wrong]
-    flat = []
+    flat: list[dict[str, Any] | None] = []
     for line in lines:
         try:
             text = (line.path / "experiment.yaml").read_text(encoding="utf-8")
