@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from aeqlab.protocols.alarms import TOGETHER_S
 from aeqlab.protocols.story_marks import ASKED, SMALL, Mark, Part, step_named
 
+NAMED_S = 300.0  #: what names the same thing so soon after it is taken for a consequence, too
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -111,11 +113,20 @@ class _Struck:
             self.seconds = mark.seconds if mark.seconds is not None else self.seconds
             return
         if mark.key and mark.part is not Part.DONE:
-            self.keys.add(mark.key)
+            self.keys |= {mark.key, mark.key.rpartition(" ")[2]} if mark.key.startswith(("drift ", "idle knob ")) else {mark.key}
         if mark.lasts:
             self.going.add(mark.key)
         if mark.until is not None and mark.until > mark.at:
             self.over = max(self.over or 0.0, mark.until)
+
+    def settle(self) -> None:
+        """See what of it is not over, once all of it is here, in the order of time."""
+        self.going = set()
+        for mark in sorted(self.marks, key=lambda mark: (mark.at, mark.part is Part.MEND)):
+            if mark.part is Part.MEND:
+                self.going.discard(mark.key)
+            elif mark.lasts:
+                self.going.add(mark.key)
 
     def near(self, at: float) -> bool:
         return self.start - TOGETHER_S <= at and (self.lasts or at <= self.last + TOGETHER_S)
@@ -184,6 +195,8 @@ def causes_of(
     for mark in ordered:
         if mark.part is Part.WARNING:
             _begin(mark, struck)
+    for one in struck:
+        one.settle()
     found = [_cause(group, end, steps) for group in _alike(struck)]
     return tuple(sorted(found, key=lambda one: (not one.is_trouble, -one.weight, one.at)))
 
@@ -204,7 +217,7 @@ def _place_cause(mark: Mark, struck: list[_Struck]) -> None:
 
 def _place_effect(mark: Mark, struck: list[_Struck]) -> None:
     near = [one for one in struck if one.near(mark.at)]
-    about = [one for one in near if one.is_about(mark)]
+    about = [one for one in struck if (one.near(mark.at) or 0.0 <= mark.at - one.last <= NAMED_S) and one.is_about(mark)]
     if about or near:
         _best(about or near).take(mark)
     elif mark.part is Part.EFFECT:
@@ -259,5 +272,6 @@ def _step_of(marks: list[Mark], steps: int | None) -> int | None:
 def _done(marks: list[Mark], one: _Struck) -> tuple[str, ...]:
     """Say what came of it, each once: what was done, which steps were left, how the run went on or ended."""
     first = one.first
-    said = [mark.came for mark in marks if mark is not first and mark.part in (Part.EFFECT, Part.DONE, Part.MEND)]
-    return tuple(dict.fromkeys(word for word in said if word and word not in (first.what, one.what)))
+    came = (Part.EFFECT, Part.DONE, Part.MEND)
+    said = [mark.came for mark in marks if mark is not first and (mark.part in came or mark.short)]
+    return tuple(dict.fromkeys(word for word in said if word and word not in first.what and word not in one.what))

@@ -92,11 +92,12 @@ _INSTRUMENT = re.compile(
     re.S,
 )
 _ADDRESS = re.compile(r" at [A-Za-z]+\d*::\S+(?=[: ])")
+_FOLDERS = re.compile(r"(?<!\S)/\S*/(?=[^\s/])")
 _NUMBER = re.compile(r"Step (\d+)")
 _STUCK = re.compile(r"^(?P<name>.+?) repeats itself to the last bit")
 _CHANGED = re.compile(r"from .+ to \S+")
 _QUIET = ("If this computer dies now", "A tick takes ")
-_AT_SESSION = re.compile(r"(?P<who>[^:]+?) (?P<did>froze the device|made the device safe) at its session: (?P<why>.*)", re.S)
+_AT_SESSION = re.compile(r"(?P<who>[^:]+) (?P<did>froze the device|made the device safe) at its session: (?P<why>.*)", re.S)
 _LATE = re.compile(r"its client (?P<who>.+?) (?:was silent for [\d.]+ s|is gone without a word)")
 _PAST = {
     "pause": "paused",
@@ -122,7 +123,7 @@ def of_instrument(text: str) -> tuple[str, str] | None:
 
 def clause(text: str, most: int = 80) -> str:
     """Get the beginning of a sentence, as far as it says what is the matter."""
-    text = _ADDRESS.sub("", text)
+    text = _FOLDERS.sub("", _ADDRESS.sub("", text))
     first = re.split(r"(?<=[a-z)])[.;] |\. |; | \(", " ".join(text.split()), maxsplit=1)[0].rstrip(".")
     return first if len(first) <= most else f"{first[: most - 3].rstrip()}..."
 
@@ -211,7 +212,8 @@ def standing_mark(at: float, state: str, text: str, step: int | None, who: str =
     weight = {"frozen": FROZEN, "safe": SAFE}.get(state, UNSURE)
     if (late := _LATE.search(text)) is not None:
         name = "the run" if late["who"].startswith(RUN) else late["who"]
-        return Mark(at, Part.CAUSE, f"{name} was not heard, so the device was frozen", text, "client", step, weight, lasts=True)
+        what = f"{name} was not heard, so the device was frozen"
+        return Mark(at, Part.CAUSE, what, text, "client", step, weight, lasts=True, short="frozen by its session")
     if who and who != "session" and not who.startswith((RUN, "interlock")):
         return Mark(at, Part.PERSON, f"{words} by {who}", text, "standing", step, ASKED, lasts=True)
     what = f"{words}: {clause(text.removeprefix('state unknown: '))}"
@@ -226,6 +228,8 @@ def command_mark(at: float, word: str, text: str, step: int | None) -> Mark | No
         return Mark(at, Part.EFFECT, what, text, "partial", step, LOST)
     if word == "continue":
         return Mark(at, Part.MEND, "", text, "standing", step, until=at)
+    if (asked := _AT_SESSION.search(text)) is not None:
+        return _asked_at_session(at, asked, step, lasts=False)
     if word not in _PAST:
         return None
     by = text.partition(": ")[0].removeprefix(f"{word} by ")
@@ -234,12 +238,16 @@ def command_mark(at: float, word: str, text: str, step: int | None) -> Mark | No
     return Mark(at, Part.PERSON, f"{_PAST[word]} by {by}", text, "standing" if stands else word, step, weight, lasts=stands)
 
 
+def _asked_at_session(at: float, asked: re.Match[str], step: int | None, *, lasts: bool) -> Mark:
+    words = "frozen" if asked["did"].startswith("froze") else "made safe"
+    who = asked["who"].removeprefix("Aborted: ").strip()
+    return Mark(at, Part.PERSON, f"{words} by {who}", asked["why"], "standing", step, ASKED, lasts=lasts)
+
+
 def state_mark(at: float, state: str, text: str, step: int | None) -> Mark | None:
     """Make the mark of a change of a run's state; None where nothing is wrong with it."""
     if (asked := _AT_SESSION.search(text)) is not None and state in (RunState.PAUSED, RunState.ABORTED):
-        words = "frozen" if asked["did"].startswith("froze") else "made safe"
-        who = asked["who"].removeprefix("Aborted: ")
-        return Mark(at, Part.PERSON, f"{words} by {who}", asked["why"], "standing", step, ASKED, lasts=state == RunState.PAUSED)
+        return _asked_at_session(at, asked, step, lasts=state == RunState.PAUSED)
     if state == RunState.RUNNING:
         return Mark(at, Part.MEND, "", text, "standing", step, until=at)
     if state == RunState.PAUSED:

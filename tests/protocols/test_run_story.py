@@ -6,16 +6,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_helpers import SMALL, experiment, only_run, read_steps, start_worker
+from run_helpers import SMALL, experiment, only_run, read_steps, start_worker, wait_for
 
+from aeqlab.protocols.client import find_sessions
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.progress import Progress
 from aeqlab.protocols.run import resume_run, run_experiment
@@ -207,6 +210,48 @@ def test_the_cause_of_a_bad_night_is_the_first_one_and_in_the_sentence(tmp_path:
     left = int((run.steps["used"] == 0).sum())
     assert cause.lost == left
     assert f"{left} steps left out" in story.sentence or left < 2
+
+
+def test_who_made_it_safe_at_the_session_is_named_once(tmp_path: Path) -> None:
+    from struck import Struck, trained
+
+    def want(rig: Struck) -> None:
+        threading.Thread(target=rig.session.make_safe, args=("enough",), kwargs={"by": "Ada"}).start()
+
+    run, _, _ = trained(tmp_path, want, "nudged phase")
+    story = story_of_run(run.path)
+    assert [(cause.what, cause.is_trouble) for cause in story.causes] == [("made safe by Ada", False)]
+    assert "made safe by Ada at " in story.sentence
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("whom", ["worker", "session"])
+def test_the_death_of_a_process_is_told_with_what_was_done(tmp_path: Path, whom: str) -> None:
+    text = SMALL.replace(
+        "kind: simulated, energy: linear, epsilon: 0.1,", "kind: slow, energy: linear, clock: wall, tick_s: 0.01,"
+    )
+    loaded = experiment(tmp_path, text)
+    assert loaded.path is not None
+    worker = start_worker("run", loaded.path, tmp_path / "runs")
+    read_steps(worker, 3)
+    (session,) = (one for one in find_sessions() if str(tmp_path) in str(one.folder))
+    if whom == "session":
+        os.kill(session.pid, signal.SIGKILL)
+    else:
+        worker.kill()
+    worker.communicate(timeout=60)
+    folder = only_run(tmp_path / "runs").path
+    what, done = {
+        "worker": ("the process of the run ended without a word", "frozen by its session"),
+        "session": ("the session's process died", "made safe by its guardian"),
+    }[whom]
+    wait_for(lambda: done in story_of_run(folder).sentence, done)
+    story = story_of_run(folder)
+    assert [cause.what for cause in story.causes if cause.is_trouble] == [what]
+    assert what in story_of_run(folder).sentence
+    assert ("made safe" if whom == "session" else "frozen") in story_of_session(folder / "session").sentence
+    wait_for(lambda: not [one for one in find_sessions() if str(tmp_path) in str(one.folder)], "the session is over")
 
 
 def test_a_damaged_record_tells_what_it_can_and_says_what_it_lacks(finished: Path, tmp_path: Path) -> None:
