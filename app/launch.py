@@ -109,7 +109,7 @@ def _announce(child: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
-    """Read a session file, or the device and loops of an experiment or a preset.
+    """Read a session file, a rig file, or the device and loops of an experiment or a preset.
 
     Raises:
         FileErrors, SessionError: it has mistakes, all of them listed.
@@ -117,9 +117,14 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
     path = Path(source)
     if path.suffix == ".json" or path.is_dir():
         return SessionFile.read(path)
-    from aeqlab.protocols.experiment import load_experiment
+    from aeqlab.protocols.experiment import load_experiment, load_values
 
-    loaded = load_experiment(source, overrides)
+    if is_rig_file(path):
+        name = path.name.split(".")[0]
+        values = {"name": name, "device": {"kind": "rig", "file": path.name}, "sequence": [{"hold": {"seconds": 1}}]}
+        loaded = load_values(values, path.absolute().parent, overrides)
+    else:
+        loaded = load_experiment(source, overrides)
     asked = loaded.experiment
     return SessionFile(
         device=asked.device,
@@ -132,6 +137,15 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
         notify=asked.notify,
         then=asked.then,
     )
+
+
+def is_rig_file(path: Path) -> bool:
+    """Tell a rig file from an experiment: it has `instruments:` at its top. One with mistakes is told apart by its lines."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("instruments:") for line in lines) and not any(line.startswith("sequence:") for line in lines)
 
 
 def prepare(file: SessionFile, source: str | Path, folder: Path, overrides: Sequence[str] = ()) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtWidgets import QApplication
 
+from aeqlab.app.launch import is_rig_file
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.shell import Shell
 from aeqlab.app.window.theme import system_is_dark, theme
@@ -52,15 +53,6 @@ def target_of(word: str | None, runs: Path) -> Target:
     return Target(run=find_run(word, runs).absolute())
 
 
-def is_rig_file(path: Path) -> bool:
-    """Tell a rig file from an experiment: it has `instruments:` at its top; one with mistakes is told by its lines."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    return any(line.startswith("instruments:") for line in lines) and not any(line.startswith("sequence:") for line in lines)
-
-
 def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
     """Build the window, with everything that it shows first; it is not shown yet."""
     settings = QSettings(str(state_folder() / "window.ini"), QSettings.Format.IniFormat)
@@ -72,6 +64,10 @@ def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
     world.start()
     if target.run is not None:
         world.show_run(target.run)
+    if target.experiment is not None:
+        shell.open_experiment(target.experiment)
+    if target.rig is not None:
+        shell.open_rig_file(target.rig)
     return shell
 
 

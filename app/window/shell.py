@@ -6,7 +6,7 @@ It asks the world what to show, thirty times a second at most, and sends wishes 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
@@ -15,14 +15,17 @@ from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QPlainTextEdit,
 
 from aeqlab.app.window.alarms_panel import AlarmsPanel
 from aeqlab.app.window.banner import BannerBar
+from aeqlab.app.window.connect.workspace import Connect
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
+from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.messages import MessageLine
-from aeqlab.app.window.models.launcher import start_demo, start_run
+from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
 from aeqlab.app.window.models.standing import banner_of
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.theme import GRID, theme
+from aeqlab.app.window.train.workspace import Train
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.protocols.control import person
 from aeqlab.protocols.status import STANDING as STANDING_STATES
@@ -67,6 +70,9 @@ class Shell(QMainWindow):
         self.statusBar().addPermanentWidget(self.control)
         self._all_messages: QPlainTextEdit | None = None
         self._build_menus()
+        self.connect_page, self.train, self.past = Connect(world.commander), Train(), LookBack()
+        for name, page in (("Connect", self.connect_page), ("Train", self.train), ("Look back", self.past)):
+            self.add_workspace(name, page)
         self._connect()
         self.resize(1280, 800)
         self._recall()
@@ -76,6 +82,8 @@ class Shell(QMainWindow):
         self._timer.start()
         self._look()
         do(self, lambda: last_runs(world.runs), self.first.set_runs, name="looks for runs")
+        self.past.open_runs_folder(world.runs)
+        self.first.bench.setFocus()
 
     # what is shown
     def add_workspace(self, name: str, widget: QWidget) -> None:
@@ -100,7 +108,51 @@ class Shell(QMainWindow):
         self.pages.setCurrentWidget(self.first)
         do(self, lambda: last_runs(self.world.runs), self.first.set_runs, name="looks for runs")
 
+    def open_experiment(self, path: Path) -> None:
+        """Open an experiment file in the form; one with mistakes opens with them marked."""
+        self.train.show_experiment(path)
+        self.show_workspace("Train")
+
+    def open_rig_file(self, path: Path) -> None:
+        """Open a rig file in the guide; one with mistakes opens with them marked."""
+        self.connect_page.open_rig_file(path)
+        self.show_workspace("Connect")
+
     # what it offers
+    def run(self, experiment: Path | str) -> None:
+        """Start an experiment, a file or a preset, and show it."""
+        runs = self.world.runs.absolute()
+        self._begin(f"Starts {Path(experiment).name} …", lambda: start_run(experiment, runs))
+
+    def resume(self, folder: Path) -> None:
+        """Go on with a run whose process ended, and show it."""
+        self._begin(f"Goes on with {folder.name} …", lambda: resume_run(folder))
+
+    def connect_rig(self, path: str) -> None:
+        """Start a session of a rig file, and show it."""
+        self._begin(
+            f"Opens the instruments of {Path(path).name} …", lambda: start_session(path, self.world.runs.absolute()), "Connect"
+        )
+
+    def serve_bench(self, preset: str) -> None:
+        """Serve an emulated bench, and fill the guide with the rig file that goes with it."""
+        folder = (self.world.runs / time.strftime(f"{preset}-%Y%m%d-%H%M%S")).absolute()
+
+        def served(rig: Path) -> None:
+            self.connect_page.guide.bench_started(rig)
+
+        self.world.said.emit(f"Starts the emulated bench {preset} …", False)
+        do(self, lambda: start_bench(preset, folder), served, lambda exc: self.world.said.emit(str(exc), True), name="bench")
+
+    def look_at(self, folder: Path) -> None:
+        """Show a run in its views."""
+        self.world.show_run(folder)
+        self.show_workspace("Train")
+
+    def as_that(self, folder: Path) -> None:
+        """Open the experiment of a run in the form."""
+        self.open_experiment(folder / "experiment.yaml")
+
     def try_bench(self, folder: Path | None = None, *, samples: int = 600, seed: int = 1) -> None:
         """Start the emulated bench with its training, and show it."""
         where = (folder or self.world.runs / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
@@ -111,17 +163,16 @@ class Shell(QMainWindow):
         runs = self.world.runs.absolute()
         self._begin("Starts a run of linear-regression …", lambda: start_run("linear-regression", runs))
 
-    def _begin(self, what: str, start: object) -> None:
-        assert callable(start)
+    def _begin(self, what: str, start: Callable[[], Started], workspace: str = "Train") -> None:
         self.first.set_busy(True)
         self.first.set_waiting(what)
         self.world.said.emit(what, False)
 
-        def started(found: object) -> None:
+        def started(found: Started) -> None:
             self.first.set_busy(False)
             self.first.set_waiting("")
-            self.world.take_started(found)  # type: ignore[arg-type]
-            self.show_workspace("Train")
+            self.world.take_started(found)
+            self.show_workspace(workspace)
 
         def failed(exc: Exception) -> None:
             self.first.set_busy(False)
@@ -150,7 +201,15 @@ class Shell(QMainWindow):
         world, banner, command = self.world, self.banner, self.world.commander
         world.changed.connect(self._note)
         world.said.connect(self.messages.say)
-        world.run_shown.connect(lambda folder: self.show_workspace("Train") if folder is not None else None)
+        world.run_shown.connect(self._turn_to_run)
+        self.train.run_wanted.connect(self.run)
+        self.train.told.connect(self.messages.say)
+        self.connect_page.session_wanted.connect(self.connect_rig)
+        self.connect_page.bench_wanted.connect(self.serve_bench)
+        self.past.open_wanted.connect(self.look_at)
+        self.past.resume_wanted.connect(self.resume)
+        self.past.as_that_wanted.connect(self.as_that)
+        self.past.jump_wanted.connect(lambda folder, *_: self.look_at(folder))
         self.messages.opened.connect(self.show_messages)
         banner.freeze_wanted.connect(command.freeze)
         banner.safe_wanted.connect(command.make_safe)
@@ -198,6 +257,11 @@ class Shell(QMainWindow):
         return action
 
     # looking
+    def _turn_to_run(self, folder: Path | None) -> None:
+        self.train.show_run(folder)
+        if folder is not None:
+            self.show_workspace("Train")
+
     def _note(self) -> None:
         self._stale = True
 
@@ -205,10 +269,14 @@ class Shell(QMainWindow):
         """Show the world as it is now; ages grow by themselves."""
         world = self.world
         self.vitals.setValue(vitals_of(world.run, world.session))
+        self.connect_page.redraw()
+        self.train.redraw()
         if not self._stale:
             return
         self._stale = False
         run, session = world.run, world.session
+        self.train.set_value(run, session)
+        self.connect_page.set_session(session)
         banner = banner_of(run, session)
         self.banner.setValue(banner)
         live = run is not None and run.alive and not run.ended
@@ -249,6 +317,7 @@ class Shell(QMainWindow):
         self.settings.setValue("state", self.saveState())
         self.settings.setValue("dark", theme().dark)
         self._timer.stop()
+        self.past.stop()
         self.world.close()
         super().closeEvent(event)
 

@@ -79,6 +79,20 @@ def start_session(experiment: str | Path, logs: Path) -> Started:
     raise SessionError(f"the session was not ready after {WAIT_S:g} s; see {log}.")
 
 
+def start_bench(preset: str, folder: Path) -> Path:
+    """Serve an emulated bench until its rig has left it, and wait until its rig file is there; returns that.
+
+    Raises:
+        RecordError: it ended before that; the message is what it said.
+    """
+    rig = folder / "rig.yaml"
+    process, log = _start(
+        ["bench", preset, "--rig", str(rig), "--journal", str(folder / "journal"), "--linger", "60"], folder, "bench"
+    )
+    _wait_for(process, log, rig.exists, time.time())
+    return rig
+
+
 def _run(words: list[str], runs: Path) -> Started:
     runs.mkdir(parents=True, exist_ok=True)
     began = time.time()

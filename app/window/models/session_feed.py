@@ -24,6 +24,7 @@ from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sess
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lost import seen_to
 from aeqlab.protocols.remote import SessionClient
+from aeqlab.protocols.session_view import SessionView as Seen
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
 from aeqlab.protocols.verdict import Verdict, guardian_verdict
 
@@ -45,7 +46,7 @@ class SessionView:
         info: what its device says of itself.
         abilities: names of the capability interfaces of its device.
         status: where it stands; None before it answered.
-        readout, setpoints: last reading, and the control knobs as last commanded; None where there are none.
+        seen: all that it told then: readings, setpoints and readbacks, targets, verdicts, interlocks, monitors.
         alarms, events: oldest first.
         safety: report of the last make safe, where the device still stands for it.
         heard_at: when it last answered, by time.monotonic.
@@ -57,8 +58,7 @@ class SessionView:
     info: DeviceInfo | None = None
     abilities: frozenset[str] = frozenset()
     status: SessionStatus | None = None
-    readout: Readout | None = None
-    setpoints: Array | None = None
+    seen: Seen | None = None
     alarms: tuple[Alarm, ...] = ()
     events: tuple[SessionEvent, ...] = ()
     safety: SafetyReport | None = None
@@ -77,6 +77,16 @@ class SessionView:
     def reason(self) -> str:
         """Get why it stands where it does."""
         return self.lost or ("" if self.status is None else self.status.reason)
+
+    @property
+    def readout(self) -> Readout | None:
+        """Get the last reading; None where there is none."""
+        return None if self.seen is None else self.seen.readout
+
+    @property
+    def setpoints(self) -> Array | None:
+        """Get the control knobs as last commanded, shape (controls,); None where nothing was."""
+        return None if self.seen is None else self.seen.setpoints
 
     @property
     def open_alarms(self) -> tuple[Alarm, ...]:
@@ -172,16 +182,15 @@ class _Watcher(threading.Thread):
             self.woken.clear()
 
     def _ask(self, client: SessionClient) -> None:
-        status = client.status()
-        readout, setpoints = client.last()
-        events, self._next_event = client.log(self._next_event)
+        seen = client.watch(self._next_event)
+        status, events, self._next_event = seen.status, seen.events, seen.next_event
         view = self._view
         alarms = view.alarms
         if events or status.alarms != len(view.open_alarms):
             alarms = tuple(client.alarms())
         safety = client.safety() if status.state is SessionState.SAFE else None
         self._view = replace(
-            view, status=status, readout=readout, setpoints=setpoints, alarms=alarms, info=client.info,
+            view, status=status, seen=seen, alarms=alarms, info=client.info,
             events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="", verdict=None,
         )  # fmt: skip
         self._send(self._view)

@@ -156,7 +156,7 @@ def oldest(run: RunView | None, session: SessionView | None, now: float) -> Vita
             if part is not None
         ]
         age = float(max(ages, default=0.0)) / session.info.speed
-        age += max(0.0, now - session.heard_at)
+        age += max(0.0, now - session.heard_at) + (session.seen.since_s if session.seen is not None else 0.0)
         limit = 5 * (session.info.tick_s or 0.1)
         return Vital("age", f"oldest reading {age:.1f} s", meaning, Mood.GOOD if age <= max(limit, 1.0) else Mood.WRONG)
     if run is not None and run.alive and run.rows("steps"):

@@ -19,6 +19,8 @@ from aeqlab.protocols.client import FoundSession, LostSession
 
 _RUN_IN_CONTROL = re.compile(r"run (.+) \(process \d+\)")
 
+QUIET = ("instruments", "console")  #: answers that whoever asked shows
+
 
 class World(QObject):
     """The run and the session that are shown.
@@ -113,7 +115,8 @@ class World(QObject):
                 return
 
     def _take_answer(self, answer: Answer) -> None:
-        self.said.emit(answer.text, not answer.done)
+        if answer.command not in QUIET or not answer.done:
+            self.said.emit(answer.text, not answer.done)
         self.answered.emit(answer)
         self.run_feed.look()
         self.session_feed.look()

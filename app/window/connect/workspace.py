@@ -1,0 +1,167 @@
+"""Connect: the guide from nothing to a rig file, and the rig that is connected, each on a page of its own."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from aeqlab.app.window.connect.console import Console
+from aeqlab.app.window.connect.guide import ConnectGuide
+from aeqlab.app.window.connect.interlocks import Interlocks
+from aeqlab.app.window.connect.rig_table import RigTable
+from aeqlab.app.window.four_panels import FourPanels
+from aeqlab.app.window.models.commander import Answer, Commander
+from aeqlab.app.window.models.rig_now import interlocks_of, rows_of
+from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.backends.errors import BackendError
+from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.hand_moves import Row
+from aeqlab.protocols.remote import SessionClient
+from aeqlab.protocols.status import STANDING
+from aeqlab.protocols.wiggle import wiggle
+
+WIGGLED = 0.02  #: of the range of a knob, it is wiggled so far
+NOT_CONNECTED = "no session is connected"
+
+
+class Connect(QWidget):
+    """The workspace. What it asks of the session goes through the commander.
+
+    Signals:
+        session_wanted: path of a rig file that is to be connected.
+        bench_wanted: name of an emulated bench that is to be served.
+    """
+
+    session_wanted = Signal(str)
+    bench_wanted = Signal(str)
+
+    def __init__(self, commander: Commander, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._commander = commander
+        self._view: SessionView | None = None
+        self._instruments: tuple[str, ...] | None = None
+        self._asked = ""  # instrument of the question under way
+        self.guide, self.table, self.console, self.interlocks = ConnectGuide(), RigTable(), Console(), Interlocks()
+        self.panels = FourPanels(
+            [("Knobs and readouts", self.table), ("Monitors and interlocks", self.interlocks), ("Console", self.console)]
+        )
+        self.pages = QTabWidget()
+        self.pages.setDocumentMode(True)
+        self.pages.addTab(self.guide, "Rig file")
+        self.pages.addTab(self.panels, "Rig now")
+        self.pages.setTabToolTip(0, "From nothing to a rig file, step by step (Ctrl+Page Up)")
+        self.pages.setTabToolTip(1, "The rig that is connected: its knobs, readouts, interlocks (Ctrl+Page Down)")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.pages)
+        self.guide.session_wanted.connect(self.session_wanted)
+        self.guide.bench_wanted.connect(self.bench_wanted)
+        self.guide.wiggle_wanted.connect(self._wiggle)
+        self.table.move_wanted.connect(self._move)
+        self.console.asked.connect(self._ask)
+        commander.answered.connect(self._hear)
+        self.set_session(None)
+
+    def open_rig_file(self, path: Path) -> None:
+        """Open a rig file in the guide; one with mistakes opens with them marked."""
+        self.guide.open(path)
+        self.pages.setCurrentWidget(self.guide)
+
+    def set_session(self, view: SessionView | None) -> None:
+        """Take what a session tells now; None: none is connected."""
+        if self._view is None and view is not None:
+            self.pages.setCurrentWidget(self.panels)
+        if view is None or (self._view is not None and self._view.found != view.found):
+            self._instruments = None
+        self._view = view
+        if view is None or view.info is None:
+            self.table.take([])
+            self.table.set_read_only(NOT_CONNECTED)
+            self.console.set_instruments(())
+            self.guide.set_wiggle(NOT_CONNECTED)
+            return
+        self.table.set_read_only(self._why_not(view))
+        self.guide.set_wiggle(self._why_not(view))
+        if self._instruments is None and not view.lost and view.status is not None:
+            self._instruments = ()
+            self._commander.at_session("instruments", lambda client: "\n".join(_instruments(client)))
+
+    def redraw(self) -> None:
+        """Show the rows of the rig as they are now, where they can be seen."""
+        view = self._view
+        if view is None or not self.panels.isVisible():
+            return
+        rows = rows_of(view)
+        self.table.take(rows)
+        self.interlocks.take([row for row in rows if row.role == "monitor"], interlocks_of(view))
+
+    def _why_not(self, view: SessionView) -> str:
+        """Say why nothing can be moved by hand now; empty where it can."""
+        if view.lost:
+            return view.lost
+        if view.status is None:
+            return "the session has not answered yet"
+        if view.state in STANDING:
+            return f"the rig is {view.state}: {view.reason or 'Continue lets it move'}"
+        if view.status.control:
+            return f"{view.status.control} holds the control token"
+        return ""
+
+    def _move(self, name: str, value: float) -> None:
+        """Move one knob by hand."""
+        where = self._knob(name)
+        if where is None:
+            self.table.say(f"{name} is no knob of this rig.")
+            return
+        row, k = where
+
+        def work(client: SessionClient) -> str:
+            client.move_knobs(row, [k], [value])
+            return f"{name} was moved to {value:g}."
+
+        self._commander.at_session("move", work, control=True)
+
+    def _wiggle(self, channel: str) -> None:
+        """Wiggle the knob of a channel, and tell which readouts moved."""
+        names = [one.name for one in self.guide.guide.draft.rows if one.channel == channel]
+        found = [where for name in names if (where := self._knob(name)) is not None]
+        if not found or self._view is None or self._view.info is None:
+            self.guide.tell(f"{channel} is no knob of the rig that is connected. Save the file and connect it first.")
+            return
+        row, k = found[0]
+        knobs = self._view.info.controls if row == "control" else self._view.info.inputs
+        size = WIGGLED * float(knobs.high[k] - knobs.low[k])
+        self._commander.at_session("wiggle", lambda client: wiggle(client, row, k, size).sentence, control=True)
+
+    def _ask(self, instrument: str, text: str) -> None:
+        self._asked = instrument
+        self._commander.at_session("console", lambda client: client.console(instrument, text))
+
+    def _hear(self, answer: Answer) -> None:
+        match answer.command:
+            case "move":
+                self.table.say(answer.text, wrong=not answer.done)
+            case "wiggle":
+                self.guide.tell(answer.text)
+            case "console":
+                self.console.answered(answer.text, instrument=self._asked, wrong=not answer.done)
+            case "instruments":
+                self._instruments = tuple(answer.text.split("\n")) if answer.done and answer.text else ()
+                self.console.set_instruments(self._instruments)
+
+    def _knob(self, name: str) -> tuple[Row, int] | None:
+        info = None if self._view is None else self._view.info
+        if info is None:
+            return None
+        if name in info.controls.names:
+            return "control", list(info.controls.names).index(name)
+        return ("input", list(info.inputs.names).index(name)) if name in info.inputs.names else None
+
+
+def _instruments(client: SessionClient) -> list[str]:
+    with suppress(BackendError, ProtocolError):  # a device without instruments has none to be talked to
+        return [str(one["name"]) for one in client.instruments()]
+    return []

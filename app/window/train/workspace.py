@@ -1,0 +1,60 @@
+"""Train: the experiment as a form beside its YAML, and the run that is shown, in two pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from aeqlab.app.window.models.run_feed import RunView
+from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.app.window.train.experiment_panel import ExperimentPanel
+from aeqlab.app.window.train.live import LivePanels
+
+
+class Train(QWidget):
+    """The workspace. `run_wanted` brings the experiment that is to be run: a file, or the name of a preset."""
+
+    run_wanted = Signal(object)
+    told = Signal(str, bool)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.experiment, self.live = ExperimentPanel(), LivePanels()
+        self.pages = QTabWidget()
+        self.pages.setDocumentMode(True)
+        self.pages.addTab(self.live, "Run")
+        self.pages.addTab(self.experiment, "Experiment")
+        self.pages.setTabToolTip(0, "What the run that is shown does, or did (Ctrl+Page Up)")
+        self.pages.setTabToolTip(1, "What is to be done: the form and its YAML (Ctrl+Page Down)")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.pages)
+        self.experiment.run_wanted.connect(self.run_wanted)
+        self.live.told.connect(lambda text: self.told.emit(text, False))
+        self.live.went_wrong.connect(lambda text: self.told.emit(text, True))
+        self._folder: Path | None = None
+
+    def show_run(self, folder: Path | None) -> None:
+        """Turn to another run, or to none."""
+        if folder != self._folder:
+            self._folder = folder
+            self.live.clear()
+        if folder is not None:
+            self.pages.setCurrentWidget(self.live)
+
+    def show_experiment(self, path: Path) -> None:
+        """Open an experiment file in the form; one with mistakes opens with them marked."""
+        self.experiment.open_file(path)
+        self.pages.setCurrentWidget(self.experiment)
+
+    def set_value(self, run: RunView | None, session: SessionView | None) -> None:
+        """Take what is known now; nothing is drawn before `redraw`."""
+        if run is not None and run.folder == self._folder:
+            self.live.set_run(run, session)
+
+    def redraw(self) -> None:
+        """Draw what has changed, where it can be seen."""
+        if self.live.isVisible():
+            self.live.redraw()
