@@ -285,3 +285,13 @@ def test_figures_as_a_person_reads_them() -> None:
         "12.3 mV", "0.420 tol", "1.2e-05", "no value", "1.00 ms",
     ]  # fmt: skip
     assert [span_of_seconds(s) for s in (0.3, 250, 12_000)] == ["300 ms", "4 min 10 s", "3 h 20 min"]
+
+
+def test_figures_of_a_logarithmic_axis_do_not_cover_each_other(plot: CurvePlot) -> None:
+    plot.set_curve("a", [0, 1, 2], [0.4, 0.05, 0.005])
+    settle(plot)
+    axis = plot.graph._axes["left"]
+    values = [value for _, level in axis.tickValues(-2.5, 0.0, 300) for value in level]
+    written_at = sorted({round(10 ** (value % 1)) for value in values if axis.tickStrings([value], 1.0, 0.0)[0]})
+    assert set(written_at) <= {1, 2, 5, 10}
+    assert len(written_at) >= 2

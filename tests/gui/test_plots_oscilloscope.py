@@ -69,7 +69,7 @@ def test_many_knobs_become_bands(qtbot: QtBot) -> None:
     shown(qtbot, scope)
     feed(scope, 40, 3)
     scope.redraw()
-    assert [one.name for one in scope.errors.middle.traces[-3:]] == ["max", "95 %", "median"]
+    assert [one.name for one in scope.errors.middle.traces[-3:]] == ["median", "95 %", "max"]
     assert scope.controls.middle.traces[-1].has_band
     values = np.random.default_rng(0).normal(size=(50, 40))
     values[3, :7] = np.nan

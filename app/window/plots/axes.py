@@ -30,6 +30,12 @@ class Direct:
             self._asked = asked
         return self._ticks
 
+    def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        """Write the figures of a logarithmic axis: 1, 2 and 5 of each decade; those between would cover each other."""
+        strings: list[str] = super().logTickStrings(values, scale, spacing)  # type: ignore[misc]
+        leading = [round(10 ** (value % 1), 6) for value in values]
+        return [text if first in (1, 2, 5, 10) else "" for text, first in zip(strings, leading, strict=True)]
+
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         """Paint the axis. A file has other metrics than the screen, so its specifications are made for it."""
         on_screen = painter.paintEngine().type() == QPaintEngine.Type.Raster

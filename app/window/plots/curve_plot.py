@@ -25,7 +25,7 @@ from aeqlab.app.window.plots.traces import Trace, View
 from aeqlab.app.window.theme import GRID, theme
 
 LogScale: TypeAlias = Literal["auto"] | bool
-DECADES = 2.0  #: that positive data must span for the scale to turn logarithmic by itself
+DECADES = 1.5  #: that positive data must span for the scale to turn logarithmic by itself
 WRITTEN = 10  #: curves beyond which no last value is written
 
 
@@ -196,11 +196,11 @@ class CurvePlot(Sheet):
         shown = [curve for curve in self._curves.values() if curve.on and not np.isnan(curve.least)]
         if not shown or (least := min(curve.least for curve in shown)) <= 0:
             return False
-        needed = DECADES - 0.5 if self.graph.log_y else DECADES  # once it is, it stays: no flicker at the border
+        needed = DECADES - 0.3 if self.graph.log_y else DECADES  # once it is, it stays: no flicker at the border
         return bool(np.log10(max(curve.most for curve in shown) / least) >= needed)
 
     def set_log_y(self, log: LogScale) -> None:
-        """Make y logarithmic or not; "auto": where positive data spans two decades."""
+        """Make y logarithmic or not; "auto": where positive data spans one and a half decades."""
         self._log = log
         self.graph.reset()
         self.data_changed()

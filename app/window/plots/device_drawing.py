@@ -268,7 +268,7 @@ class Canvas(QWidget):
             x, y = centres[knob]
             ink = now.text if at.ends is not None else ink_on((pens[knob] or QColor(now.sheet)).name())
             painter.setPen(QPen(QColor(ink), 2 if half > 6 else 1))
-            arm = 0.45 * half if at.ends is None else half
+            arm = min(0.45 * half, GRID) if at.ends is None else half
             painter.drawLines([QLineF(x - arm, y - arm, x + arm, y + arm), QLineF(x - arm, y + arm, x + arm, y - arm)])
         if 0 <= self._drawing.current < count:
             x, y = centres[self._drawing.current]

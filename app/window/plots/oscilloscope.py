@@ -220,14 +220,15 @@ class Oscilloscope(Sheet):
     def _traces(self, what: str, samples: Sequence[Sample], starts: Sequence[float]) -> list[Trace]:
         found: list[Trace] = []
         unit = "tol" if what == "error" else self._unit
-        for age, (sample, start) in enumerate(zip(reversed(samples), reversed(starts), strict=True)):
+        for k, (sample, start) in enumerate(zip(samples, starts, strict=True)):  # the newest last, over the others
+            age = len(samples) - 1 - k
             strength = 1.0 if age == 0 or self.rolling else 0.5 - 0.4 * age / max(len(samples), 2)
             x = sample.t if start == 0.0 else sample.t + start
             if self._each:
                 found += self._knob_traces(sample, what, x, strength, named=age == 0 or self.rolling, unit=unit)
             else:
                 found += self._band_traces(sample, what, x, strength, named=age == 0 or self.rolling, unit=unit)
-        return found[::-1]
+        return found
 
     def _knob_traces(self, sample: Sample, what: str, x: np.ndarray, strength: float, *, named: bool, unit: str) -> list[Trace]:
         values, found = self.memory.quantity(sample, what), []

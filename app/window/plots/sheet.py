@@ -115,7 +115,7 @@ class Sheet(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: D102
         super().showEvent(event)
-        self.data_changed()
+        self._follow_theme()  # Qt forgets a label's own font when a sheet is put into another widget
 
     # ---- files and the clipboard ---------------------------------------------------------------------------------------
 
