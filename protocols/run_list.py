@@ -104,11 +104,16 @@ class RunList:
         self.changed: frozenset[Path] = frozenset()
         self._kept: dict[Path, tuple[Key, RunLine]] = {}
 
-    def read(self) -> tuple[RunLine, ...]:
-        """Read what changed since the last call; the oldest run first. No folder, no runs."""
+    def read(self, newest: int | None = None) -> tuple[RunLine, ...]:
+        """Read what changed since the last call; the oldest run first. No folder, no runs.
+
+        Args:
+            newest: only so many of the newest, for those who do not wait until a great many are read; None: all.
+        """
         now: dict[Path, tuple[Key, RunLine]] = {}
         changed = set()
-        for path in run_folders(self.folder):
+        folders = run_folders(self.folder)
+        for path in folders if newest is None else folders[-newest:]:
             key = _key(path)
             before = self._kept.get(path)
             if before is not None and before[0] == key:

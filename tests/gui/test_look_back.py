@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -237,6 +238,19 @@ def test_what_is_selected_stays_selected_while_runs_come_and_go(qtbot: QtBot, ba
     qtbot.waitUntil(lambda: any("later" in str(row) for row in back.table.model._row_of), timeout=10_000)
     assert back.table.model.rowCount() == 6
     assert [line.path for line in back.table.selected] == [stopped]
+
+
+def test_the_newest_of_a_great_many_are_there_first(qtbot: QtBot, made: Path, tmp_path: Path) -> None:
+    one = next(path for path in made.iterdir() if "other" in path.name)
+    for k in range(120):
+        shutil.copytree(one, tmp_path / f"20250101-{k:06d}-many-aaaa", copy_function=os.link)
+    back = LookBack()
+    qtbot.addWidget(back)
+    told: list[int] = []
+    back.table.watch.lines_read.connect(lambda lines: told.append(len(lines)))
+    back.open_runs_folder(tmp_path)
+    qtbot.waitUntil(lambda: back.table.model.rowCount() == 120, timeout=20_000)
+    assert told[:2] == [50, 120]
 
 
 def test_a_curve_of_many_steps_is_averaged_and_says_so(made: Path) -> None:

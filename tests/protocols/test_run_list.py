@@ -132,6 +132,9 @@ def test_only_what_changed_is_read_anew(finished: Path, tmp_path: Path, monkeypa
     assert read[3:] == ["20260101-000001-small-aaaa"]
     assert {path.name[:15] for path in listed.changed} == {"20260101-000001", "20260101-000002"}
     assert RunList(tmp_path / "nowhere").read() == ()
+    first = RunList(runs)
+    assert [line.path.name[:15] for line in first.read(newest=1)] == ["20260101-000001"]
+    assert first.read() == lines
 
 
 def test_a_great_many_are_listed_while_one_looks_up(finished: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from aeqlab.protocols.words import cost_in_words, duration_in_words
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
 SORT_ROLE, PATH_ROLE, TEXT_ROLE = (int(_Role.UserRole) + k for k in (1, 2, 3))
+FIRST = 50  #: newest runs that are shown before the others are read
 WATCH_MS = 2000  #: wall time between two looks at the folder
 COLOUR = "●"
 
@@ -295,6 +297,7 @@ class RunsWatch(QObject):
         super().__init__(parent)
         self._list: RunList | None = None
         self._busy = False
+        self.whole = False  #: whether all runs were read, and not only the newest
         self._timer = QTimer(self)
         self._timer.setInterval(WATCH_MS)
         self._timer.timeout.connect(self.read)
@@ -306,7 +309,7 @@ class RunsWatch(QObject):
 
     def open(self, folder: Path) -> None:
         """Watch another folder from now on."""
-        self._list, self._busy = RunList(folder), False
+        self._list, self._busy, self.whole = RunList(folder), False, False
         self.read()
         self._timer.start()
 
@@ -320,12 +323,18 @@ class RunsWatch(QObject):
         if listed is None or self._busy:
             return
         self._busy = True
-        do(self, listed.read, lambda lines: self._take(listed, lines), lambda exc: self._fail(listed, exc), name="read runs")
+        newest = None if self.whole else FIRST
+        then, failed = partial(self._take, listed), partial(self._fail, listed)
+        do(self, lambda: listed.read(newest), then, failed, name="read runs")
 
     def _take(self, listed: RunList, lines: tuple[RunLine, ...]) -> None:
         if listed is self._list:
             self._busy = False
+            before, self.whole = self.whole, self.whole or len(lines) < FIRST
             self.lines_read.emit(lines)
+            if not before and not self.whole:  # now all the others
+                self.whole = True
+                self.read()
 
     def _fail(self, listed: RunList, exc: Exception) -> None:
         if listed is self._list:
