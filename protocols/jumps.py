@@ -5,7 +5,7 @@ system than what was read before, so a step with a jump in it is dropped. Two th
 channel comes to rest, each tick by less than in the ticks before: a change far beyond that, and beyond noise, is a jump. And a
 step moves the parameters by epsilon beta dC/dtheta, which goes with the misfit |s - y|: one that moves them, or the outputs, by
 several times the largest such ratio until then is none, unless it does so again. At a small misfit that may be drift, so it has
-to have moved them by a good part of the largest move, too.
+to have moved them by a good part of the largest move, too. What is hidden by noise says nothing of that ratio.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ BEFORE = 2  #: readings at rest before one is judged
 LARGEST, FEW = 3.0, 2.0
 MEMORY = 0.995  #: what a step leaves of the largest ratio before it
 FAR = 0.5  #: and it moved by more than this share of the largest move
-FEWEST = 2  #: steps that have to be known
+FEWEST = 2  #: steps that have to be known, in which that block, or the outputs, moved by more than
+CLEAR = 2.0  #: so many times what noise may do
 AGAIN = 1.5  #: a step that is too large by the same factor as that before it, within this, is what the system does
 
 
@@ -73,8 +74,8 @@ class StepJumps:
 
     def __init__(self, blocks: Sequence[slice]) -> None:
         self._blocks = list(blocks)
-        self._largest, self._furthest = np.zeros(len(self._blocks) + 1), np.zeros(len(self._blocks) + 1)
-        self._known = 0
+        n = len(self._blocks) + 1
+        self._largest, self._furthest, self._known = np.zeros(n), np.zeros(n), np.zeros(n)
         self._dropped = -1, 0.0  # row and ratio of the step before, where that was too large
 
     def see(self, dtheta: Array, ds: Array, reach: float, noise: Array, noise_s: Array) -> int | None:
@@ -88,19 +89,27 @@ class StepJumps:
         Returns:
             None for a good step; else number of the parameter that went too far, or the number of parameters for an output.
         """
-        moves = [np.abs(dtheta[block]) - noise[block] for block in self._blocks] + [np.abs(ds) - noise_s]
-        size = np.array([max(float(move.max(initial=0.0)), 0.0) for move in moves])
-        ratio = size / max(reach, 1e-300)
-        if self._known >= FEWEST:
-            far = np.where(size > FAR * self._furthest, ratio - (LARGEST + FEW / self._known) * self._largest, -1.0)
-            worst = int(np.argmax(far))
-            where, was = self._dropped
-            again = where == worst and was / AGAIN <= ratio[worst] <= was * AGAIN  # a jump does not come twice
-            if far[worst] > 0.0 and not again:
-                self._dropped = worst, float(ratio[worst])
-                if worst == len(self._blocks):
-                    return len(dtheta)
-                return int(self._blocks[worst].start) + int(np.argmax(moves[worst]))
-        self._largest, self._furthest = np.maximum(MEMORY * self._largest, ratio), np.maximum(MEMORY * self._furthest, size)
-        self._known, self._dropped = self._known + 1, (-1, 0.0)
+        rows = [(np.abs(dtheta[block]), noise[block]) for block in self._blocks] + [(np.abs(ds), noise_s)]
+        size = np.array([_most(move - room) for move, room in rows])
+        clear = np.array([_most(move - CLEAR * room) > 0.0 for move, room in rows])
+        reach = max(reach, 1e-300)
+        ratio = size / reach
+        limit = (LARGEST + FEW / np.maximum(self._known, 1)) * self._largest
+        far = np.where((self._known >= FEWEST) & (size > FAR * self._furthest), ratio - limit, -1.0)
+        worst = int(np.argmax(far))
+        where, was = self._dropped
+        again = where == worst and was / AGAIN <= ratio[worst] <= was * AGAIN  # a jump does not come twice
+        if far[worst] > 0.0 and not again:
+            self._dropped = worst, float(ratio[worst])
+            if worst == len(self._blocks):
+                return len(dtheta)
+            return int(self._blocks[worst].start) + int(np.argmax(np.subtract(*rows[worst])))
+        whole = np.array([_most(move) for move, _ in rows])
+        self._largest = np.maximum(MEMORY * self._largest, np.where(clear, whole / reach, 0.0))
+        self._furthest = np.maximum(MEMORY * self._furthest, size)
+        self._known, self._dropped = self._known + clear, (-1, 0.0)
         return None
+
+
+def _most(values: Array) -> float:
+    return max(float(values.max(initial=0.0)), 0.0)
