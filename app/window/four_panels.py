@@ -106,8 +106,10 @@ class FourPanels(QWidget):
             panel.tear_wanted.connect(lambda panel=panel: self.tear_off(panel))
         for row in rows:
             row.setChildrenCollapsible(False)
+            row.setSizes([1000] * row.count())  # alike, whatever their contents would like
             whole.addWidget(row)
         whole.setChildrenCollapsible(False)
+        whole.setSizes([1000] * whole.count())
         self.rows, self.whole = rows, whole
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

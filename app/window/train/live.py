@@ -50,6 +50,7 @@ class LivePanels(QWidget):
             sheet.setAccessibleName(name)
             sheet.saved.connect(lambda where: self.told.emit(f"Saved {where}."))
             sheet.failed.connect(self.went_wrong)
+        self.scope.show_close_up(True)  # what matters is whether it is held
         self._traced = -1  # step of the newest sample in the oscilloscope
         self._knobs = 0
         self.clear()
