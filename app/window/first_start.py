@@ -55,7 +55,7 @@ class FirstStart(QWidget):
         self.last = QVBoxLayout()
         self.last_heading = QLabel()
         self.look_back = QPushButton("Look back at all runs")
-        self.look_back.setToolTip("Open the workspace Look back (Ctrl+4)")
+        self.look_back.setToolTip("Open the workspace Look back")
         self.look_back.clicked.connect(self.look_back_wanted)
         column = QVBoxLayout(self)
         column.setContentsMargins(6 * GRID, 6 * GRID, 6 * GRID, 4 * GRID)

@@ -242,7 +242,7 @@ class Shell(QMainWindow):
             self._act(run, text, key, do_)
         self.view_menu = bar.addMenu("&View")
         self._end_of_workspaces = self.view_menu.addSeparator()
-        self.dark = self._act(self.view_menu, "Dark", "Ctrl+D", self._turn)
+        self.dark = self._act(self.view_menu, "Dark", "Ctrl+Shift+D", self._turn)
         self.dark.setCheckable(True)
         self.dark.setChecked(theme().dark)
         self._act(self.view_menu, "Alarms", "Ctrl+L", lambda: self.alarms.setVisible(not self.alarms.isVisible()))

@@ -139,7 +139,7 @@ def test_all_mistakes_are_marked_while_one_types_and_f8_goes_to_each(qtbot: QtBo
     qtbot.waitUntil(lambda: panel.problems.list.count() == 3, timeout=20_000)
     places = []
     for _ in range(4):
-        qtbot.keyClick(panel.editor, Qt.Key.Key_F8)
+        qtbot.keyClick(panel.editor, Qt.Key.Key_F4)
         places.append(panel.editor.textCursor().blockNumber() + 1)
     assert places[0] == places[3] == 6
     assert places[1:3] == [32, 36]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
@@ -68,7 +68,6 @@ def test_the_first_screen_offers_three_things_and_the_last_runs(qtbot: QtBot, sh
     result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs")
     shell.show_first()
     qtbot.waitUntil(lambda: shell.first.last.count() == 1)
-    shell.add_workspace("Train", QLabel("the run"))
     with qtbot.waitSignal(shell.world.run_shown):
         shell.first.last.itemAt(0).widget().click()
     qtbot.waitUntil(lambda: "finished" in shell.banner.doing.text())
@@ -121,13 +120,16 @@ def test_an_exception_in_the_window_is_shown_and_all_else_goes_on(qtbot: QtBot, 
     sys.excepthook(ZeroDivisionError, ZeroDivisionError("in a slot"), None)
     qtbot.waitUntil(lambda: "ZeroDivisionError: in a slot" in shell.messages.text())
     assert "All else goes on" in shell.messages.in_words()
-    qtbot.keyClick(shell, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    shell.dark.trigger()
     assert theme().dark == shell.dark.isChecked()
 
 
 def test_every_command_has_a_key_of_its_own_and_buttons_name_theirs(shell: Shell) -> None:
     keys = [action.shortcut().toString() for action in shell.findChildren(type(shell.dark)) if not action.shortcut().isEmpty()]
     assert len(keys) == len(set(keys))
+    own = [one.key().toString() for one in shell.findChildren(QShortcut)]
+    own += [one.shortcut().toString() for one in shell.findChildren(QAbstractButton) if not one.shortcut().isEmpty()]
+    assert not set(own) & set(keys), "two that mean the same key take it from each other"
     for button, key in ((shell.banner.freeze, "F9"), (shell.banner.safe, "F12"), (shell.banner.pause, "F6")):
         assert key in button.text()
         assert key in button.toolTip()

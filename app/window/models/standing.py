@@ -73,7 +73,7 @@ def banner_of(run: RunView | None, session: SessionView | None, now: float | Non
     if session is not None:
         return Banner(Standing.IDLE, _idle(session), title=title)
     if run is None:
-        return Banner(Standing.IDLE, "Nothing is shown. Open a run, connect a rig, or try one of the three below.")
+        return Banner(Standing.IDLE, "Nothing is shown.")
     return Banner(_ended(run), run.state if not run.reason else f"{run.state}: {run.reason}", title=title)
 
 

@@ -64,7 +64,7 @@ class ExperimentPanel(QWidget):
         self._timer.timeout.connect(self._look)
         self._timer.start()
         self._told = ""
-        for keys, step in (("F8", 1), ("Shift+F8", -1)):
+        for keys, step in (("F4", 1), ("Shift+F4", -1)):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(partial(self.editor.go_to_next, step))
@@ -227,7 +227,7 @@ class ExperimentPanel(QWidget):
         elif document.found.problems:
             count = len(document.found.problems)
             self.below.setCurrentWidget(self.problems)
-            self.notice.say(f"It cannot run yet: {count} problem{'s' * (count > 1)}, listed below. F8 in the text goes to each.")
+            self.notice.say(f"It cannot run yet: {count} problem{'s' * (count > 1)}, listed below. F4 in the text goes to each.")
         else:
             saved = document.path is not None and not document.modified
             self.run_wanted.emit(document.path if saved else document.text)

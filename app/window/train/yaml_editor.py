@@ -203,7 +203,7 @@ class YamlEditor(QPlainTextEdit):
             item = INDENT if line.lstrip().startswith("- ") and deeper else ""
             self.textCursor().insertText("\n" + indent + deeper + item)
             self.ensureCursorVisible()
-        elif event.key() == Qt.Key.Key_F8:
+        elif event.key() == Qt.Key.Key_F4:
             self.go_to_next(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
         elif event.key() == Qt.Key.Key_Escape:  # a way out for those without a mouse, as Tab indents
             self.focusNextChild()

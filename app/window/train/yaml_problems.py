@@ -25,7 +25,7 @@ class ProblemList(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
         self.title = QLabel("Not examined yet")
-        self.title.setToolTip("F8 goes to the next one, Shift+F8 to the one before")
+        self.title.setToolTip("F4 goes to the next one, Shift+F4 to the one before")
         column.addWidget(self.title)
         self.list = QListWidget()
         self.list.setAccessibleName("Problems of the experiment")
@@ -70,7 +70,7 @@ class ProblemList(QWidget):
         wrong, doubtful = len(self._problems), len(self._warnings)
         said = f"{wrong} problem{'s' * (wrong != 1)}" if wrong else "No problem found in the text"
         more = f", {doubtful} warning{'s' * (doubtful != 1)}" if doubtful else ""
-        self.title.setText(f"{said}{more}{' (F8: next)' if wrong or doubtful else ''}")
+        self.title.setText(f"{said}{more}{' (F4: next)' if wrong or doubtful else ''}")
 
 
 def _in_words(kind: str, one: Problem, label: str) -> str:
