@@ -56,10 +56,9 @@ def test_a_night_needs_nobody(tmp_path: Path, hours: float, night: int, nplc: in
     rng = np.random.default_rng([int(10 * hours), night])
     with bench_of(journal=tmp_path / "journal", seed=7 + night) as bench:
         parts = rig_tree(bench)["instruments"]
-        slower = {
-            "instruments": parts | {"adc": parts["adc"] | {"nplc": nplc}},
-            "tick_s": 0.02 * nplc * (bench.physics.counts["u"] + 1) + 0.02,
-        }
+        tick_s = 0.02 * nplc * (bench.physics.counts["u"] + 1) + 0.02
+        timeout_s = max(1.0, 1.5 * tick_s)
+        slower = {"instruments": parts | {"adc": parts["adc"] | {"nplc": nplc, "timeout_s": timeout_s}}, "tick_s": tick_s}
         device = open_rig(bench, lost_after_s=60.0, **slower)
         identified_first(device)
         session = Session(device)
@@ -83,6 +82,8 @@ def test_a_night_needs_nobody(tmp_path: Path, hours: float, night: int, nplc: in
             if now >= due:
                 due = now + every_s
                 kind = dict(KINDS[int(rng.integers(len(KINDS)))])
+                if "seconds" in kind:
+                    kind["seconds"] *= timeout_s
                 running = Fault.model_validate({"instrument": ["dac", "adc", "smu"][int(rng.integers(3))], **kind})
                 struck.append(f"{running.kind} {running.instrument}")
                 begin(bench, running)
