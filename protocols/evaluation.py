@@ -66,7 +66,8 @@ def evaluate(session: RunSession, options: EvaluateOptions) -> dict[str, Any]:
             found.get("error_rate"), predict.held_rate, time.monotonic() - began, session.t, session.reads,
         )
     )  # fmt: skip
-    session.record.evaluated(read.rows(session, row))
+    if row:
+        session.record.evaluated(read.rows(session, row))
     session.status.values.update({f"{name}_{key}": value for key, value in found.items() if key in ("cost_free", "error_rate")})
     measure = "error_rate" if "error_rate" in found else "cost_free"
     if not predict.held_enough:

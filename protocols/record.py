@@ -270,8 +270,13 @@ class Record:
         self._theta = theta
 
     def evaluation(self, row: EvaluationRow) -> int:
-        """Commit one evaluation; returns its row."""
-        return self._insert("evaluations", row)
+        """Commit one evaluation; returns its row.
+
+        One without a cost is left out of a record that was begun when each had to have one; its row is then 0.
+        """
+        sql = schema.insert("evaluations").replace("INSERT", "INSERT OR IGNORE", 1)
+        cursor = self._execute(sql, (self.attempt, *row))
+        return int(cursor.lastrowid or 0) if cursor.rowcount > 0 else 0
 
     def evaluated(self, rows: Sequence[EvaluatedRow]) -> None:
         """Commit what was read of samples without a nudge: all of it or nothing."""

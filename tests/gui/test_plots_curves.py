@@ -295,3 +295,18 @@ def test_figures_of_a_logarithmic_axis_do_not_cover_each_other(plot: CurvePlot) 
     written_at = sorted({round(10 ** (value % 1)) for value in values if axis.tickStrings([value], 1.0, 0.0)[0]})
     assert set(written_at) <= {1, 2, 5, 10}
     assert len(written_at) >= 2
+
+
+def test_figures_of_an_axis_without_a_prefix_are_those_of_the_data(qtbot: QtBot) -> None:
+    plot = CurvePlot("Cost")
+    qtbot.addWidget(plot)
+    plot.resize(500, 300)
+    plot.show()
+    plot.set_axes("step", "", "cost", "")
+    for unit, scaled in (("V", True), ("V²", False), ("1", False)):
+        plot.set_axes("step", "", "cost", unit)
+        plot.set_curve("cost", np.arange(10), np.linspace(0.01, 0.02, 10))
+        plot.redraw(even_if_hidden=True)
+        qtbot.wait(20)
+        axis = plot.graph._axes["left"]
+        assert (axis.autoSIPrefixScale != 1.0) == scaled, unit

@@ -375,7 +375,7 @@ def test_meta_holds_json(tmp_path: Path) -> None:
     facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
     connection.close()
     assert facts["state"] == "finished"
-    assert facts["units"] == {"theta": "1", "u": "1"}
+    assert facts["units"] == {"theta": "1", "u": "1", "x": "1", "s": "1"}
 
 
 def test_who_watches_may_fall_over(tmp_path: Path) -> None:

@@ -64,15 +64,18 @@ def same_records(one: Run, other: Run) -> None:
             assert shared or not (left or right)
             assert {key: left[key] for key in shared} == {key: right[key] for key in shared}
             continue
-        assert len(a) == len(b), table
+        # what training read is kept a few times a second of the computer's: what evaluations read must be the same
+        of_a, of_b = (np.isfinite(rows["evaluation"]) if table == "evaluated" else slice(None) for rows in (a, b))
+        if table != "evaluated":
+            assert len(a) == len(b), table
         for column in a.schema.columns:
             if column.name in OTHER or (table, column.name) == ("evaluations", "seconds"):
                 continue
-            left, right = a[column.name], b[column.name]
+            left, right = a[column.name][of_a], b[column.name][of_b]
             if left.dtype == object:
                 left, right = np.array([repr(x) for x in left]), np.array([repr(x) for x in right])
             np.testing.assert_array_equal(left, right, err_msg=f"{table}.{column.name}")
-        if "stage" in [column.name for column in a.schema.columns]:
+        if table != "evaluated" and "stage" in [column.name for column in a.schema.columns]:
             assert _paths(one, table) == _paths(other, table), table
     np.testing.assert_array_equal(one.theta, other.theta)
 

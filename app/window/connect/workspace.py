@@ -24,6 +24,7 @@ from aeqlab.protocols.status import STANDING
 from aeqlab.protocols.wiggle import wiggle
 
 WIGGLED = 0.02  #: of the range of a knob, it is wiggled so far
+QUESTIONS = "only questions are asked by hand; what is set comes from the rig file and from the knobs"
 NOT_CONNECTED = "no session is connected"
 
 
@@ -151,6 +152,7 @@ class Connect(QWidget):
             case "instruments":
                 self._instruments = tuple(answer.text.split("\n")) if answer.done and answer.text else ()
                 self.console.set_instruments(self._instruments)
+                self.console.set_read_only(QUESTIONS)
 
     def _knob(self, name: str) -> tuple[Row, int] | None:
         info = None if self._view is None else self._view.info

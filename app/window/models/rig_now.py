@@ -45,9 +45,20 @@ def interlocks_of(session: SessionView) -> list[InterlockRow]:
     found = []
     for one in seen.interlocks:
         values = ", ".join(f"{name} = {value:.6g}{in_unit(unit)}" for name, (value, unit, _) in one.values.items())
-        age = max((float(told[2]) for told in one.values.values()), default=math.nan)
-        found.append(InterlockRow(one.name, one.when, one.action, values, age, math.inf, bool(one.tripped), one.why))
+        known = one.tripped is not None
+        many = "many readouts" if known else ""  # of which no look lists the values
+        age = max((float(told[2]) for told in one.values.values()), default=_reading_s(session) if known else math.nan)
+        found.append(InterlockRow(one.name, one.when, one.action, values or many, age, math.inf, bool(one.tripped), one.why))
     return found
+
+
+def _reading_s(session: SessionView) -> float:
+    """Get the age of the oldest value of the last reading, of which an interlock over many readouts tells, in s."""
+    readout, seen, info = session.readout, session.seen, session.info
+    if readout is None or seen is None or info is None:
+        return math.nan
+    ages = [float(np.max(part, initial=0.0)) for part in (readout.output_ages_s, readout.parameter_ages_s) if part is not None]
+    return max(ages, default=0.0) / info.speed + seen.since_s
 
 
 def _controls(info: DeviceInfo, seen: Seen | None, late: float, period: float) -> list[RigRow]:

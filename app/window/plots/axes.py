@@ -30,6 +30,15 @@ class Direct:
             self._asked = asked
         return self._ticks
 
+    def updateAutoSIPrefix(self) -> None:
+        """Choose a prefix only where it was asked for: pyqtgraph scales the figures once more when it is switched off."""
+        axis: Any = self
+        if axis.autoSIPrefix:
+            super().updateAutoSIPrefix()  # type: ignore[misc]
+        else:
+            axis.autoSIPrefixScale, axis.labelUnitPrefix = 1.0, ""
+            axis._updateLabel()
+
     def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         """Write the figures of a logarithmic axis: 1, 2 and 5 of each decade; those between would cover each other."""
         strings: list[str] = super().logTickStrings(values, scale, spacing)  # type: ignore[misc]
