@@ -22,6 +22,7 @@ from aeqlab.app.launch import is_rig_file
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.shell import Shell
 from aeqlab.app.window.theme import system_is_dark, theme
+from aeqlab.protocols.errors import UnknownRunError
 from aeqlab.protocols.lease import state_folder
 from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
 
@@ -46,6 +47,8 @@ def target_of(word: str | None, runs: Path) -> Target:
     if word is None:
         return Target()
     path = Path(word)
+    if path.suffix.lower() in (".yaml", ".yml") and not path.exists():
+        raise UnknownRunError(f"{path.absolute()}: there is no such file. Name an experiment file, a rig file or a run.")
     if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
         return Target(rig=path.absolute()) if is_rig_file(path) else Target(experiment=path.absolute())
     if path.is_dir() and (path / "experiment.yaml").exists():

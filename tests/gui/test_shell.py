@@ -161,6 +161,8 @@ def test_what_a_word_on_the_command_line_means(tmp_path: Path) -> None:
     assert target_of(str(tmp_path / "experiment-under-test.yaml"), runs) == Target(
         experiment=tmp_path / "experiment-under-test.yaml"
     )
+    with pytest.raises(UnknownRunError, match=r"nothing.yaml: there is no such file"):
+        target_of("nothing.yaml", runs)
     with pytest.raises(UnknownRunError, match="No run 'nothing'"):
         target_of("nothing", runs)
 

@@ -127,7 +127,7 @@ class Console(QWidget):
         elif why:
             self.state.say(f"Read only: {why}", "warning")
         else:
-            self.state.say(f"{name} takes questions and commands. A command changes it at once.", "dim")
+            self.state.say(f"{name} is asked what is written here.", "dim")
         self.line.setEnabled(bool(name))
         self.ask_button.setEnabled(bool(name) and not self._waiting)
 

@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,8 @@ def resume_run(folder: Path) -> Started:
     Raises:
         RecordError: it cannot be resumed; the message is what it said.
     """
-    began = time.time()
     process, log = _start(["resume", str(folder.absolute()), "--quiet"], folder.parent, "resume")
-    _wait_for(process, log, lambda: _works_in(folder, process.pid), began)
+    _wait_for(process, log, lambda: _works_in(folder, process.pid))
     return Started(log, folder)
 
 
@@ -89,13 +88,12 @@ def start_bench(preset: str, folder: Path) -> Path:
     process, log = _start(
         ["bench", preset, "--rig", str(rig), "--journal", str(folder / "journal"), "--linger", "60"], folder, "bench"
     )
-    _wait_for(process, log, rig.exists, time.time())
+    _wait_for(process, log, rig.exists)
     return rig
 
 
 def _run(words: list[str], runs: Path) -> Started:
     runs.mkdir(parents=True, exist_ok=True)
-    began = time.time()
     process, log = _start([*words, "--quiet"], runs, words[0])
     found: list[Path] = []
 
@@ -103,7 +101,7 @@ def _run(words: list[str], runs: Path) -> Started:
         found.extend(path for path in runs.iterdir() if path.is_dir() and _works_in(path, process.pid))
         return bool(found)
 
-    _wait_for(process, log, there, began)
+    _wait_for(process, log, there)
     if not found:  # it was quicker than we looked
         found += sorted((path.parent for path in runs.glob("*/record.sqlite")), key=lambda path: path.stat().st_mtime)[-1:]
     return Started(log, found[0])
@@ -125,8 +123,7 @@ def _works_in(folder: Path, pid: int) -> bool:
         return False
 
 
-def _wait_for(process: subprocess.Popen[bytes], log: Path, there: object, began: float) -> None:
-    assert callable(there)
+def _wait_for(process: subprocess.Popen[bytes], log: Path, there: Callable[[], bool]) -> None:
     until = time.monotonic() + WAIT_S
     while time.monotonic() < until:
         if there():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from aeqlab.protocols.hand_moves import LARGE
+
 
 @dataclass(frozen=True, slots=True)
 class RigRow:
@@ -90,10 +92,10 @@ class InterlockRow:
         return self.state != "not tripped"
 
 
-def large_jump(row: RigRow, value: float, fraction: float = 0.25) -> bool:
-    """Tell whether a move by hand is large: more than a quarter of the knob's range, or from where nobody knows."""
+def large_jump(row: RigRow, value: float) -> bool:
+    """Tell whether a move by hand is large, as the session's `hand_moves` calls it, or one from where nobody knows."""
     if not math.isfinite(row.setpoint) and not math.isfinite(row.readback):
         return True
     start = row.setpoint if math.isfinite(row.setpoint) else row.readback
     span = row.high - row.low
-    return math.isfinite(span) and abs(value - start) > fraction * span
+    return math.isfinite(span) and abs(value - start) > LARGE * span

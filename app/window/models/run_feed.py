@@ -182,15 +182,14 @@ class _Reader(threading.Thread):
             read = self._take(news) or read
             if not news.more:
                 break
-            if self._tables["steps"].count > LONG or self._tables["steps"].count < FIRST_SHOWN:
-                continue
-            self._tell(alive, 1.0)
+            if self._tables["steps"].count <= LONG:  # of a longer one a part is shown, until all of it is here
+                self._tell(alive, 1.0)
         if read:
             self._theta = tail.newest_theta()
         self._ask(alive)
-        told = (read, alive, self._progress and tuple(map(str, self._progress.values())), len(self._missing))
+        told = (alive, self._progress and tuple(map(str, self._progress.values())), len(self._missing))
         if read or told != self._told:
-            self._told = (False, *told[1:])
+            self._told = told
             self._tell(alive, 1.0)
         return alive
 
@@ -260,7 +259,6 @@ class _Reader(threading.Thread):
         self._missing += [one for one in sentences if one not in self._missing]
 
 
-FIRST_SHOWN = 1000  #: a record that is read in pieces is shown once so many steps are there
 _DRAWN = ("id", "step", "at", "t", "cost_1", "cost_2", "cost_free", "used", "sham", "hold_error", "moved")
 
 
