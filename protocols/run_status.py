@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aeqlab.protocols.progress import OnProgress, Progress
@@ -58,6 +59,9 @@ class RunStatus:
         """Begin to count anew."""
         self._stage, self._path = stage, path
         self.count(0, None)
+        self.latest = replace(  # whoever asks hears of it at once, though the first sample may take long
+            self.latest, stage=stage, path=path, done=0, total=None, unit="", cost=None, rate_per_s=None, remaining_s=None
+        )
 
     def count(self, done: float, total: float | None, unit: str = "") -> None:
         """Say how much of the stage is done, and of how much; in samples if no unit is said."""

@@ -30,3 +30,14 @@ def test_a_pause_says_nothing_of_the_time_that_is_left(tmp_path: Path) -> None:
     status.show(6.0, at_once=True)
     assert status.latest.remaining_s == pytest.approx(7.0)
     record.close()
+
+
+def test_a_stage_is_told_as_soon_as_it_begins_not_with_its_first_sample() -> None:
+    status = RunStatus(Requests())
+    status.show(0.0)
+    status.begin_stage("train", "0")
+    assert (status.answer()["stage"], status.answer()["path"]) == ("train", "0")
+    status.count(3, 10)
+    status.show(0.05, at_once=True)
+    status.begin_stage("evaluate", "1")
+    assert (status.answer()["stage"], status.answer()["done"], status.answer()["total"]) == ("evaluate", 0, None)
