@@ -52,8 +52,8 @@ class Autotuned:
         """Say it for a person."""
         many = f"{len(self.knobs)} knobs" if len(self.knobs) > 1 else "1 knob"
         return (
-            f"{many}: {_range(self.factor)} times the standard gains, to settle in {_range(self.settles_s)} s by the model, where "
-            f"the standard gains need {_range(self.standard_s)} s. Gain margin at least {np.nanmin(self.gain_margin):.3g}."
+            f"{many}: {_range(self.factor)} times the standard gains, to settle in {_range(self.settles_s)} s by the model, "
+            f"where the standard gains need {_range(self.standard_s)} s. Gain margin at least {np.nanmin(self.gain_margin):.3g}."
         )
 
 

@@ -85,8 +85,8 @@ class Bumped:
             return f"{self.names[late[0]]}{more} did not come within tolerance after a bump."
         k = int(np.argmax(self.settle_s))
         return (
-            f"{len(self.knobs)} bumped by {_range(self.size)} {self.unit}: within tolerance after {self.settle_s[k]:.3g} s at most "
-            f"({self.names[k]}), overshoot at most {100.0 * float(np.max(self.overshoot, initial=0.0)):.0f} %."
+            f"{len(self.knobs)} bumped by {_range(self.size)} {self.unit}: within tolerance after {self.settle_s[k]:.3g} s at "
+            f"most ({self.names[k]}), overshoot at most {100.0 * float(np.max(self.overshoot, initial=0.0)):.0f} %."
         )
 
 
@@ -134,8 +134,7 @@ def bump(
         if hasattr(operator, "point_interrupt"):
             operator.point_interrupt = None  # whoever asked to leave was heard
         with contextlib.suppress(ProtocolError, BackendError):  # what ended it is told; a device that was frozen stays so
-            operator.set_target(base.astype(info.dtype))
-            operator.hold()
+            operator.hold_at(base.astype(info.dtype))
         raise
     finally:
         with contextlib.suppress(ProtocolError, BackendError):
@@ -172,8 +171,9 @@ def _size(
     if tight.any():
         k = int(np.argmax(tight))
         raise NotAllowedError(
-            f"bump: {knobs.names[which[k]]} stands at {u[which[k]]:.4g} {knobs.unit}, which leaves room for {max(room[k], 0.0):.3g} "
-            f"{info.parameters[0].unit} of theta, and {least[k]:.3g} are needed. Move it away from its limit, or bump by less."
+            f"bump: {knobs.names[which[k]]} stands at {u[which[k]]:.4g} {knobs.unit}, which leaves room for "
+            f"{max(room[k], 0.0):.3g} {info.parameters[0].unit} of theta, and {least[k]:.3g} are needed. Move it away from its "
+            "limit, or bump by less."
         )
     return np.asarray(np.minimum(wanted, room))
 
@@ -184,13 +184,13 @@ def _course(
     """Step the targets from one place to another, and take the course of that hold."""
     target = base.copy()
     target[which] += to
-    operator.set_target(target.astype(info.dtype))
-    began = operator.watch().readout.t
-    report: HoldReport = operator.hold()
+    before = operator.watch().readout.t
+    report: HoldReport = operator.hold_at(target.astype(info.dtype))
     phase = next((one for one in operator.last_traces() if one["phase"] == "hold" and one["error"] is not None), None)
     if phase is None:
         raise NotAllowedError(f"bump: the session of {info.name} gives no courses of a hold.")
-    t, error = np.asarray(phase["t"], dtype=np.float64) - began, np.asarray(phase["error"], dtype=np.float64)
+    times, error = np.asarray(phase["t"], dtype=np.float64), np.asarray(phase["error"], dtype=np.float64)
+    t = times - (before if info.tick_s is None else times[0] - info.tick_s)  # a session ticks by itself between commands
     step = to - at
     return Course(
         way, t, error / tolerance, np.asarray(phase["u"], dtype=np.float64), step, error[:, which] + to,
