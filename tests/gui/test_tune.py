@@ -58,17 +58,20 @@ class World:
         return self.shell.tune
 
 
-@pytest.fixture
-def shell(qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    made = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
-    qtbot.addWidget(made)
-    made.show()
-    made.show_workspace("Tune")
-    yield made
-    made.close()
+@pytest.fixture(scope="module")
+def shell(qapp: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Open one window for all tests here; each shows it a session of its own."""
+    folder = tmp_path_factory.mktemp("tune")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AEQLAB_STATE", str(folder / "state"))
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        patch.setattr(threading, "excepthook", threading.excepthook)
+        made = make_window(qapp, folder / "runs", Target())  # type: ignore[arg-type]
+        made.show()
+        made.show_workspace("Tune")
+        yield made
+        made.close()
+        made.deleteLater()
 
 
 @pytest.fixture
@@ -92,6 +95,8 @@ def shown(
     found = FoundSession(address, device.info.name, "the session", os.getpid(), str(session), server.port, KEY.hex())
     found.write()
     stack.callback(found.remove)
+    stack.callback(lambda: shell.world.show_session(None))
+    shell.tune.work.seconds = None
     shell.world.show_session(found)
     world = World(shell, server, found, place)
     qtbot.waitUntil(lambda: shell.tune.work.gains is not None, timeout=LONG_MS)
@@ -109,7 +114,7 @@ def idle(qtbot: QtBot, tune: Tune) -> None:
 def test_a_bench_is_armed_identified_bumped_tuned_and_its_gains_are_kept(
     qtbot: QtBot, shell: Shell, opened: ExitStack, tmp_path: Path
 ) -> None:
-    bench = opened.enter_context(bench_of("tcp", frequencies=1, profile="quiet"))
+    bench = opened.enter_context(bench_of("tcp", frequencies=1))
     device = opened.enter_context(open_rig(bench, "coupling", folder=tmp_path / "known"))
     settings = RigSettings.model_validate({"rig": rig_tree(bench, "coupling")})
     world = shown(qtbot, shell, opened, device, settings, tmp_path, HomeostasisSettings(controller="pid", tolerance=5e-3))
@@ -293,7 +298,7 @@ def test_257_knobs_are_bands_a_map_and_the_worst_ten(qtbot: QtBot, shell: Shell,
     assert tune.speed.whose.text().endswith("and 6 more")
     # a box drawn over the whole map chooses all
     canvas = tune.grid.map.canvas
-    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(0, 0))
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(1, 1))
     far = QPoint(canvas.width() - 1, canvas.height() - 1)
     move = QMouseEvent(
         QEvent.Type.MouseMove, QPointF(far), canvas.mapToGlobal(QPointF(far)), Qt.MouseButton.NoButton,

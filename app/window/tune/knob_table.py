@@ -41,7 +41,10 @@ class KnobModel(QAbstractTableModel):
         super().__init__(parent)
         self.knobs = Knobs()
         self._texts: dict[int, list[str]] = {}
-        theme().changed.connect(lambda: self._redrawn(range(WIDTH)))
+        theme().changed.connect(self._look)
+
+    def _look(self) -> None:
+        self._redrawn(range(WIDTH))
 
     def take(self, knobs: Knobs) -> None:
         """Show other numbers."""
