@@ -373,6 +373,12 @@ class Session:
             self._target = target.copy()
             self._controller.target = np.array(target, dtype=np.float64)
 
+    def hold_at(self, theta: Array) -> HoldReport:
+        """Hold theta, shape (parameters,), elsewhere, as `set_target` and `hold` with no tick between them: no learning step."""
+        with self._command:
+            self.set_target(theta)
+            return self.hold()
+
     def keep_holding(self, interrupt: Callable[[], None]) -> bool:
         """Go on holding where the last hold left off, for one round, if the loop still owns the knobs and no nudge is on.
 

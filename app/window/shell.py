@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
@@ -22,11 +23,14 @@ from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.messages import MessageLine
 from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
 from aeqlab.app.window.models.standing import banner_of
+from aeqlab.app.window.models.tune_identify import write_identify
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.workspace import Train
+from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
+from aeqlab.protocols.client import FoundSession
 from aeqlab.protocols.control import person
 from aeqlab.protocols.status import STANDING as STANDING_STATES
 
@@ -71,7 +75,8 @@ class Shell(QMainWindow):
         self._all_messages: QPlainTextEdit | None = None
         self._build_menus()
         self.connect_page, self.train, self.past = Connect(world.commander), Train(), LookBack()
-        for name, page in (("Connect", self.connect_page), ("Train", self.train), ("Look back", self.past)):
+        self.tune = Tune(world.commander)
+        for name, page in (("Connect", self.connect_page), ("Tune", self.tune), ("Train", self.train), ("Look back", self.past)):
             self.add_workspace(name, page)
         self._connect()
         self.resize(1280, 800)
@@ -133,6 +138,15 @@ class Shell(QMainWindow):
         self._begin(
             f"Opens the instruments of {Path(path).name} …", lambda: start_session(path, self.world.runs.absolute()), "Connect"
         )
+
+    def identify(self, session: FoundSession, law: str) -> None:
+        """Identify the device of a session by a run of its own, and go on showing that session."""
+        runs = self.world.runs.absolute()
+
+        def start() -> Started:
+            return replace(start_run(write_identify(session, law, runs), runs), session=session)
+
+        self._begin(f"Starts to identify {session.device} …", start, "Tune")
 
     def serve_bench(self, preset: str) -> None:
         """Serve an emulated bench, and fill the guide with the rig file that goes with it."""
@@ -204,6 +218,8 @@ class Shell(QMainWindow):
         world.run_shown.connect(self._turn_to_run)
         self.train.run_wanted.connect(self.run)
         self.train.told.connect(self.messages.say)
+        self.tune.identify_wanted.connect(self.identify)
+        self.tune.told.connect(self.messages.say)
         self.connect_page.session_wanted.connect(self.connect_rig)
         self.connect_page.bench_wanted.connect(self.serve_bench)
         self.past.open_wanted.connect(self.look_at)
@@ -270,12 +286,14 @@ class Shell(QMainWindow):
         world = self.world
         self.vitals.setValue(vitals_of(world.run, world.session))
         self.connect_page.redraw()
+        self.tune.redraw()
         self.train.redraw()
         if not self._stale:
             return
         self._stale = False
         run, session = world.run, world.session
         self.train.set_value(run, session)
+        self.tune.set_value(run, session)
         self.connect_page.set_session(session)
         banner = banner_of(run, session)
         self.banner.setValue(banner)

@@ -91,6 +91,7 @@ class CurvePlot(Sheet):
         self._switched: dict[str, bool] = {}
         self._log: LogScale = "auto"
         self._x_range: Range | None = None
+        self.ends_written = True  #: whether the last value stands at the end of each curve
         self._legend = Legend(self)
         self._legend.setVisible(legend)
         self._head.addWidget(self._legend, 1)
@@ -223,7 +224,7 @@ class CurvePlot(Sheet):
         self._legend.show_names([Name(name, curve.ink, curve.on, curve.dashed) for name, curve in self._curves.items()])
 
         def ends(view: View, height: float) -> list[EndValue]:
-            if len(shown) > WRITTEN:
+            if len(shown) > WRITTEN or not self.ends_written:
                 return []
             unit = self.graph.names[1][1]
             found = []
