@@ -41,9 +41,9 @@ class Menus:
             ("Stop at the end of this sample", "F8", lambda: command.to_run("stop")),
             ("Skip this stage", "Ctrl+F8", lambda: command.to_run("skip")),
             ("Abort at the next tick", "Ctrl+Shift+F8", lambda: command.to_run("abort")),
-            ("Add note …", "Ctrl+Shift+N", shell.write_note),
         ):  # fmt: skip
             self.add(run, text, key, do_)
+        self.write_note = self.add(run, "Add note …", "Ctrl+Shift+N", shell.write_note)
         control = bar.addMenu("&Control")
         self.add(control, "Take control", TAKE_KEY, shell.take_control)
         self.add(control, "Give control back", GIVE_KEY, command.give_control)
