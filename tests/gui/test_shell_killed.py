@@ -79,18 +79,17 @@ def test_a_killed_session_is_made_safe_by_its_guardian_and_the_window_says_so(
     qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
-    with endless(tmp_path, SLOW) as (run, process):
-        with window(qtbot, qapp, tmp_path, monkeypatch, Target(run=run)) as shell:
-            until(lambda: shell.world.session is not None and shell.world.session.status is not None, "the session of the run")
-            until(lambda: shell.control.words.text() == f"control: run {run.name}", "who holds the token")
-            (session,) = find_sessions()
-            os.kill(session.pid, signal.SIGKILL)
-            until(lambda: shell.banner.sign.value() is Standing.SAFE, "what its guardian did")
-            assert "the guardian said: the device is SAFE" in shell.banner.doing.text()
-            until(lambda: not is_alive(run), "the run ends, without a device")
-            until(shell.asking.offer.isVisible, "what may be done")
-            assert "the guardian said: the device is SAFE" in shell.asking.offer.words.text()
-            assert "resume" in shell.asking.offer.buttons
-            shell.asking.offer.buttons["look back"].click()
-            until(lambda: "session" in shell.past.story.sentence.text(), "its story")
-            process.wait()
+    with endless(tmp_path, SLOW) as (run, process), window(qtbot, qapp, tmp_path, monkeypatch, Target(run=run)) as shell:
+        until(lambda: shell.world.session is not None and shell.world.session.status is not None, "the session of the run")
+        until(lambda: shell.control.words.text() == f"control: run {run.name}", "who holds the token")
+        (session,) = find_sessions()
+        os.kill(session.pid, signal.SIGKILL)
+        until(lambda: shell.banner.sign.value() is Standing.SAFE, "what its guardian did")
+        assert "the guardian said: the device is SAFE" in shell.banner.doing.text()
+        until(lambda: not is_alive(run), "the run ends, without a device")
+        until(shell.asking.offer.isVisible, "what may be done")
+        assert "the guardian said: the device is SAFE" in shell.asking.offer.words.text()
+        assert "resume" in shell.asking.offer.buttons
+        shell.asking.offer.buttons["look back"].click()
+        until(lambda: "session" in shell.past.story.sentence.text(), "its story")
+        process.wait()
