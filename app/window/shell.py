@@ -28,6 +28,7 @@ from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.workspace import Train
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.protocols.control import person
+from aeqlab.protocols.run_list import newest_runs
 from aeqlab.protocols.status import STANDING as STANDING_STATES
 
 FRAME_MS = 40  #: between two looks at the world
@@ -81,7 +82,7 @@ class Shell(QMainWindow):
         self._timer.timeout.connect(self._look)
         self._timer.start()
         self._look()
-        do(self, lambda: last_runs(world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(world.runs), self.first.set_runs, name="looks for runs")
         self.past.open_runs_folder(world.runs)
         self.first.bench.setFocus()
 
@@ -106,7 +107,7 @@ class Shell(QMainWindow):
     def show_first(self) -> None:
         """Show the first screen again."""
         self.pages.setCurrentWidget(self.first)
-        do(self, lambda: last_runs(self.world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(self.world.runs), self.first.set_runs, name="looks for runs")
 
     def open_experiment(self, path: Path) -> None:
         """Open an experiment file in the form; one with mistakes opens with them marked."""
@@ -320,12 +321,6 @@ class Shell(QMainWindow):
         self.past.stop()
         self.world.close()
         super().closeEvent(event)
-
-
-def last_runs(runs: Path, most: int = 5) -> list[Path]:
-    """List the newest run folders, those of demos too, newest first."""
-    found = [path.parent for pattern in ("*/record.sqlite", "demo-*/runs/*/record.sqlite") for path in runs.glob(pattern)]
-    return sorted(found, key=lambda path: path.name, reverse=True)[:most]
 
 
 def _acknowledged(done: Sequence[object]) -> str:
