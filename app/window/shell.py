@@ -210,7 +210,7 @@ class Shell(QMainWindow):
         self.past.open_wanted.connect(self.look_at)
         self.past.resume_wanted.connect(self.resume)
         self.past.as_that_wanted.connect(self.as_that)
-        self.past.jump_wanted.connect(lambda folder, *_: self.look_at(folder))
+        self.past.told.connect(self.messages.say)
         self.messages.opened.connect(self.show_messages)
         banner.freeze_wanted.connect(command.freeze)
         banner.safe_wanted.connect(command.make_safe)
