@@ -38,6 +38,7 @@ from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.app.window.workspaces import Workspaces
 from aeqlab.protocols.control import person
+from aeqlab.protocols.run_list import newest_runs
 
 FRAME_MS = 40  #: between two looks at the world
 
@@ -79,7 +80,7 @@ class Shell(QMainWindow):
         self._timer.timeout.connect(self._look)
         self._timer.start()
         self._look()
-        do(self, lambda: last_runs(world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(world.runs), self.first.set_runs, name="looks for runs")
         self.first.bench.setFocus()
 
     # the workspaces
@@ -134,8 +135,7 @@ class Shell(QMainWindow):
         page.open_wanted.connect(self.look_at)
         page.resume_wanted.connect(self.start.resume)
         page.as_that_wanted.connect(self.as_that)
-        if not hasattr(page, "replay_at"):
-            page.jump_wanted.connect(lambda folder, *_: self.look_at(folder))
+        page.told.connect(self.messages.say)
         page.open_runs_folder(self.world.runs)
         return page
 
@@ -149,7 +149,7 @@ class Shell(QMainWindow):
         """Show the first screen again."""
         self.leave_projector()
         self.pages.setCurrentWidget(self.first)
-        do(self, lambda: last_runs(self.world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(self.world.runs), self.first.set_runs, name="looks for runs")
 
     # what is opened
     def open(self, target: Target) -> None:
@@ -187,12 +187,8 @@ class Shell(QMainWindow):
         if folder is None:
             self.alarms.setVisible(True)
             return
-        replay_at = getattr(self.past, "replay_at", None)
-        if replay_at is None:
-            self.look_back_at(folder)
-            return
         self.show_workspace("Look back")
-        replay_at(folder, at)
+        self.past.replay_at(folder, at)
 
     def as_that(self, folder: Path) -> None:
         """Open the experiment of a run in the form."""
@@ -404,12 +400,6 @@ class Shell(QMainWindow):
             past.stop()
         self.world.close()
         super().closeEvent(event)
-
-
-def last_runs(runs: Path, most: int = 5) -> list[Path]:
-    """List the newest run folders, those of demos too, newest first."""
-    found = [path.parent for pattern in ("*/record.sqlite", "demo-*/runs/*/record.sqlite") for path in runs.glob(pattern)]
-    return sorted(found, key=lambda path: path.name, reverse=True)[:most]
 
 
 def _acknowledged(done: Sequence[object]) -> str:

@@ -100,6 +100,12 @@ class DeviceDrawing(Sheet):
             self._which.setVisible(self._which.count() > 1)
         self.data_changed()
 
+    def clear(self) -> None:
+        """Forget all values; the places stay, and which quantity was chosen."""
+        self._quantities.clear()
+        self._saturated = np.zeros(0, dtype=bool)
+        self.data_changed()
+
     def set_saturated(self, saturated: ArrayLike) -> None:
         """Tell which knobs stand at a limit, shape (knobs,): they bear a cross as well."""
         self._saturated = np.asarray(saturated, dtype=bool).reshape(-1)

@@ -103,6 +103,11 @@ class LearnedFunction(Sheet):
         self._columns = self.confusion.columns()
         self._show(self.confusion)
 
+    def clear(self) -> None:
+        """Show nothing, but what is awaited."""
+        self._points, self._curve, self._diagonal, self._columns = [], None, False, []
+        self._show(self.graph)
+
     def _show(self, page: QWidget) -> None:
         self._pages.setCurrentWidget(page)
         self._legend.setVisible(page is self.graph)

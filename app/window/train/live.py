@@ -63,7 +63,11 @@ class LivePanels(QWidget):
         self.cost.set_awaited("the first training step")
         self.scope.clear()
         self.scope.set_awaited("the first sample whose course is kept, about one a second")
+        self.learned.clear()
         self.learned.set_awaited("the first reading without a nudge")
+        self.results.setCurrentWidget(self.learned)
+        self.drawing.clear()
+        self.strip.set_phases(())
         self.drawing.set_awaited("the first sample whose course is kept")
         self._traced, self._knobs = -1, 0
 
