@@ -203,6 +203,8 @@ class Shell(QMainWindow):
         world.said.connect(self.messages.say)
         world.run_shown.connect(self._turn_to_run)
         self.train.run_wanted.connect(self.run)
+        self.train.edit_wanted.connect(lambda text: command.to_run("edit", text))
+        world.answered.connect(self.train.take_answer)
         self.train.told.connect(self.messages.say)
         self.connect_page.session_wanted.connect(self.connect_rig)
         self.connect_page.bench_wanted.connect(self.serve_bench)

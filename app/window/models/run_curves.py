@@ -6,19 +6,22 @@ Nothing here decides how it looks. A cost that was read under a nudge keeps that
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.app.window.models.kept_steps import MEAN as MEAN_COLUMN
+from aeqlab.app.window.models.kept_steps import SMOOTH
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.stages.scan import Axis
 from aeqlab.protocols.words import COSTS
 
 Array = NDArray[Any]
-SMOOTH = 50  #: steps of the running mean of the free cost
+TERMS = {"P": "p", "I": "i", "D": "d"}  #: parts of a control law as people call them, and as the record does
 RECENT, FEWEST = 60, 10  #: readings of training that are shown, and how many there must be since the last evaluation
 COST_1, COST_2 = COSTS["cost_1"], COSTS["cost_2"]
 FREE, MEAN = "cost", f"mean of {SMOOTH}"
@@ -80,6 +83,8 @@ class TracedSample:
         clamp_s: when the knobs were clamped; nan where no nudged phase was kept.
         nudge_s: when the first nudge came on, after a free phase; nan where there was none.
         in_tolerances: False where the record tells no tolerance, and errors are in the unit of theta.
+        terms: what P, I and D of the control law had moved the knobs since a phase began, those that the law has, each (points, n);
+            nan in the nudged phase. Empty where the record does not have them.
     """
 
     step: int
@@ -90,6 +95,7 @@ class TracedSample:
     clamp_s: float
     nudge_s: float = np.nan
     in_tolerances: bool = True
+    terms: Mapping[str, Array] = field(default_factory=dict)
 
 
 def costs_of(run: RunView) -> list[Curve]:
@@ -103,8 +109,9 @@ def costs_of(run: RunView) -> list[Curve]:
         there = np.isfinite(free) & (run.column("steps", "sham") == 0)
         if there.any():
             found.append(Curve(FREE, step[there], free[there], unit))
-            if there.sum() >= 2 * SMOOTH:
-                found.append(Curve(MEAN, step[there][SMOOTH - 1 :], running_mean(free[there], SMOOTH), unit))
+            mean = run.column("steps", MEAN_COLUMN)  # over every step, those that are no longer here too
+            if len(mean) == len(step) and there.sum() >= 2 * SMOOTH and (smooth := np.isfinite(mean)).any():
+                found.append(Curve(MEAN, step[smooth], mean[smooth], unit))
         for name, word in (("cost_1", COST_1), ("cost_2", COST_2)):
             cost = run.column("steps", name)
             fine = np.isfinite(cost) & real
@@ -137,12 +144,6 @@ def error_rates_of(run: RunView) -> list[Curve]:
     return found
 
 
-def running_mean(values: Array, n: int) -> Array:
-    """Compute the mean of every n values in a row, shape (len - n + 1,)."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray((sums[n:] - sums[:-n]) / n)
-
-
 def learned_of(run: RunView) -> Learned | None:
     """Get what was read last; None where the record has nothing of it."""
     evaluation, step = run.column("evaluated", "evaluation"), run.column("evaluated", "step")
@@ -171,7 +172,7 @@ def learned_of(run: RunView) -> Learned | None:
 def traced_samples(run: RunView, most: int = 20) -> list[TracedSample]:
     """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together."""
     steps = run.column("traces", "step")
-    parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance")}
+    parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance", *TERMS.values())}
     ends = np.flatnonzero(np.diff(steps)) + 1
     found = []
     for first, last in zip([0, *ends], [*ends, len(steps)], strict=True):
@@ -204,8 +205,19 @@ def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:
             knobs.append(np.repeat(stood, len(part), axis=0))  # clamped: they stand where they were
     t = np.concatenate([one["t"] for one in phases]) - began
     return TracedSample(
-        step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None
-    )
+        step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None,
+        _terms(phases),
+    )  # fmt: skip
+
+
+def _terms(phases: list[dict[str, Any]]) -> dict[str, Array]:
+    """Join what the parts of the law did in each phase; a part that no phase has is left out."""
+    found = {}
+    for word, name in TERMS.items():
+        parts = [one.get(name) if one["phase"] == "hold" else None for one in phases]
+        if any(part is not None and part.shape == one["error"].shape for part, one in zip(parts, phases, strict=True)):
+            found[word] = np.concatenate([_like(part, one["error"]) for part, one in zip(parts, phases, strict=True)])
+    return found
 
 
 def _like(part: Array | None, error: Array) -> Array:

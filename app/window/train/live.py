@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from aeqlab.app.window.four_panels import FourPanels
 from aeqlab.app.window.models import run_curves
@@ -23,8 +23,12 @@ SHOWN_S = 60.0  #: of the device: so much of the last traces the strip of phases
 
 
 class LivePanels(QWidget):
-    """Shows one run; `redraw` is called by the window's timer, `saved` tells of a picture that was written."""
+    """Shows one run; `redraw` is called by the window's timer. `told` and `went_wrong` bring sentences for the line of messages.
 
+    `sequence_wanted`: someone wants to see its stages.
+    """
+
+    sequence_wanted = Signal()
     told = Signal(str)
     went_wrong = Signal(str)
 
@@ -39,10 +43,17 @@ class LivePanels(QWidget):
             [("Cost", self.cost), ("One sample, triggered", self.scope), ("Result", self.results), ("Device", self.drawing)]
         )
         self.strip = PhaseStrip()
+        self.sequence = QPushButton("Show sequence")
+        self.sequence.setToolTip("Show the stages of the run; those to come can be changed there")
+        self.sequence.clicked.connect(lambda: self.sequence_wanted.emit())
+        foot = QHBoxLayout()
+        foot.setContentsMargins(0, 0, 0, 0)
+        foot.addWidget(self.strip, 1)
+        foot.addWidget(self.sequence)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.panels, 1)
-        column.addWidget(self.strip)
+        column.addLayout(foot)
         self._sheets: tuple[Sheet, ...] = (self.cost, self.scope, self.learned, self.scan, self.errors, self.drawing)
         for sheet in self._sheets:
             name = sheet.title
@@ -66,6 +77,7 @@ class LivePanels(QWidget):
         self.learned.set_awaited("the first reading without a nudge")
         self.drawing.set_awaited("the first sample whose course is kept")
         self._traced, self._knobs = -1, 0
+        self.sequence.setText("Show sequence")
 
     def set_run(self, run: RunView, session: SessionView | None) -> None:
         """Take what a run tells now; nothing is drawn before `redraw`."""
@@ -76,6 +88,8 @@ class LivePanels(QWidget):
         self._show_samples(run)
         self._show_result(run)
         self._show_device(run, session)
+        where = "" if run.sequence is None else f": {run.sequence.where}"
+        self.sequence.setText(f"Show sequence{where}")
 
     def redraw(self) -> None:
         """Draw what has changed."""
@@ -105,7 +119,7 @@ class LivePanels(QWidget):
             self._traced = sample.step
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
             clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s
-            self.scope.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
+            self.scope.add_sample(sample.t, error, sample.u, clamp, number=sample.step, terms=sample.terms)
         if samples:
             last = samples[-1]
             clamp_s = last.t[-1] if np.isnan(last.clamp_s) else last.clamp_s
