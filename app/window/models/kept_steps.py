@@ -34,7 +34,6 @@ class KeptSteps:
     def __init__(self) -> None:
         self._rows = Growing()
         self._last_free: Array = np.empty(0)
-        self._words: dict[object, object] = {}
         self.read = self.skipped = 0
 
     @property
@@ -49,11 +48,7 @@ class KeptSteps:
 
     def append(self, rows: Mapping[str, Array]) -> None:
         """Take more steps, in the order in which they were done."""
-        known = self._words
-        made = {
-            name: np.array([known.setdefault(one, one) for one in values], dtype=object) if values.dtype.kind == "O" else values
-            for name, values in rows.items()
-        }  # the same few words again and again are kept once
+        made = {name: _words(values) if values.dtype.kind == "O" else values for name, values in rows.items()}
         if "cost_free" in made:
             made[MEAN] = self._means(made["cost_free"], made.get("sham"))
         self._rows.append(made)
@@ -62,7 +57,7 @@ class KeptSteps:
             self.skipped += int(((made["used"] == 0) & (made["sham"] == 0)).sum())
         while self._rows.count > MOST:
             kept = thinned(self._rows.view(), round(WHOLE * MOST))
-            self._rows.clear()
+            self._rows = Growing(first=MOST + MOST // 4)  # as much each time, so that the memory in use stays the same
             self._rows.append(kept)
 
     def view(self) -> dict[str, Array]:
@@ -71,7 +66,7 @@ class KeptSteps:
 
     def clear(self) -> None:
         """Begin again."""
-        self._rows.clear()
+        self._rows = Growing()
         self._last_free = np.empty(0)
         self.read = self.skipped = 0
 
@@ -91,8 +86,13 @@ class KeptSteps:
         return found
 
 
+def _words(values: Array) -> Array:
+    """Keep words themselves, in place of references to them; none is an empty one."""
+    return np.array(["" if one is None else str(one) for one in values], dtype=np.str_)
+
+
 def thinned(columns: Mapping[str, Array], whole: int) -> dict[str, Array]:
-    """Thin all but the newest `whole` rows: of every four those of least and greatest free cost, or cost under the first nudge."""
+    """Thin all but the newest `whole` rows: of every four the two of least and greatest free cost, or cost under beta_1."""
     count = len(columns["id"])
     old = max(0, count - whole) // BLOCK * BLOCK
     nothing = np.full(count, np.nan)

@@ -6,6 +6,7 @@ Nothing here decides how it looks. A cost that was read under a nudge keeps that
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from aeqlab.protocols.words import COSTS
 
 Array = NDArray[Any]
 TERMS = {"P": "p", "I": "i", "D": "d"}  #: parts of a control law as people call them, and as the record does
+IMAGES = ("mnist", "fashion-mnist", "digits")  #: kinds of data whose inputs are the pixels of a square, row by row
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")  #: of Fashion-MNIST
 RECENT, FEWEST = 60, 10  #: readings of training that are shown, and how many there must be since the last evaluation
 COST_1, COST_2 = COSTS["cost_1"], COSTS["cost_2"]
 FREE, MEAN = "cost", f"mean of {SMOOTH}"
@@ -83,8 +86,9 @@ class TracedSample:
         clamp_s: when the knobs were clamped; nan where no nudged phase was kept.
         nudge_s: when the first nudge came on, after a free phase; nan where there was none.
         in_tolerances: False where the record tells no tolerance, and errors are in the unit of theta.
-        terms: what P, I and D of the control law had moved the knobs since a phase began, those that the law has, each (points, n);
-            nan in the nudged phase. Empty where the record does not have them.
+        terms: what P, I and D of the control law had moved the knobs since a phase began, those that the law has, each
+            (points, n); nan in the nudged phase. Empty where the record does not have them.
+        presented_s: when the input was presented, in s of the device.
     """
 
     step: int
@@ -96,6 +100,7 @@ class TracedSample:
     nudge_s: float = np.nan
     in_tolerances: bool = True
     terms: Mapping[str, Array] = field(default_factory=dict)
+    presented_s: float = np.nan
 
 
 def costs_of(run: RunView) -> list[Curve]:
@@ -169,6 +174,38 @@ def learned_of(run: RunView) -> Learned | None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Which class each sample that was read last belongs to and which it was taken for, shape (samples,); names of all."""
+
+    truth: Array
+    predicted: Array
+    names: tuple[str, ...]
+
+
+def classes_of(learned: Learned, data_kind: str = "") -> Classes | None:
+    """Tell the classes of samples whose targets are one-hot: one output high, all others low; None of other targets."""
+    targets = learned.targets
+    if targets.ndim != 2 or targets.shape[1] < 2 or not np.isfinite(targets).all():
+        return None
+    low, high = targets.min(), targets.max()
+    if (
+        not high > low
+        or not (((targets == high).sum(axis=1) == 1) & ((targets == low).sum(axis=1) == targets.shape[1] - 1)).all()
+    ):
+        return None
+    count = targets.shape[1]
+    names = CLOTHES if data_kind == "fashion-mnist" and count == len(CLOTHES) else tuple(str(k) for k in range(count))
+    return Classes(targets.argmax(axis=1), learned.outputs.argmax(axis=1), names)
+
+
+def images_of(learned: Learned, data_kind: str) -> Array | None:
+    """Get the inputs that were read last as images, shape (samples, height, width); None where they are none."""
+    pixels = learned.inputs.shape[1] if learned.inputs.ndim == 2 else 0
+    side = math.isqrt(pixels)
+    return learned.inputs.reshape(-1, side, side) if data_kind in IMAGES and pixels and side * side == pixels else None
+
+
 def traced_samples(run: RunView, most: int = 20) -> list[TracedSample]:
     """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together."""
     steps = run.column("traces", "step")
@@ -206,7 +243,7 @@ def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:
     t = np.concatenate([one["t"] for one in phases]) - began
     return TracedSample(
         step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None,
-        _terms(phases),
+        _terms(phases), began,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class RunView:
         alive: whether a process works on it.
         progress: what the run itself answers to `status`; None where it does not run, or does not answer.
         tables: columns of each table by name; of `traces` the last ones alone.
+        data_kind: of its data, such as mnist; empty where it is not known, or there are none.
         sequence: its stages, with where each stands; None where nobody tells.
         theta: the last one that the record holds, shape (parameters,); None where it holds none.
         part: what part of the steps is here, 1 for all.
@@ -77,6 +78,7 @@ class RunView:
     part: float = 1.0
     steps_read: int = 0
     skipped: int = 0
+    data_kind: str = ""
     sequence: ToldSequence | None = None
     missing: tuple[str, ...] = ()
     read_at: float = 0.0
@@ -280,7 +282,8 @@ class _Reader(threading.Thread):
         tables = {name: table.view() for name, table in self._tables.items()} | {"steps": self._steps.view()}
         view = RunView(
             self.folder, self._facts, state, reason, alive, self._progress, tables, self._theta, self._steps.part,
-            self._steps.read, self._steps.skipped, self._sequence, tuple(self._missing), time.monotonic(),
+            self._steps.read, self._steps.skipped, "" if self._words is None else self._words.data_kind, self._sequence,
+            tuple(self._missing), time.monotonic(),
         )  # fmt: skip
         self._send(view)
 

@@ -1,7 +1,7 @@
 """The stages of the run that is shown, with where each stands; those to come are changed here while the run goes on.
 
-Every change is sent at once and recorded by the run; the list shows what the run has, and never what was only wished. What the run
-refuses is said with its reason, and what was typed stays to be mended.
+Every change is sent at once and recorded by the run; the list shows what the run has, and never what was only wished. What the
+run refuses is said with its reason, and what was typed stays to be mended.
 """
 
 from __future__ import annotations

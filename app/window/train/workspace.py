@@ -18,8 +18,8 @@ from aeqlab.app.window.train.running_sequence import RunningSequence
 class Train(QWidget):
     """The workspace.
 
-    `run_wanted` brings the experiment that is to be run: a file, or its text. `edit_wanted` brings a change of the sequence that is
-    to be sent to the run that is shown; `take_answer` takes what it said to that.
+    `run_wanted` brings the experiment that is to be run: a file, or its text. `edit_wanted` brings a change of the sequence that
+    is to be sent to the run that is shown; `take_answer` takes what it said to that.
     """
 
     run_wanted = Signal(object)
