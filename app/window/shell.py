@@ -127,6 +127,8 @@ class Shell(QMainWindow):
     def _make_train(self) -> Train:
         page = Train()
         page.run_wanted.connect(self.start.run)
+        page.edit_wanted.connect(lambda text: self.world.commander.to_run("edit", text))
+        self.world.answered.connect(page.take_answer)
         page.told.connect(self.messages.say)
         return page
 
@@ -179,7 +181,7 @@ class Shell(QMainWindow):
     def look_back_at(self, folder: Path) -> None:
         """Show the story of a run."""
         self.show_workspace("Look back")
-        self.past.show_story(folder) if hasattr(self.past, "show_story") else self.past._choose(folder)
+        self.past.show_story(folder)
 
     def go_to(self, at: float) -> None:
         """Show what is shown as it was at a time, in s since 1970."""

@@ -68,6 +68,8 @@ class LearnedFunction(Sheet):
         order = np.argsort(np.asarray(curve_x, dtype=float), kind="stable")
         xs, ys = np.asarray(curve_x, dtype=float)[order], np.asarray(curve_y, dtype=float)[order]
         self._set_points(x, target, held)
+        for points in self._points:
+            points.under = True  # the curve passes over its data, which would hide it; of each point the rest is seen
         self._curve, self._diagonal = (xs, ys, "prediction"), False
         self._columns += [Column(f"{x_name} of the prediction", x_unit, xs), Column("prediction", y_unit, ys)]
         self._name_columns(x_name, x_unit, "target", y_unit)
