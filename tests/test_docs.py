@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from aeqlab.app.cli import cli, main
@@ -68,6 +70,23 @@ def test_commands_in_the_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for word in re.findall(r"(?:`|^)aeqlab ([a-z]+)", text, re.MULTILINE):
         assert word in cli.commands, f"{document.name}: aeqlab {word}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_command_lines_in_the_documents_are_understood(document: Path) -> None:
+    """Every line of a block that begins with aeqlab is taken apart as the command line does it; nothing is done."""
+    lines = [line for language in ("", "console") for block in blocks(document, language) for line in block.splitlines()]
+    for line in lines:
+        for part in re.split(r"&&|\|", line.removeprefix("$ ").partition("  #")[0]):
+            words = [word for word in shlex.split(part) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+            if words[:1] != ["aeqlab"]:
+                continue
+            command: click.Command = cli
+            words = words[1:]
+            while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+                assert words[0] in command.commands, line
+                command, words = command.commands[words[0]], words[1:]
+            command.make_context("aeqlab", [word for word in words if word != "..."])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
