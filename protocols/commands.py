@@ -169,6 +169,7 @@ COMMANDS: dict[str, Command] = {
         (), "key", False, "every instrument: name, where, identity, whether it talks, why it is down", _S("instruments"),
         direct=True,
     ),
+    "arming_plan": Command((), "key", False, "what arming will change at the instruments, line by line", _S("arming_plan")),
     "console": Command(
         (("instrument", "text"), ("text", "text")), "key", False,
         "the answer to one question in the instrument's own words; others than for its settings need the token and free knobs",

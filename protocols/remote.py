@@ -289,6 +289,11 @@ class SessionClient:
         found: list[dict[str, Any]] = self._call("instruments")
         return found
 
+    def arming_plan(self) -> list[str]:
+        """List what arming will change; as `Session.arming_plan`."""
+        found: list[str] = self._call("arming_plan")
+        return found
+
     def console(self, instrument: str, text: str) -> str:
         """Ask an instrument a question in its own words; as `Session.console`."""
         return str(self._call("console", instrument, text))

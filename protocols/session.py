@@ -735,6 +735,14 @@ class Session:
         """List the instruments of the device: name, where, identity, whether it can be talked to, and why it is down."""
         return console.listed(self)
 
+    def arming_plan(self) -> list[str]:
+        """List what arming will change at the instruments; empty where it is armed, or has nothing to arm."""
+        with self._command:
+            if not self._abilities & METHODS["arming_plan"]:
+                return []
+            lines: list[str] = self.device.arming_plan()  # type: ignore[attr-defined]
+            return lines
+
     def console(self, instrument: str, text: str, by: str = "", token: bool = True) -> str:
         """Ask an instrument a question in its own words; see `console`.
 
