@@ -96,7 +96,7 @@ def rig(shell: Shell, folder: Path) -> Iterator[Path]:
     yield file
     for session in find_sessions():
         with attach(session, name="test", control=False) as client:
-            client.end("the pictures are taken", "safe")
+            client.end_session("the pictures are taken")
     BenchLink.connect(address).stop()
 
 
