@@ -279,11 +279,9 @@ class Canvas(QWidget):
                 box = QRectF(x - half, y - half, 2 * half - gap, 2 * half - gap)
                 if colour is None:
                     hatch(painter, box)
-                elif at.square:
-                    painter.fillRect(box, colour)
-                else:
+                else:  # with its outline: the middle of the scale has the colour of the ground
                     painter.setBrush(colour)
-                    painter.drawEllipse(box)
+                    (painter.drawRect if at.square else painter.drawEllipse)(box)
         for knob in np.flatnonzero(self._saturated[:count]).tolist():
             x, y = centres[knob]
             ink = now.text if at.ends is not None else ink_on((pens[knob] or QColor(now.sheet)).name())
