@@ -128,6 +128,7 @@ def test_a_bench_is_armed_identified_bumped_tuned_and_its_gains_are_kept(
     tune.actions.arm.click()
     qtbot.waitUntil(tune.actions.arm_now.isVisible, timeout=LONG_MS)
     assert tune.actions.statement.text().startswith("Arming will change")
+    assert tune.actions.listed.toPlainText()
     tune.actions.arm_now.click()
     qtbot.waitUntil(lambda: tune.actions.said.text().startswith("Armed"), timeout=LONG_MS)
     assert not tune.actions.arm_now.isVisible()
@@ -152,6 +153,7 @@ def test_a_bench_is_armed_identified_bumped_tuned_and_its_gains_are_kept(
     assert tune.bump.found.knobs == (1,)
     assert {"u1", "u1 predicted", "target"} == set(tune.bump.names())
     assert tune.grid.memory.knobs == 3
+    assert tune.grid.cells.trigger == "since the targets were stepped"
     # autotune is a trial, and is kept
     tune.actions.autotune.click()
     qtbot.waitUntil(lambda: tune.trial.value() is not None, timeout=LONG_MS)

@@ -74,7 +74,7 @@ class SpeedSlider(QWidget):
         if gains is None or not able:
             self._gains = None
             self._calm.stop()
-            self.whose.say("")
+            self.whose.say("Speed: no gains are known.", "dim")
             self.figure.setText("")
             self.margin.say("")
             return

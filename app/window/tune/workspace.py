@@ -18,6 +18,7 @@ from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.app.window.models.tune_knobs import knobs_of
 from aeqlab.app.window.models.tune_work import ARMS, IDENTIFIES, TuneWork
 from aeqlab.app.window.plots.knob_grid import KnobGrid
+from aeqlab.app.window.plots.samples import PRESENTED
 from aeqlab.app.window.theme import GRID
 from aeqlab.app.window.tune.actions import Actions
 from aeqlab.app.window.tune.bump_plot import BumpPlot
@@ -29,6 +30,7 @@ from aeqlab.protocols.bump import Bumped
 from aeqlab.protocols.status import STANDING
 
 TABLE_S = 0.2  #: between two looks of the table at the session
+STEPPED = "since the targets were stepped"  #: what times of a bump count from
 NEEDS = (
     "Gains are tried at a session, which owns the rig: connect one (Ctrl+1). Without one the traces of the run that is shown are "
     "drawn here, nothing more."
@@ -107,7 +109,7 @@ class Tune(QWidget):
         work.progressed.connect(lambda what, part: actions.set_busy(what, part))
         work.bumped.connect(self._take_bump)
         work.arming.connect(actions.show_statement)
-        work.refused.connect(lambda _, text: actions.say(text, wrong=True))
+        work.refused.connect(self._refused)
         work.done.connect(lambda _, text: actions.say(text))
 
     # what comes in
@@ -215,6 +217,11 @@ class Tune(QWidget):
         if " tries " not in last.text:  # that is what is shown above
             self.trial.set_ended(last.text, kept=" keeps " in last.text)
 
+    def _refused(self, command: str, text: str) -> None:
+        self.actions.say(text, wrong=True)
+        if command == "try gains":
+            self._show_gains()  # the slider goes back to what is in use
+
     def _fill_table(self) -> None:
         self.table.take(knobs_of(self._view, self.work.gains, self._settle))
 
@@ -229,6 +236,7 @@ class Tune(QWidget):
             if self._view is None:
                 facts = run.facts.get("knobs", {})
                 self.grid.set_knobs(facts.get("names", [])[: error.shape[1]], facts.get("unit", ""))
+            self.grid.set_trigger(PRESENTED)
             clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s
             self.grid.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
             self._settle = self.grid.settle
@@ -238,6 +246,7 @@ class Tune(QWidget):
         """Draw a bump, and add its first course to the traces of all knobs."""
         self.bump.show_bump(found)
         self.panels.panels[2].set_note(self.bump.note)
+        self.grid.set_trigger(STEPPED)
         for course in found.courses[::2]:
             u = course.u[:, : course.error.shape[1]]
             if u.shape == course.error.shape:
