@@ -337,7 +337,7 @@ class Session:
                 self._loop_stopped()
                 raise
             finally:
-                self._doing = ""
+                self._doing, self._controller.parts = "", None
             self._last, self._not_held = report.readout, report.why_not_held
             self._tolerance = report.tolerance if report.tolerance is not None else self._tolerance
             self._tell_of(report)
@@ -687,7 +687,7 @@ class Session:
             self._state = SessionState.NUDGED if beta else SessionState.IDLE
 
     def last_traces(self) -> list[dict[str, Any]]:
-        """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
+        """Take the traces of the phases since the last call: name, t (s), error, u and the parts of the law, as `Phases.take`."""
         return self._phases.take()
 
     def close(self) -> None:
@@ -880,7 +880,9 @@ class Session:
         return self._last
 
     def _trace(self, phase: str) -> Trace | None:
-        return self._phases.keep(phase) if self.traces else None
+        if not self.traces:
+            return None
+        return self._phases.keep(phase, self._controller.begin_parts() if phase == "hold" else None)
 
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""

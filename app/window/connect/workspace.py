@@ -108,7 +108,7 @@ class Connect(QWidget):
             return "the session has not answered yet"
         if view.state in STANDING:
             return f"the rig is {view.state}: {view.reason or 'Continue lets it move'}"
-        if view.status.control:
+        if view.status.control and not self._commander.holds(view.status.control):
             return f"{view.status.control} holds the control token"
         return ""
 

@@ -100,6 +100,12 @@ class DeviceDrawing(Sheet):
             self._which.setVisible(self._which.count() > 1)
         self.data_changed()
 
+    def clear(self) -> None:
+        """Forget all values; the places stay, and which quantity was chosen."""
+        self._quantities.clear()
+        self._saturated = np.zeros(0, dtype=bool)
+        self.data_changed()
+
     def set_saturated(self, saturated: ArrayLike) -> None:
         """Tell which knobs stand at a limit, shape (knobs,): they bear a cross as well."""
         self._saturated = np.asarray(saturated, dtype=bool).reshape(-1)
@@ -264,11 +270,9 @@ class Canvas(QWidget):
                 box = QRectF(x - half, y - half, 2 * half - gap, 2 * half - gap)
                 if colour is None:
                     hatch(painter, box)
-                elif at.square:
-                    painter.fillRect(box, colour)
-                else:
+                else:  # with its outline: the middle of the scale has the colour of the ground
                     painter.setBrush(colour)
-                    painter.drawEllipse(box)
+                    (painter.drawRect if at.square else painter.drawEllipse)(box)
         for knob in np.flatnonzero(self._saturated[:count]).tolist():
             x, y = centres[knob]
             ink = now.text if at.ends is not None else ink_on((pens[knob] or QColor(now.sheet)).name())
