@@ -71,7 +71,8 @@ class ArmingStep(QWidget):
         left = column(
             heading("Still to be mended"), self.state, self.problems, heading("Rig file"),
             row(self.path, self.browse_button, stretch=0), row(self.save_button, self.over_button, self.session_button, None),
-            self.words, heading("Arming"), self.arming, self.listed, heading("If this computer dies now"), self.dies, None, stretch=2,
+            self.words, heading("Arming"), self.arming, self.listed, heading("If this computer dies now"), self.dies, None,
+            stretch=2,
         )  # fmt: skip
         right = column(heading("The file as it will be saved"), self.text, stretch=1)
         page = row(left, right)
