@@ -229,7 +229,7 @@ class Tune(QWidget):
         if run.folder != self._folder:
             self._folder, self._traced = run.folder, -1
         for sample in run_curves.traced_samples(run):
-            if sample.step <= self._traced:
+            if sample.step <= self._traced or not sample.in_tolerances:  # without a tolerance there is no one scale
                 continue
             self._traced = sample.step
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
