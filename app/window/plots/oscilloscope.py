@@ -18,7 +18,7 @@ from aeqlab.app.window.plots.graph import Graph
 from aeqlab.app.window.plots.layers import Mark, Phase
 from aeqlab.app.window.plots.legend import Legend, Name
 from aeqlab.app.window.plots.raster import mixed
-from aeqlab.app.window.plots.samples import FEW, KEPT, Memory, Sample, bands_of
+from aeqlab.app.window.plots.samples import FEW, KEPT, PRESENTED, Memory, Sample, bands_of
 from aeqlab.app.window.plots.sheet import Entry, Sheet
 from aeqlab.app.window.plots.traces import Trace, View
 from aeqlab.app.window.theme import GRID, SMALL, theme
@@ -51,6 +51,7 @@ class Oscilloscope(Sheet):
         self.rolling = self.close_up = self.terms_shown = False
         self._names: list[str] = []
         self._unit, self._error_unit = "V", "tol"
+        self.trigger = PRESENTED  #: from when times count
         self._off: set[str] = set()
         self._drawn_at = self._took = 0.0
         self._legend = Legend(self, shown=6)
@@ -177,7 +178,7 @@ class Oscilloscope(Sheet):
 
     def _draw(self) -> None:
         samples = list(self.memory.samples)
-        when = "time" if self.rolling else "since x was presented"
+        when = "time" if self.rolling else self.trigger
         unit, allowed = self._error_unit, self._error_unit == "tol"
         self.errors.set_axes(when if self.controls.isHidden() else "", "s", "error", unit)
         self.controls.set_axes(when, "s", "control", self._unit)
@@ -319,7 +320,7 @@ class Oscilloscope(Sheet):
             return []
         numbers = [np.full(len(one.t), k if one.number is None else one.number) for k, one in enumerate(samples)]
         found = [Column("sample", "", np.concatenate(numbers))]
-        found.append(Column("since x was presented", "s", np.concatenate([one.t for one in samples])))
+        found.append(Column(self.trigger, "s", np.concatenate([one.t for one in samples])))
         for what, unit in (("error", self._error_unit), ("u", self._unit), *((term, self._unit) for term in samples[-1].terms)):
             if not all(what in ("error", "u") or what in one.terms for one in samples):
                 continue
