@@ -20,7 +20,7 @@ from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.messages import MessageLine
-from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
+from aeqlab.app.window.models.launcher import Started, is_text, resume_run, start_bench, start_demo, start_run, start_session
 from aeqlab.app.window.models.standing import banner_of
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
@@ -120,9 +120,10 @@ class Shell(QMainWindow):
 
     # what it offers
     def run(self, experiment: Path | str) -> None:
-        """Start an experiment, a file or a preset, and show it."""
+        """Start an experiment, a file, a preset or a text, and show it."""
         runs = self.world.runs.absolute()
-        self._begin(f"Starts {Path(experiment).name} …", lambda: start_run(experiment, runs))
+        name = "the experiment as it stands" if is_text(experiment) else Path(experiment).name
+        self._begin(f"Starts {name} …", lambda: start_run(experiment, runs))
 
     def resume(self, folder: Path) -> None:
         """Go on with a run whose process ended, and show it."""
