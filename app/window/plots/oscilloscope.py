@@ -356,6 +356,8 @@ def _end(trace: Trace, view: View, height: float) -> EndValue:
 
 def _starts(samples: Sequence[Sample]) -> list[float]:
     """Place samples on one line of time; those whose times are not known, or lie far from one another, follow the one before."""
+    if not samples:
+        return []
     if _timed(samples):
         return [float(one.presented_at - samples[0].presented_at) for one in samples]  # type: ignore[operator]
     ends = np.cumsum([float(one.t[-1]) for one in samples])
