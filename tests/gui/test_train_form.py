@@ -59,7 +59,8 @@ def test_from_a_preset_to_a_run_and_back_with_comments(qtbot: QtBot, tmp_path: P
         qtbot.waitUntil(lambda: document.is_examined and panel.problems.list.count() == 0, timeout=LONG_MS)
         cursor.movePosition(QTextCursor.MoveOperation.Start)
         panel.editor.setTextCursor(cursor)
-        qtbot.keyClicks(panel.editor, "# mine\n")
+        qtbot.keyClicks(panel.editor, "# mine")
+        qtbot.keyClick(panel.editor, Qt.Key.Key_Return)
         qtbot.waitUntil(lambda: document.is_examined, timeout=LONG_MS)
 
         # the check touches nothing, and says what it would do
