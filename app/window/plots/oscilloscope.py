@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from aeqlab.app.window.plots.crosshair import Crosshair, follow_key
@@ -26,6 +26,7 @@ from aeqlab.app.window.theme import GRID, SMALL, theme
 TOLERANCE = 1.0  #: errors are given in it
 CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
+LOW = 50 * GRID  #: px; in less than that three graphs are too low to be read
 SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
 
@@ -49,6 +50,7 @@ class Oscilloscope(Sheet):
         super().__init__(title, parent)
         self.memory = Memory(kept)
         self.rolling = self.close_up = self.terms_shown = False
+        self._with_controls = controls
         self._names: list[str] = []
         self._unit, self._error_unit = "V", "tol"
         self.trigger = PRESENTED  #: from when times count
@@ -154,9 +156,22 @@ class Oscilloscope(Sheet):
         """Show the terms of the controller for the worst knob, if samples bring them."""
         self.terms_shown = on
         self.switches["terms"].setChecked(on)
-        self.terms.setVisible(on)
-        self.controls.show_x_words(not on)
+        self._give_room()
         self.data_changed()
+
+    def _give_room(self) -> None:
+        """Show the graphs that there is room for: in a low panel the terms take the place of the controls."""
+        controls = self._with_controls and not (self.terms_shown and self.height() < LOW)
+        self.terms.setVisible(self.terms_shown)
+        self.controls.setVisible(controls)
+        self.errors.show_x_words(not controls and not self.terms_shown)
+        self.controls.show_x_words(not self.terms_shown)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: D102
+        super().resizeEvent(event)
+        if self.terms_shown:
+            self._give_room()
+            self.data_changed()
 
     def _reset(self) -> None:
         for graph in (self.errors, self.controls, self.terms):
@@ -180,7 +195,7 @@ class Oscilloscope(Sheet):
         samples = list(self.memory.samples)
         when = "time" if self.rolling else self.trigger
         unit, allowed = self._error_unit, self._error_unit == "tol"
-        self.errors.set_axes(when if self.controls.isHidden() else "", "s", "error", unit)
+        self.errors.set_axes(when if self.controls.isHidden() and self.terms.isHidden() else "", "s", "error", unit)
         self.controls.set_axes(when, "s", "control", self._unit)
         self.terms.set_axes(when, "s", "P, I, D", self._unit)
         self.errors.names = ((when, "s"), ("error", unit))
@@ -357,6 +372,8 @@ def _end(trace: Trace, view: View, height: float) -> EndValue:
 
 def _starts(samples: Sequence[Sample]) -> list[float]:
     """Place samples on one line of time; those whose times are not known, or lie far from one another, follow the one before."""
+    if not samples:
+        return []
     if _timed(samples):
         return [float(one.presented_at - samples[0].presented_at) for one in samples]  # type: ignore[operator]
     ends = np.cumsum([float(one.t[-1]) for one in samples])
