@@ -182,7 +182,7 @@ class ReplayPage(QWidget):
         if row.get("sham"):
             parts.append("sham step")
         if opened.every > 1:
-            parts.append(f"every {opened.every:,}th step is drawn")
+            parts.append(f"one step in {opened.every:,} is drawn")
         if opened.alive:
             parts.append("the run goes on")
         return parts
