@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QItemSelectionModel, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QItemSelectionModel, QObject, Qt, QUrl, Slot
+from PySide6.QtGui import QColor, QDesktopServices
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
+from aeqlab.app.window.application import Target, make_window
 from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.models.runs_model import HEADS, Column, result_words
 from aeqlab.app.window.plots.curve_plot import CurvePlot
 from aeqlab.app.window.theme import theme
 from aeqlab.protocols import load_run
+from aeqlab.protocols.control import send
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_curve import cost_curve
+from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_list import read_line
 from aeqlab.protocols.run_state import Requests
 
@@ -296,3 +300,59 @@ def test_a_curve_of_many_steps_is_averaged_and_says_so(made: Path) -> None:
     np.testing.assert_allclose(curve.value[0], np.mean(steps["cost_free"][:3]))
     assert curve.cost == "cost_free"
     assert result_words(read_line(path)).startswith("cost on the test set")
+
+
+class Files(QObject):
+    """What the desktop has for opening folders, in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[Path] = []
+
+    @Slot(QUrl)
+    def open(self, url: QUrl) -> None:
+        """Take what is to be opened."""
+        self.opened.append(Path(url.toLocalFile()))
+
+
+def test_buttons_of_the_table_do_in_the_window_what_they_say(
+    qtbot: QtBot, qapp: object, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    window = make_window(qapp, runs, Target())  # type: ignore[arg-type]
+    qtbot.addWidget(window)
+    window.show()
+    files = Files()
+    QDesktopServices.setUrlHandler("file", files, "open")
+    try:
+        window.show_workspace("Look back")
+        table = window.past.table
+        qtbot.waitUntil(lambda: table.model.rowCount() == 7, timeout=20_000)
+        stopped = path_of(window.past, "stopped")
+        table.select(stopped)
+        before = len(load_run(stopped).steps)
+        table.folder_button.click()
+        assert files.opened == [stopped]
+        table.as_that_button.click()
+        assert window.tabs.currentWidget() is window.train
+        document = window.train.experiment.document
+        qtbot.waitUntil(lambda: "epochs: 500" in document.text, timeout=20_000)
+        window.show_workspace("Look back")
+        assert table.resume_button.isEnabled()
+        table.resume_button.click()
+        qtbot.waitUntil(lambda: is_alive(stopped) and len(load_run(stopped).steps) > before, timeout=60_000)
+        qtbot.waitUntil(lambda: window.world.run is not None and window.world.run.folder == stopped, timeout=20_000)
+        window.world.commander.to_run("stop")
+        qtbot.waitUntil(lambda: not is_alive(stopped), timeout=60_000)
+        row = table.model.row_of(stopped)
+        assert row is not None
+        qtbot.waitUntil(lambda: table.model.line(row).attempts == 2, timeout=20_000)
+        window.past.show_story(stopped)
+        qtbot.waitUntil(lambda: "resumed" in window.past.story.sentence.text(), timeout=20_000)
+    finally:
+        QDesktopServices.unsetUrlHandler("file")
+        if is_alive(stopped):
+            send(stopped, "abort")
+        window.close()

@@ -23,6 +23,7 @@ from aeqlab.protocols.run_story import Story
 from aeqlab.protocols.words import cost_in_words
 
 HERE = "shown here"
+NONE_YET = "the record has none of it up to here"
 NOTHING = "Choose a run and press Replay, or go to something that happened."
 
 
@@ -82,7 +83,7 @@ class ReplayPage(QWidget):
             self.heading.setText(f"Reading {folder.name} ...")
             self.happened.clear()
             self._show_missing(())
-            self.views.clear()
+            self._clear_views()
             self.player.set_events(())
             self.player.set_span(math.nan, math.nan)
             self.opened = self.moment = None
@@ -126,7 +127,7 @@ class ReplayPage(QWidget):
     def _take_shown(self, shown: Shown) -> None:
         moment, before = shown.moment, self.moment
         if before is not None and moment.place < before.place:
-            self.views.clear()  # what came later is not there yet
+            self._clear_views()  # what came later is not there yet
         self.moment = moment
         if self._stepping:
             self.player.set_at(moment.at)
@@ -139,6 +140,11 @@ class ReplayPage(QWidget):
             sheet.set_origin(origin)
         self._show_missing((*(self.opened.missing if self.opened is not None else ()), *shown.missing))
         self._say()
+
+    def _clear_views(self) -> None:
+        self.views.clear()
+        for sheet in self.views.findChildren(Sheet):
+            sheet.set_awaited(NONE_YET)
 
     def _fail(self, text: str) -> None:
         self.heading.setText(text)
