@@ -121,7 +121,7 @@ def read(source: str | Path, overrides: Sequence[str] = ()) -> SessionFile:
 
     if is_rig_file(path):
         name = path.name.split(".")[0]
-        values = {"name": name, "device": {"kind": "rig", "file": path.name}, "sequence": [{"hold": {"seconds": 1}}]}
+        values = {"name": name, "device": {"kind": "rig", "file": path.name}, "sequence": ["identify"]}
         loaded = load_values(values, path.absolute().parent, overrides)
     else:
         loaded = load_experiment(source, overrides)

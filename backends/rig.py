@@ -37,7 +37,7 @@ from aeqlab.backends.rig_safe import bring_to_rest, rehearse, report_of
 from aeqlab.backends.rig_stuck import Stuck
 from aeqlab.backends.rig_sums import check_sums
 from aeqlab.backends.silence import if_computer_dies
-from aeqlab.drivers.errors import DriverError, RefusedError, SettingError
+from aeqlab.drivers.errors import DriverError, NotArmedError, RefusedError, SettingError
 from aeqlab.drivers.instrument import Direction
 
 Array = NDArray[Any]
@@ -613,6 +613,8 @@ class Rig(Device):
         lost: Exception | None = None
         try:
             self._nudge_.off()
+        except NotArmedError as exc:  # before the first arming it cannot push as this rig does, and nothing of ours is on
+            lost = exc if self._armed else None
         except (Down, DriverError) as exc:
             lost = exc
         self._dropped = ""

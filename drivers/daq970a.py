@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from aeqlab.drivers import blocks
 from aeqlab.drivers.connection import Wire
-from aeqlab.drivers.errors import OverloadError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import NotArmedError, OverloadError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.identity import Identity
 from aeqlab.drivers.instrument import Change, Channel, Direction
 from aeqlab.drivers.visa import Setting, Step, Value, VisaInstrument, listed, same
@@ -264,7 +264,9 @@ class Daq970a(VisaInstrument):
         wrong = [setting.name for setting, value in OF_BOX.items() if not same(self._box.get(setting, value), value)]
         if missing or wrong or not self._scan:
             why = f"channel {', '.join(missing)} is not in its scan list" if missing else f"see its {', '.join(wrong)}"
-            raise SettingError(f"{self.where}: it is not armed: {why if self._scan else 'its scan list is empty'}. Arm it first.")
+            raise NotArmedError(
+                f"{self.where}: it is not armed: {why if self._scan else 'its scan list is empty'}. Arm it first."
+            )
         if other := [f"{k} ({now})" for k in keys if (now := self._present.get((FUNCTION, k), "VOLT")) != "VOLT"]:
             raise SettingError(
                 f"{self.where}: channel {', '.join(other)} does not measure DC voltage. Name it among its inputs and arm it."

@@ -9,6 +9,7 @@ DriverError
 ├── IdentityError       another instrument answers than the one that is meant
 ├── RebootedError       the instrument was switched off and on since: its settings are gone
 ├── SettingError        a value outside the range of a channel, or a channel that is not there; nothing was sent
+│   └── NotArmedError   an instrument is not set up as it is used, so nothing was sent
 └── RefusedError        the instrument itself reports errors; each as a sentence
 """
 
@@ -59,6 +60,10 @@ class RebootedError(DriverError):
 
 class SettingError(DriverError, ValueError):
     """A value lies outside the range of a channel, or a channel is not there; nothing was sent."""
+
+
+class NotArmedError(SettingError):
+    """An instrument is not set up as the rig file uses it; nothing was sent."""
 
 
 class RefusedError(DriverError):

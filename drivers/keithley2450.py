@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from aeqlab.drivers.connection import Wire
-from aeqlab.drivers.errors import IdentityError, RefusedError, ReplyError, SettingError
+from aeqlab.drivers.errors import IdentityError, NotArmedError, RefusedError, ReplyError, SettingError
 from aeqlab.drivers.identity import Identity, check_identity
 from aeqlab.drivers.instrument import Array, Change, Channel, Direction, Silence
 from aeqlab.drivers.readings import numbers
@@ -202,7 +202,7 @@ class Keithley2450(VisaInstrument):
     def _ready(self, setting: Setting, wanted: str) -> None:
         """See that it sources or measures what the unit of this channel says."""
         if (present := self._present[setting]) != wanted:
-            raise SettingError(f"{self.where}: it is not armed: its {setting.name} is {present}, not {wanted}. Arm it first.")
+            raise NotArmedError(f"{self.where}: it is not armed: its {setting.name} is {present}, not {wanted}. Arm it first.")
 
     def _write(self, keys: Sequence[str], values: Array) -> None:
         self._ready(SOURCE, _short(self.source))

@@ -137,6 +137,7 @@ COMMANDS: dict[str, Command] = {
     # loops
     "hold": Command((("theta", "array?"),), "control", True, "a hold report; then the loop goes on holding", _S("hold")),
     "set_target": Command((("theta", "array"),), "control", True, "nothing; the next hold brings theta there", _S("set_target")),
+    "hold_at": Command((("theta", "array"),), "control", True, "as `set_target` and `hold`, at once", _S("hold_at")),
     "settle": Command((), "control", True, "a settle report", _S("settle")),
     "parameters": Command((), "control", False, "theta", _S("parameters"), quick=True),
     "configure": Command(
@@ -169,6 +170,7 @@ COMMANDS: dict[str, Command] = {
         (), "key", False, "every instrument: name, where, identity, whether it talks, why it is down", _S("instruments"),
         direct=True,
     ),
+    "arming_plan": Command((), "key", False, "what arming will change at the instruments, line by line", _S("arming_plan")),
     "console": Command(
         (("instrument", "text"), ("text", "text")), "key", False,
         "the answer to one question in the instrument's own words; others than for its settings need the token and free knobs",

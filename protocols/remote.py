@@ -233,6 +233,11 @@ class SessionClient:
         """Say where theta, shape (parameters,), is to be held from now on; no learning step, and nothing moves before a hold."""
         self._call("set_target", np.asarray(theta))
 
+    def hold_at(self, theta: Array) -> HoldReport:
+        """Hold theta, shape (parameters,), elsewhere, at once; no learning step."""
+        report: HoldReport = self._call("hold_at", np.asarray(theta))
+        return report
+
     def settle(self) -> SettleReport:
         """Clamp the knobs where they are and let state and parameters come to rest."""
         report: SettleReport = self._call("settle")
@@ -287,6 +292,11 @@ class SessionClient:
     def instruments(self) -> list[dict[str, Any]]:
         """List the instruments of the device; as `Session.instruments`."""
         found: list[dict[str, Any]] = self._call("instruments")
+        return found
+
+    def arming_plan(self) -> list[str]:
+        """List what arming will change; as `Session.arming_plan`."""
+        found: list[str] = self._call("arming_plan")
         return found
 
     def console(self, instrument: str, text: str) -> str:

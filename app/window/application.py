@@ -11,49 +11,23 @@ import sys
 import threading
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtWidgets import QApplication
 
-from aeqlab.app.launch import is_rig_file
+from aeqlab.app.window.models.target import Target, target_of
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.shell import Shell
 from aeqlab.app.window.theme import system_is_dark, theme
-from aeqlab.protocols.errors import UnknownRunError
 from aeqlab.protocols.lease import state_folder
-from aeqlab.protocols.run_folder import DEFAULT_RUNS, find_run
+from aeqlab.protocols.run_folder import DEFAULT_RUNS
+
+__all__ = ["Target", "make_window", "run_demo_window", "run_window", "target_of"]
 
 log = logging.getLogger("aeqlab.window")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the window is to show first: a run folder, an experiment file, a rig file; at most one of them."""
-
-    run: Path | None = None
-    experiment: Path | None = None
-    rig: Path | None = None
-
-
-def target_of(word: str | None, runs: Path) -> Target:
-    """Find out what a word on the command line means.
-
-    Raises:
-        UnknownRunError: it is neither a file nor a run.
-    """
-    if word is None:
-        return Target()
-    path = Path(word)
-    if path.suffix.lower() in (".yaml", ".yml") and not path.exists():
-        raise UnknownRunError(f"{path.absolute()}: there is no such file. Name an experiment file, a rig file or a run.")
-    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
-        return Target(rig=path.absolute()) if is_rig_file(path) else Target(experiment=path.absolute())
-    if path.is_dir() and (path / "experiment.yaml").exists():
-        return Target(run=path.absolute())
-    return Target(run=find_run(word, runs).absolute())
+READY_MS = 400  #: after so long the workspaces begin to be made that nobody has asked for yet
 
 
 def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
@@ -65,12 +39,7 @@ def make_window(application: QApplication, runs: Path, target: Target) -> Shell:
     shell = Shell(world, settings)
     _catch(shell)
     world.start()
-    if target.run is not None:
-        world.show_run(target.run)
-    if target.experiment is not None:
-        shell.open_experiment(target.experiment)
-    if target.rig is not None:
-        shell.open_rig_file(target.rig)
+    shell.open(target)
     return shell
 
 
@@ -97,6 +66,7 @@ def _show(runs: Path, target: Target, first: Callable[[Shell], None] | None = No
     breath.start(200)
     breath.timeout.connect(lambda: None)
     shell.show()
+    QTimer.singleShot(READY_MS, shell, shell.tabs.make_ready)
     if first is not None:
         first(shell)
     return int(application.exec())

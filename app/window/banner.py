@@ -9,6 +9,7 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from aeqlab.app.window.elided import Elided
 from aeqlab.app.window.models.standing import Banner, Standing
 from aeqlab.app.window.theme import GRID, LARGE, NORMAL, ORANGE, SIGNS, VERMILION, ink_on, theme
 
@@ -72,15 +73,13 @@ class BannerBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.sign = StateSign()
-        self.doing, self.end = QLabel(), QLabel()
+        self.doing, self.end = Elided(), Elided()
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(GRID // 2)
         for label in (self.doing, self.end):
-            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         words = QVBoxLayout()
         words.setSpacing(2)
         words.addWidget(self.doing)
@@ -128,8 +127,8 @@ class BannerBar(QWidget):
     def _dress(self) -> None:
         self.doing.setFont(theme().font(NORMAL, bold=True, tabular=True))
         self.end.setFont(theme().font(NORMAL, tabular=True))
-        self.freeze.setStyleSheet(_loud(ORANGE))
-        self.safe.setStyleSheet(_loud(VERMILION))
+        self.freeze.setStyleSheet(loud(ORANGE))
+        self.safe.setStyleSheet(loud(VERMILION))
 
 
 def _button(text: str, what: str) -> QPushButton:
@@ -140,7 +139,8 @@ def _button(text: str, what: str) -> QPushButton:
     return button
 
 
-def _loud(colour: str) -> str:
+def loud(colour: str) -> str:
+    """Write the style of a button that must be seen at once."""
     ink = ink_on(colour)
     return (
         f"QPushButton {{ background: {colour}; color: {ink}; font-weight: bold; border: 2px solid {colour}; border-radius: 4px;"

@@ -7,9 +7,9 @@ from collections import deque
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QPlainTextEdit, QSizePolicy, QWidget
 
-from aeqlab.app.window.theme import NORMAL, theme
+from aeqlab.app.window.theme import GRID, NORMAL, theme
 
 KEPT = 500
 
@@ -22,6 +22,7 @@ class MessageLine(QLabel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.all: deque[tuple[float, str, bool]] = deque(maxlen=KEPT)  #: time, text, whether something went wrong
+        self._whole: QPlainTextEdit | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.setAccessibleName("Last message")
@@ -49,6 +50,18 @@ class MessageLine(QLabel):
         return "\n".join(
             f"{time.strftime('%H:%M:%S', time.localtime(t))}  {'✕ ' if wrong else ''}{text}" for t, text, wrong in self.all
         )
+
+    def show_all(self) -> None:
+        """Show all messages in a window of its own, which is in nobody's way."""
+        if self._whole is None:
+            self._whole = QPlainTextEdit(self)
+            self._whole.setWindowFlag(Qt.WindowType.Window)
+            self._whole.setReadOnly(True)
+            self._whole.setWindowTitle("Messages")
+            self._whole.resize(90 * GRID, 50 * GRID)
+        self._whole.setPlainText(self.in_words())
+        self._whole.show()
+        self._whole.raise_()
 
     def _dress(self) -> None:
         wrong = bool(self.all) and self.all[-1][2]

@@ -1,38 +1,46 @@
-"""The main window: banner and one-second line above, four workspaces, messages below; everything in it can be reached by key.
+"""The main window: banner and one-second line above, workspaces, the night below; everything in it can be reached by key.
 
-It asks the world what to show, thirty times a second at most, and sends wishes to it. Closing it ends nothing.
+It asks the world what to show, twenty-five times a second at most, and sends wishes to it. Closing it ends nothing. Workspaces
+are made when they are first needed: the window is there before its plots.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence
-from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QPlainTextEdit, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QByteArray, QSettings, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from aeqlab.app.window.alarms_panel import AlarmsPanel
+from aeqlab.app.window.asking import Asking
 from aeqlab.app.window.banner import BannerBar
 from aeqlab.app.window.connect.workspace import Connect
+from aeqlab.app.window.control_bar import ControlBar
+from aeqlab.app.window.files import Files, local_paths
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.look_back.workspace import LookBack
+from aeqlab.app.window.menus import GIVE_KEY, TAKE_KEY, Menus
 from aeqlab.app.window.messages import MessageLine
-from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
+from aeqlab.app.window.models.offers import offer_of
 from aeqlab.app.window.models.standing import banner_of
+from aeqlab.app.window.models.target import Target
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
+from aeqlab.app.window.night import NightBar
+from aeqlab.app.window.projector import Projector
+from aeqlab.app.window.starting import Starter
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.workspace import Train
+from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
+from aeqlab.app.window.workspaces import Workspaces
 from aeqlab.protocols.control import person
 from aeqlab.protocols.run_list import newest_runs
-from aeqlab.protocols.status import STANDING as STANDING_STATES
 
 FRAME_MS = 40  #: between two looks at the world
-WORKSPACES = ("Connect", "Tune", "Train", "Look back")
 
 
 class Shell(QMainWindow):
@@ -49,32 +57,22 @@ class Shell(QMainWindow):
         self._stale = True
         self._title = ""
         self.banner, self.vitals, self.messages, self.alarms = BannerBar(), VitalsLine(), MessageLine(), AlarmsPanel()
-        self.first = FirstStart()
-        self.tabs = QTabWidget()
-        self.tabs.setDocumentMode(True)
-        self.pages = QStackedWidget()
-        self.pages.addWidget(self.first)
-        self.pages.addWidget(self.tabs)
-        self.alarms.setVisible(False)
-        self.alarms.setMaximumHeight(22 * GRID)
-        self.control = QLabel()
-        self.control.setToolTip("Who holds the control token: whoever moves knobs has it, everyone else watches")
-        body = QWidget()
-        column = QVBoxLayout(body)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        for widget in (self.banner, self.vitals, self.alarms):
-            column.addWidget(widget)
-        column.addWidget(self.pages, 1)
-        self.setCentralWidget(body)
-        self.statusBar().addWidget(self.messages, 1)
-        self.statusBar().addPermanentWidget(self.control)
-        self._all_messages: QPlainTextEdit | None = None
-        self._build_menus()
-        self.connect_page, self.train, self.past = Connect(world.commander), Train(), LookBack()
-        for name, page in (("Connect", self.connect_page), ("Train", self.train), ("Look back", self.past)):
-            self.add_workspace(name, page)
+        self.first, self.asking, self.night = FirstStart(), Asking(), NightBar()
+        self.control = ControlBar(TAKE_KEY, GIVE_KEY)
+        self.files = Files(self, settings, lambda: world.runs)
+        self.projector: Projector | None = None
+        self.start = Starter(world, self.first)
+        self.try_bench = self.start.try_bench
+        self.tabs = Workspaces(
+            {"Connect": self._make_connect, "Tune": self._make_tune, "Train": self._make_train, "Look back": self._make_past}
+        )
+        self._build()
+        self.menus = Menus(self)
+        self.dark = self.menus.dark
+        for number, name in enumerate(self.tabs.names, start=1):
+            self.menus.add_workspace(name, number)
         self._connect()
+        self.setAcceptDrops(True)
         self.resize(1280, 800)
         self._recall()
         self._timer = QTimer(self)
@@ -83,31 +81,87 @@ class Shell(QMainWindow):
         self._timer.start()
         self._look()
         do(self, lambda: newest_runs(world.runs), self.first.set_runs, name="looks for runs")
-        self.past.open_runs_folder(world.runs)
         self.first.bench.setFocus()
 
-    # what is shown
-    def add_workspace(self, name: str, widget: QWidget) -> None:
-        """Add a workspace under its tab; its key is Ctrl and its number."""
-        self.tabs.addTab(widget, name)
-        number = self.tabs.count()
-        self.tabs.setTabToolTip(number - 1, f"{name} (Ctrl+{number})")
-        action = QAction(name, self)
-        action.setShortcut(QKeySequence(f"Ctrl+{number}"))
-        action.triggered.connect(lambda: self.show_workspace(name))
-        self.view_menu.insertAction(self._end_of_workspaces, action)
+    # the workspaces
+    @property
+    def connect_page(self) -> Connect:
+        """Get Connect; made when it is first asked for."""
+        page = self.tabs.page("Connect")
+        assert isinstance(page, Connect)
+        return page
+
+    @property
+    def tune(self) -> Tune:
+        """Get Tune; made when it is first asked for."""
+        page = self.tabs.page("Tune")
+        assert isinstance(page, Tune)
+        return page
+
+    @property
+    def train(self) -> Train:
+        """Get Train; made when it is first asked for."""
+        page = self.tabs.page("Train")
+        assert isinstance(page, Train)
+        return page
+
+    @property
+    def past(self) -> LookBack:
+        """Get Look back; made when it is first asked for."""
+        page = self.tabs.page("Look back")
+        assert isinstance(page, LookBack)
+        return page
+
+    def _make_connect(self) -> Connect:
+        page = Connect(self.world.commander)
+        page.session_wanted.connect(self.start.connect_rig)
+        page.bench_wanted.connect(self.start.serve_bench)
+        return page
+
+    def _make_tune(self) -> Tune:
+        page = Tune(self.world.commander)
+        page.identify_wanted.connect(self.start.identify)
+        page.told.connect(self.messages.say)
+        return page
+
+    def _make_train(self) -> Train:
+        page = Train()
+        page.run_wanted.connect(self.start.run)
+        page.edit_wanted.connect(lambda text: self.world.commander.to_run("edit", text))
+        self.world.answered.connect(page.take_answer)
+        page.told.connect(self.messages.say)
+        return page
+
+    def _make_past(self) -> LookBack:
+        page = LookBack()
+        page.open_wanted.connect(self.look_at)
+        page.resume_wanted.connect(self.start.resume)
+        page.as_that_wanted.connect(self.as_that)
+        page.told.connect(self.messages.say)
+        page.open_runs_folder(self.world.runs)
+        return page
 
     def show_workspace(self, name: str) -> None:
         """Bring a workspace to the front."""
-        for k in range(self.tabs.count()):
-            if self.tabs.tabText(k) == name:
-                self.pages.setCurrentWidget(self.tabs)
-                self.tabs.setCurrentIndex(k)
+        self.leave_projector()
+        self.pages.setCurrentWidget(self.tabs)
+        self.tabs.turn_to(name)
 
     def show_first(self) -> None:
         """Show the first screen again."""
+        self.leave_projector()
         self.pages.setCurrentWidget(self.first)
         do(self, lambda: newest_runs(self.world.runs), self.first.set_runs, name="looks for runs")
+
+    # what is opened
+    def open(self, target: Target) -> None:
+        """Show a run, an experiment file or a rig file; one with mistakes opens with them marked."""
+        if target.run is not None:
+            self.look_at(target.run)
+        if target.experiment is not None:
+            self.open_experiment(target.experiment)
+        if target.rig is not None:
+            self.open_rig_file(target.rig)
 
     def open_experiment(self, path: Path) -> None:
         """Open an experiment file in the form; one with mistakes opens with them marked."""
@@ -119,190 +173,214 @@ class Shell(QMainWindow):
         self.connect_page.open_rig_file(path)
         self.show_workspace("Connect")
 
-    # what it offers
-    def run(self, experiment: Path | str) -> None:
-        """Start an experiment, a file or a preset, and show it."""
-        runs = self.world.runs.absolute()
-        self._begin(f"Starts {Path(experiment).name} …", lambda: start_run(experiment, runs))
-
-    def resume(self, folder: Path) -> None:
-        """Go on with a run whose process ended, and show it."""
-        self._begin(f"Goes on with {folder.name} …", lambda: resume_run(folder))
-
-    def connect_rig(self, path: str) -> None:
-        """Start a session of a rig file, and show it."""
-        self._begin(
-            f"Opens the instruments of {Path(path).name} …", lambda: start_session(path, self.world.runs.absolute()), "Connect"
-        )
-
-    def serve_bench(self, preset: str) -> None:
-        """Serve an emulated bench, and fill the guide with the rig file that goes with it."""
-        folder = (self.world.runs / time.strftime(f"{preset}-%Y%m%d-%H%M%S")).absolute()
-
-        def served(rig: Path) -> None:
-            self.connect_page.guide.bench_started(rig)
-
-        self.world.said.emit(f"Starts the emulated bench {preset} …", False)
-        do(self, lambda: start_bench(preset, folder), served, lambda exc: self.world.said.emit(str(exc), True), name="bench")
-
     def look_at(self, folder: Path) -> None:
         """Show a run in its views."""
         self.world.show_run(folder)
         self.show_workspace("Train")
 
+    def look_back_at(self, folder: Path) -> None:
+        """Show the story of a run."""
+        self.show_workspace("Look back")
+        self.past.show_story(folder)
+
+    def go_to(self, at: float) -> None:
+        """Show what is shown as it was at a time, in s since 1970."""
+        folder = self.world.run_feed.folder
+        if folder is None:
+            self.alarms.setVisible(True)
+            return
+        self.show_workspace("Look back")
+        self.past.replay_at(folder, at)
+
     def as_that(self, folder: Path) -> None:
         """Open the experiment of a run in the form."""
         self.open_experiment(folder / "experiment.yaml")
-
-    def try_bench(self, folder: Path | None = None, *, samples: int = 600, seed: int = 1) -> None:
-        """Start the emulated bench with its training, and show it."""
-        where = (folder or self.world.runs / time.strftime("demo-%Y%m%d-%H%M%S")).absolute()
-        self._begin("Starts the emulated bench and its instruments …", lambda: start_demo(where, samples, seed))
-
-    def train_simulated(self) -> None:
-        """Start the paper's regression on a simulated device, and show it."""
-        runs = self.world.runs.absolute()
-        self._begin("Starts a run of linear-regression …", lambda: start_run("linear-regression", runs))
-
-    def _begin(self, what: str, start: Callable[[], Started], workspace: str = "Train") -> None:
-        self.first.set_busy(True)
-        self.first.set_waiting(what)
-        self.world.said.emit(what, False)
-
-        def started(found: Started) -> None:
-            self.first.set_busy(False)
-            self.first.set_waiting("")
-            self.world.take_started(found)
-            self.show_workspace(workspace)
-
-        def failed(exc: Exception) -> None:
-            self.first.set_busy(False)
-            self.first.set_waiting(f"It did not start. {exc}")
-            self.world.said.emit(str(exc), True)
-
-        do(self, start, started, failed, name="starts")
-
-    def show_messages(self) -> None:
-        """Show all messages in a window of its own, which is in nobody's way."""
-        if self._all_messages is None:
-            self._all_messages = QPlainTextEdit(self, Qt.WindowType.Window)  # type: ignore[call-overload]
-            self._all_messages.setReadOnly(True)
-            self._all_messages.setWindowTitle("Messages")
-            self._all_messages.resize(90 * GRID, 50 * GRID)
-        self._all_messages.setPlainText(self.messages.in_words())
-        self._all_messages.show()
-        self._all_messages.raise_()
 
     def say_wrong(self, text: str) -> None:
         """Say in the line of messages what went wrong in the window itself."""
         self.messages.say(text, True)
 
+    # what is asked
+    def write_note(self) -> None:
+        """Let somebody write a note into the run that is shown."""
+        folder = self.world.run_feed.folder
+        if folder is None:
+            self.messages.say("No run is shown that a note could be written into.", True)
+            return
+        self.leave_projector()
+        self.asking.write_note(folder.name)
+
+    def take_control(self) -> None:
+        """Take the control token; where somebody else holds it, ask first and say what that does."""
+        session = self.world.session
+        control = "" if session is None or session.status is None else session.status.control
+        if control and not self.world.commander.holds(control):
+            self.leave_projector()
+            self.asking.ask_for_control(control)
+        else:
+            self.world.commander.take_control()
+
+    def project(self) -> None:
+        """Show state, cost, learned function and device alone; or the window again, where they are shown."""
+        if self.projector is not None:
+            self.leave_projector()
+            return
+        theme().project(True)
+        self.projector = Projector()
+        self.projector.freeze_wanted.connect(self.world.commander.freeze)
+        self.projector.back_wanted.connect(self.leave_projector)
+        self.takeCentralWidget()  # out of the window: its large type would need more room than there is
+        self.setCentralWidget(self.projector)
+        self.menuBar().hide()
+        self.statusBar().hide()
+        self.menus.projector.setChecked(True)
+        self.projector.freeze.setFocus()
+        self._stale = True
+
+    def leave_projector(self) -> None:
+        """Show the window again."""
+        if self.projector is None:
+            return
+        projector, self.projector = self.projector, None
+        self.takeCentralWidget()
+        projector.hide()
+        projector.deleteLater()
+        theme().project(False)
+        self.setCentralWidget(self.body)
+        self.body.show()
+        self.menuBar().show()
+        self.statusBar().show()
+        self.menus.projector.setChecked(False)
+        self._stale = True
+
     # building
+    def _build(self) -> None:
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.first)
+        self.pages.addWidget(self.tabs)
+        self.alarms.setVisible(False)
+        self.alarms.setMaximumHeight(22 * GRID)
+        self.body = QWidget()
+        column = QVBoxLayout(self.body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget in (self.banner, self.vitals, self.asking, self.alarms):
+            column.addWidget(widget)
+        column.addWidget(self.pages, 1)
+        column.addWidget(self.night)
+        self.setCentralWidget(self.body)
+        self.statusBar().addWidget(self.messages, 1)
+        self.statusBar().addPermanentWidget(self.control)
+
     def _connect(self) -> None:
-        world, banner, command = self.world, self.banner, self.world.commander
+        world, banner, command, asking = self.world, self.banner, self.world.commander, self.asking
         world.changed.connect(self._note)
+        world.sessions_changed.connect(self._note)
         world.said.connect(self.messages.say)
         world.run_shown.connect(self._turn_to_run)
-        self.train.run_wanted.connect(self.run)
-        self.train.told.connect(self.messages.say)
-        self.connect_page.session_wanted.connect(self.connect_rig)
-        self.connect_page.bench_wanted.connect(self.serve_bench)
-        self.past.open_wanted.connect(self.look_at)
-        self.past.resume_wanted.connect(self.resume)
-        self.past.as_that_wanted.connect(self.as_that)
-        self.past.told.connect(self.messages.say)
-        self.messages.opened.connect(self.show_messages)
+        self.files.chosen.connect(self.open)
+        self.files.refused.connect(lambda text: self.messages.say(text, True))
+        self.messages.opened.connect(self.messages.show_all)
         banner.freeze_wanted.connect(command.freeze)
         banner.safe_wanted.connect(command.make_safe)
         banner.pause_wanted.connect(lambda: command.to_run("pause"))
         banner.continue_wanted.connect(command.let_move)
         banner.stop_wanted.connect(lambda: command.to_run("stop"))
+        asking.answered.connect(lambda text: command.to_run("answer", text))
+        asking.note_written.connect(command.note)
+        asking.resume_wanted.connect(self.start.resume)
+        asking.look_back_wanted.connect(self.look_back_at)
+        asking.safe_wanted.connect(command.make_lost_safe)
+        asking.take_wanted.connect(command.take_lost)
+        asking.control_wanted.connect(command.take_control)
+        self.control.take_wanted.connect(self.take_control)
+        self.control.give_wanted.connect(command.give_control)
+        self.night.wanted.connect(self.go_to)
         self.alarms.acknowledged.connect(self._acknowledge)
+        self.tabs.came.connect(self._note)
+        self.start.shown.connect(self.show_workspace)
+        self.start.rig_refused.connect(lambda text: self.connect_page.guide.tell(text))
+        self.start.bench_came.connect(lambda rig: self.connect_page.guide.bench_started(rig))
         self.first.bench_wanted.connect(lambda: self.try_bench())
-        self.first.simulated_wanted.connect(self.train_simulated)
+        self.first.simulated_wanted.connect(self.start.train_simulated)
         self.first.rig_wanted.connect(lambda: self.show_workspace("Connect"))
         self.first.run_wanted.connect(world.show_run)
         self.first.look_back_wanted.connect(lambda: self.show_workspace("Look back"))
-
-    def _build_menus(self) -> None:
-        command = self.world.commander
-        bar = self.menuBar()
-        file = bar.addMenu("&File")
-        self.file_menu = file
-        self._act(file, "First screen", "Ctrl+0", self.show_first)
-        file.addSeparator()
-        self._act(file, "Close the window (what runs goes on)", "Ctrl+Q", self.close)
-        run = bar.addMenu("&Run")
-        for text, key, do_ in (
-            ("FREEZE", "F9", command.freeze), ("MAKE SAFE", "F12", command.make_safe),
-            ("Pause", "F6", lambda: command.to_run("pause")), ("Continue", "F7", command.let_move),
-            ("Stop at the end of this sample", "F8", lambda: command.to_run("stop")),
-            ("Skip this stage", "Ctrl+F8", lambda: command.to_run("skip")),
-            ("Abort at the next tick", "Ctrl+Shift+F8", lambda: command.to_run("abort")),
-        ):  # fmt: skip
-            self._act(run, text, key, do_)
-        self.view_menu = bar.addMenu("&View")
-        self._end_of_workspaces = self.view_menu.addSeparator()
-        self.dark = self._act(self.view_menu, "Dark", "Ctrl+Shift+D", self._turn)
-        self.dark.setCheckable(True)
-        self.dark.setChecked(theme().dark)
-        self._act(self.view_menu, "Alarms", "Ctrl+L", lambda: self.alarms.setVisible(not self.alarms.isVisible()))
-        self._act(self.view_menu, "Messages", "Ctrl+M", self.show_messages)
-
-    def _act(self, menu: object, text: str, key: str, do_: object) -> QAction:
-        action = QAction(text, self)
-        action.setShortcut(QKeySequence(key))
-        action.setShortcutContext(Qt.ShortcutContext.ApplicationShortcut)
-        action.triggered.connect(lambda _=False: do_())  # type: ignore[operator]
-        menu.addAction(action)  # type: ignore[attr-defined]
-        return action
 
     # looking
     def _turn_to_run(self, folder: Path | None) -> None:
         self.train.show_run(folder)
         if folder is not None:
-            self.show_workspace("Train")
+            if self.projector is None:
+                self.show_workspace("Train")
+            else:
+                self.pages.setCurrentWidget(self.tabs)
 
-    def _note(self) -> None:
+    def _note(self, *_: object) -> None:
         self._stale = True
 
     def _look(self) -> None:
         """Show the world as it is now; ages grow by themselves."""
         world = self.world
-        self.vitals.setValue(vitals_of(world.run, world.session))
-        self.connect_page.redraw()
-        self.train.redraw()
+        run, session = world.run, world.session
+        connect, tune, train = (self.tabs.there(name) for name in ("Connect", "Tune", "Train"))
+        self.vitals.setValue(vitals_of(run, session))
+        self.night.follow(run, session)
+        if isinstance(connect, Connect):
+            connect.redraw()
+        if isinstance(tune, Tune):
+            tune.redraw()
+        if isinstance(train, Train):
+            train.redraw()
+        if self.projector is not None:
+            self.projector.redraw()
         if not self._stale:
             return
         self._stale = False
-        run, session = world.run, world.session
-        self.train.set_value(run, session)
-        self.connect_page.set_session(session)
         banner = banner_of(run, session)
         self.banner.setValue(banner)
-        live = run is not None and run.alive and not run.ended
-        stands = session is not None and session.state in STANDING_STATES
-        paused = live and run is not None and run.state in ("paused", "pausing")
-        self.banner.allow(pause=live and not paused, go_on=paused or stands, stop=live)
+        self.banner.allow(pause=banner.pause, go_on=banner.go_on, stop=banner.stop)
+        if isinstance(train, Train):
+            train.set_value(run, session)
+        if isinstance(tune, Tune):
+            tune.set_value(run, session)
+        if isinstance(connect, Connect):
+            connect.set_session(session)
+        if self.projector is not None:
+            self.projector.set_value(banner, run)
+        self.asking.set_value(run, offer_of(run, session, world.lost))
         alarms = () if session is None else session.open_alarms
         if alarms and not self.alarms.value():
             self.alarms.setVisible(True)
         self.alarms.setValue(alarms)
-        status = None if session is None else session.status
-        self.control.setText("" if status is None else f"control: {status.control or 'nobody'}")
+        self._show_control()
         title = f"{banner.title} – aeqlab" if banner.title else "aeqlab"
         if title != self._title:
             self._title = title
             self.setWindowTitle(title)
 
+    def _show_control(self) -> None:
+        session, command = self.world.session, self.world.commander
+        control = "" if session is None or session.lost or session.status is None else session.status.control
+        ours = command.holds(control)
+        command.see_control(control)
+        self.control.set_value(session, ours=ours)
+        if ours or not control:
+            self.asking.end_control()
+
     def _acknowledge(self, number: int) -> None:
         who = person()
         self.world.commander.at_session("acknowledge", lambda client: _acknowledged(client.acknowledge(who, number or None)))
 
-    def _turn(self) -> None:
-        application = QApplication.instance()
-        assert isinstance(application, QApplication)
-        theme().apply(application, dark=self.dark.isChecked())
+    # files that are dropped
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take what has a file in it."""
+        if local_paths(event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        self.files.drop(event)
 
     # the layout
     def _recall(self) -> None:
@@ -314,11 +392,14 @@ class Shell(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout, and let go; runs and sessions go on."""
+        self.leave_projector()
         self.settings.setValue("geometry", self.saveGeometry())
         self.settings.setValue("state", self.saveState())
         self.settings.setValue("dark", theme().dark)
         self._timer.stop()
-        self.past.stop()
+        past = self.tabs.there("Look back")
+        if isinstance(past, LookBack):
+            past.stop()
         self.world.close()
         super().closeEvent(event)
 

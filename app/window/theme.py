@@ -71,6 +71,7 @@ class Theme(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.dark = False
+        self.projected = False  #: shown to a room: all type is large
         self.now = LIGHT
 
     def apply(self, application: QApplication, *, dark: bool) -> None:
@@ -82,15 +83,26 @@ class Theme(QObject):
         pyqtgraph.setConfigOptions(background=self.now.sheet, foreground=self.now.text, antialias=False)
         self.changed.emit()
 
+    def project(self, on: bool) -> None:
+        """Turn all type large, as it is read from the back of a room, or back to the system's size."""
+        if on != self.projected:
+            self.projected = on
+            self.changed.emit()
+
     def curve(self, k: int) -> str:
         """Get the colour of the k-th curve of a plot."""
         colour = CURVES[k % len(CURVES)]
-        return "#B8A800" if colour == YELLOW and not self.dark else colour
+        if colour == YELLOW and not self.dark:
+            return "#B8A800"
+        return "#1E88D2" if colour == BLUE and self.dark else colour  # the same hue, where thin lines would be too faint
 
     def font(self, size: float = NORMAL, *, bold: bool = False, tabular: bool = False) -> QFont:
         """Get the system's font in one of the three sizes; with figures of one width where asked."""
         font = QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont)
-        font.setPointSizeF(max(font.pointSizeF(), 9.0) * size)
+        if self.projected:
+            font.setPixelSize(round(PROJECTED_PX * max(size, NORMAL)))
+        else:
+            font.setPointSizeF(max(font.pointSizeF(), 9.0) * size)
         font.setBold(bold)
         if tabular:
             font.setFeature(QFont.Tag("tnum"), 1)
@@ -147,6 +159,7 @@ def _sheet(colours: Colours) -> str:
         QGroupBox::title {{ subcontrol-origin: margin; left: 0; }}
         QHeaderView::section {{ background: {colours.ground}; border: none; padding: 4px; }}
         QTableView, QTreeView, QListView {{ border: 1px solid {colours.line}; gridline-color: {colours.line}; }}
+        QPushButton:checked {{ background: {colours.sheet}; border: 2px solid {colours.chosen}; border-radius: 3px; }}
         QSplitter::handle {{ background: {colours.line}; }}
         *:focus {{ outline: 1px solid {colours.chosen}; }}
     """

@@ -19,6 +19,7 @@ class VitalsLine(QWidget):
         super().__init__(parent)
         self._labels: list[QLabel] = []
         self._shown: tuple[Vital, ...] = ()
+        self._moods: list[Mood] = []
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(GRID, 0, GRID, GRID // 2)
         self._row.setSpacing(3 * GRID)
@@ -39,10 +40,14 @@ class VitalsLine(QWidget):
             self._labels.append(label)
             self._row.insertWidget(len(self._labels) - 1, label)
         for label, vital in zip(self._labels, vitals, strict=False):
-            label.setText(f"{_SHAPES[vital.mood]}{vital.text}")
+            text = f"{_SHAPES[vital.mood]}{vital.text}"
+            if label.text() != text:
+                label.setText(text)
             label.setToolTip(vital.meaning)
             label.setAccessibleName(vital.name)
-        self._dress()
+        if (moods := [vital.mood for vital in vitals]) != self._moods:  # a style is dear, and these are written often
+            self._moods = moods
+            self._dress()
 
     def _dress(self) -> None:
         now = theme().now

@@ -40,6 +40,20 @@ def test_opening_changes_nothing_and_arming_is_told_beforehand(tmp_path: Path) -
         assert rig.take_told() == []
 
 
+def test_a_rig_that_was_never_armed_is_frozen_without_a_word_to_it() -> None:
+    with bench_of() as bench, open_rig(bench) as rig:  # its source measures current and gives voltage, as it was switched on
+        rig.freeze()
+        assert rig.nudge_applied() == 0.0
+        assert not rig.armed
+        assert bench.emulated["smu"].on is False
+    with bench_of() as bench, open_rig(bench) as rig:
+        rig.present(X)
+        rig.advance()
+        bench.emulated["smu"].reboot()  # armed before: what its source does now is nobody's word
+        with pytest.raises(DeviceLostError, match="could not be frozen"):
+            rig.freeze()
+
+
 def test_a_knob_is_taken_over_where_it_stands() -> None:
     with bench_of() as bench:
         with open_rig(bench) as first:

@@ -1,21 +1,17 @@
-"""The window as a whole on real runs and sessions: what it says, what its keys do, and that closing it ends nothing."""
+"""The window as a whole on real runs: what it says, what its keys do, and that closing it ends nothing."""
 
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
-from run_helpers import experiment, read_steps, start_worker, wait_for
+from shell_helpers import ENDLESS, endless, experiment, until, wait_for, window
 
 from aeqlab.app.window.application import Target, make_window, target_of
 from aeqlab.app.window.four_panels import FourPanels
@@ -27,116 +23,186 @@ from aeqlab.protocols.errors import UnknownRunError
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_folder import is_alive
 
+ASKS = ENDLESS.replace(
+    "  - train: {method: centered, beta: 0.1", "  - ask: {text: 'Is the lamp on?'}\n  - train: {method: centered, beta: 0.1"
+)
+
 
 @pytest.fixture
 def shell(qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    made = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
-    qtbot.addWidget(made)
-    made.show()
-    yield made
-    made.close()
+    with window(qtbot, qapp, tmp_path, monkeypatch) as made:
+        yield made
 
 
-@pytest.fixture
-def live(tmp_path: Path) -> Iterator[Path]:
-    """Let a long run go on in a process of its own; gives its folder."""
-    experiment(tmp_path)
-    process = start_worker("run", tmp_path / "experiment-under-test.yaml", tmp_path / "runs", "data.samples=100000")
-    try:
-        wait_for(lambda: bool(list((tmp_path / "runs").glob("*/control.json"))), "the run")
-        (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/record.sqlite"))
-        read_steps(process, 5)
-        drain = threading.Thread(
-            target=process.stdout.read if process.stdout else print, daemon=True
-        )  # its pipe must not fill up
-        drain.start()
-        yield folder
-    finally:
-        process.kill()
-        process.wait()
+def stands(shell: Shell, standing: Standing) -> None:
+    """Wait until the banner says so; what its buttons offer is told together with it."""
+    until(lambda: shell.banner.sign.value() is standing, standing.value)
 
 
 def test_the_first_screen_offers_three_things_and_the_last_runs(qtbot: QtBot, shell: Shell, tmp_path: Path) -> None:
     assert shell.windowTitle() == "aeqlab"
     assert shell.banner.sign.value() is Standing.IDLE
+    assert not [name for name in shell.tabs.names if shell.tabs.there(name)], "workspaces are made when they are needed"
     assert [button.text() for button in (shell.first.bench, shell.first.simulated, shell.first.rig)] == [
         "Try the emulated bench", "Train a simulated device", "Connect a rig",
     ]  # fmt: skip
     result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs")
     shell.show_first()
-    qtbot.waitUntil(lambda: shell.first.last.count() == 1)
-    with qtbot.waitSignal(shell.world.run_shown):
-        shell.first.last.itemAt(0).widget().click()
-    qtbot.waitUntil(lambda: "finished" in shell.banner.doing.text())
+    until(lambda: shell.first.last.count() == 1, "the run on the first screen")
+    shell.first.last.itemAt(0).widget().click()
+    until(lambda: "finished" in shell.banner.doing.text(), "the end of the run")
     assert result.folder.name in str(shell.world.run_feed.folder)
     assert shell.pages.currentWidget() is shell.tabs
+    assert shell.tabs.currentWidget() is shell.train
 
 
-def test_keys_pause_continue_and_stop_a_run_and_the_banner_says_so(qtbot: QtBot, shell: Shell, live: Path) -> None:
-    shell.world.show_run(live)
-    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.TRAINING)
-    assert "train" in shell.banner.doing.text()
-    qtbot.waitUntil(lambda: "then FREEZE" in shell.banner.end.text())
-    qtbot.keyClick(shell, Qt.Key.Key_F6)
-    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.PAUSED)
-    assert not shell.banner.pause.isEnabled()
-    assert shell.banner.go_on.isEnabled()
-    qtbot.keyClick(shell, Qt.Key.Key_F7)
-    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.TRAINING)
-    qtbot.mouseClick(shell.banner.stop, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not is_alive(live), timeout=20_000)
-    qtbot.waitUntil(lambda: "stopped" in shell.banner.doing.text())
-    assert load_run(live).state == "stopped"
-    assert "Stops at the end of this sample." in shell.messages.in_words()
+def test_keys_pause_continue_skip_freeze_and_stop_a_run_which_goes_on_while_the_window_is_closed(
+    qtbot: QtBot, qapp: object, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with endless(tmp_path, ASKS) as (live, _):
+        shell.open(Target(run=live))
+        stands(shell, Standing.TRAINING)
+        assert "train" in shell.banner.doing.text()
+        until(lambda: "then FREEZE" in shell.banner.end.text(), "what comes at the end")
+        offered = (shell.banner.pause, shell.banner.go_on, shell.banner.stop)
+        assert [button.isEnabled() for button in offered] == [True, False, True]
+        qtbot.keyClick(shell, Qt.Key.Key_F6)
+        stands(shell, Standing.PAUSED)
+        assert [button.isEnabled() for button in offered] == [False, True, True]
+        shell.menus.write_note.trigger()
+        assert shell.asking.note.field is not None
+        assert shell.asking.note.field.hasFocus()
+        qtbot.keyClicks(shell.asking.note.field, "the lamp flickers")
+        qtbot.keyClick(shell.asking.note.field, Qt.Key.Key_Return)
+        until(lambda: "Noted." in shell.messages.in_words(), "the note is taken")
+        assert not shell.asking.note.isVisible()
+        qtbot.keyClick(shell, Qt.Key.Key_F7)
+        stands(shell, Standing.TRAINING)
+        # the next stage asks; what is no answer is refused with what is expected
+        qtbot.keyClick(shell, Qt.Key.Key_F8, Qt.KeyboardModifier.ControlModifier)
+        until(shell.asking.question.isVisible, "the question of the run")
+        assert shell.banner.sign.value() is Standing.PAUSED
+        assert "Is the lamp on?" in shell.asking.question.words.text()
+        field = shell.asking.question.field
+        assert field is not None
+        assert field.placeholderText() == "continue, stop"
+        field.setText("perhaps")
+        shell.asking.question.buttons["answer"].click()
+        until(lambda: "'perhaps' is none of the choices" in shell.messages.in_words(), "the refusal")
+        assert field.text() == "perhaps", "nothing that was typed is lost"
+        field.setText("continue")
+        qtbot.keyClick(field, Qt.Key.Key_Return)
+        until(lambda: not shell.asking.question.isVisible(), "the answer is taken")
+        stands(shell, Standing.TRAINING)
+        # FREEZE; what happened stands in the night, and a click on it leads to its time
+        qtbot.keyClick(shell, Qt.Key.Key_F9)
+        stands(shell, Standing.PAUSED)
+        until(lambda: "freeze" in load_run(live).events["word"].tolist(), "the freeze in the record")
+        until(lambda: shell.night.night is not None and any(e.kind == "frozen" for e in shell.night.night.events), "the night")
+        assert any(event.words.endswith("the lamp flickers") for event in shell.night.night.events)  # type: ignore[union-attr]
+        qtbot.keyClick(shell, Qt.Key.Key_F7)
+        stands(shell, Standing.TRAINING)
+        # closing the window ends nothing, and another one shows all of it
+        shell.close()
+        before = len(load_run(live).steps)
+        wait_for(lambda: len(load_run(live).steps) > before + 5, "steps after the window was closed")
+        with window(qtbot, qapp, tmp_path, monkeypatch, Target(run=live)) as again:
+            stands(again, Standing.TRAINING)
+            assert "stage ends" in again.banner.end.text() or "then FREEZE" in again.banner.end.text()
+            qtbot.mouseClick(again.banner.stop, Qt.MouseButton.LeftButton)
+            until(lambda: not is_alive(live), "the end of the run")
+            until(lambda: "stopped" in again.banner.doing.text(), "the banner tells of it")
+            assert "Stops at the end of this sample." in again.messages.in_words()
+            assert again.world.run is not None
+            until(lambda: again.world.run.rows("steps") == len(load_run(live).steps), "every step")  # type: ignore[union-attr]
+        run = load_run(live)
+        assert run.state == "stopped"
+        assert run.notes["text"].tolist() == ["the lamp flickers"]
 
 
-def test_freeze_pauses_a_simulated_run_with_the_device_frozen(qtbot: QtBot, shell: Shell, live: Path) -> None:
-    shell.world.show_run(live)
-    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.TRAINING)
-    qtbot.keyClick(shell, Qt.Key.Key_F9)
-    qtbot.waitUntil(lambda: load_run(live).state == "paused")
-    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.PAUSED)
-    assert "freeze" in load_run(live).events["word"].tolist()
+def test_abort_ends_a_run_in_the_middle_and_the_projector_shows_it_with_one_button(
+    qtbot: QtBot, shell: Shell, tmp_path: Path
+) -> None:
+    with endless(tmp_path) as (live, _):
+        size = shell.size()
+        shell.world.show_run(live)
+        stands(shell, Standing.TRAINING)
+        qtbot.keyClick(shell, Qt.Key.Key_F11)
+        projector = shell.projector
+        assert projector is not None
+        until(lambda: projector.sign.value() is Standing.TRAINING and projector.curve.names(), "the projector")
+        until(lambda: projector.cost.text().startswith("cost"), "the cost in large type")
+        assert projector.cost.font().pixelSize() >= 24
+        assert [one.text() for one in shell.findChildren(QAbstractButton) if one.isVisible() and one.text().isupper()] == [
+            "FREEZE  F9"
+        ]
+        assert not shell.menuBar().isVisible()
+        projector.freeze.click()
+        until(lambda: projector.sign.value() is Standing.PAUSED, "frozen by the one button")
+        qtbot.keyClick(projector.freeze, Qt.Key.Key_Escape)
+        assert shell.projector is None
+        assert shell.banner.isVisible()
+        assert shell.menuBar().isVisible()
+        assert shell.size() == size
+        assert not theme().projected
+        qtbot.keyClick(shell, Qt.Key.Key_F8, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+        until(lambda: not is_alive(live), "the end of the run")
+        until(lambda: "aborted" in shell.banner.doing.text(), "the banner tells of it")
+        assert load_run(live).state == "aborted"
+        assert not shell.asking.offer.isVisible(), "it was asked for, so nothing is offered"
 
 
-def test_closing_the_window_ends_nothing(qtbot: QtBot, shell: Shell, live: Path) -> None:
-    shell.world.show_run(live)
-    qtbot.waitUntil(lambda: shell.world.run is not None and shell.world.run.alive)
-    shell.close()
-    before = len(load_run(live).steps)
-    wait_for(lambda: len(load_run(live).steps) > before + 5, "steps after the window was closed")
-    assert is_alive(live)
-
-
-def test_an_exception_in_the_window_is_shown_and_all_else_goes_on(qtbot: QtBot, shell: Shell, capsys: object) -> None:
-    def breaks() -> None:
-        raise ZeroDivisionError("in a slot")
-
-    with qtbot.captureExceptions():  # pytest-qt would take it for a failure of the test
-        pass
+def test_an_exception_in_the_window_is_shown_and_all_else_goes_on(shell: Shell) -> None:
     sys.excepthook(ZeroDivisionError, ZeroDivisionError("in a slot"), None)
-    qtbot.waitUntil(lambda: "ZeroDivisionError: in a slot" in shell.messages.text())
+    until(lambda: "ZeroDivisionError: in a slot" in shell.messages.text(), "the message")
     assert "All else goes on" in shell.messages.in_words()
     shell.dark.trigger()
     assert theme().dark == shell.dark.isChecked()
+    # it is drawn again only where something changed
+    shell.banner.doing.setText("left alone")
+    looks: list[int] = []
+    shell._timer.timeout.connect(lambda: looks.append(1))
+    until(lambda: len(looks) > 3, "some looks at the world")
+    assert shell.banner.doing.text() == "left alone"
+    shell.world.changed.emit()
+    until(lambda: shell.banner.doing.text() != "left alone", "it is drawn again")
 
 
-def test_every_command_has_a_key_of_its_own_and_buttons_name_theirs(shell: Shell) -> None:
-    keys = [action.shortcut().toString() for action in shell.findChildren(type(shell.dark)) if not action.shortcut().isEmpty()]
+class Shown(QObject):
+    """Notes every widget that comes up as a window of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+            self.windows.append(repr(watched))
+        return False
+
+
+def test_every_command_has_a_key_of_its_own_and_buttons_name_theirs(qapp: QApplication, shell: Shell) -> None:
+    shown = Shown()
+    qapp.installEventFilter(shown)
+    for name in shell.tabs.names:
+        shell.tabs.page(name)
+    qapp.removeEventFilter(shown)
+    assert not shown.windows, "one that comes up while a workspace is made takes the keys away from this one"
+    keys = [action.shortcut().toString() for action in shell.findChildren(QAction) if not action.shortcut().isEmpty()]
     assert len(keys) == len(set(keys))
     own = [one.key().toString() for one in shell.findChildren(QShortcut)]
     own += [one.shortcut().toString() for one in shell.findChildren(QAbstractButton) if not one.shortcut().isEmpty()]
     assert not set(own) & set(keys), "two that mean the same key take it from each other"
-    for button, key in ((shell.banner.freeze, "F9"), (shell.banner.safe, "F12"), (shell.banner.pause, "F6")):
+    buttons = ((shell.banner.freeze, "F9"), (shell.banner.safe, "F12"), (shell.banner.pause, "F6"))
+    for button, key in buttons:
         assert key in button.text()
         assert key in button.toolTip()
         assert QKeySequence(key).toString() in keys
+    assert "Ctrl+Alt+T" in shell.control.take.toolTip()
 
 
 def test_the_layout_is_remembered(qtbot: QtBot, qapp: object, shell: Shell, tmp_path: Path) -> None:
+    until(lambda: shell.minimumSizeHint().width() <= shell.width(), "a size that can be")
     shell.resize(shell.minimumSizeHint().width(), 650)  # the screen of a computer without one is small
     size = shell.size()
     shell.dark.trigger()
@@ -180,7 +246,7 @@ def test_a_panel_can_be_enlarged_torn_off_and_brought_back(qtbot: QtBot) -> None
     assert seen() == [True] * 4
     panels.panels[2].enlarge.click()
     assert seen() == [False, False, True, False]
-    qtbot.waitUntil(lambda: contents[2].height() > 500)
+    until(lambda: contents[2].height() > 500, "the panel fills the workspace")
     panels.panels[2].back.click()
     assert seen() == [True] * 4
     panels.panels[1].tear.click()
@@ -190,15 +256,3 @@ def test_a_panel_can_be_enlarged_torn_off_and_brought_back(qtbot: QtBot) -> None
     panels.panels[1].back.click()
     assert contents[1].window() is panels.window()
     assert panels.rows[0].indexOf(panels.panels[1]) == 1
-
-
-def test_the_window_is_drawn_again_only_where_something_changed(qtbot: QtBot, shell: Shell) -> None:
-    began = time.monotonic()
-    texts = []
-    shell.banner.doing.setText("left alone")
-    qtbot.wait(200)
-    texts.append(shell.banner.doing.text())
-    assert texts == ["left alone"]
-    shell.world.changed.emit()
-    qtbot.waitUntil(lambda: shell.banner.doing.text() != "left alone")
-    assert time.monotonic() - began < 5.0

@@ -89,6 +89,7 @@ class Connect(QWidget):
         if self._instruments is None and not view.lost and view.status is not None:
             self._instruments = ()
             self._commander.at_session("instruments", lambda client: "\n".join(_instruments(client)))
+            self._commander.at_session("arming plan", lambda client: "\n".join(_arming_plan(client)))
 
     def redraw(self) -> None:
         """Show the rows of the rig as they are now, where they can be seen."""
@@ -107,7 +108,7 @@ class Connect(QWidget):
             return "the session has not answered yet"
         if view.state in STANDING:
             return f"the rig is {view.state}: {view.reason or 'Continue lets it move'}"
-        if view.status.control:
+        if view.status.control and not self._commander.holds(view.status.control):
             return f"{view.status.control} holds the control token"
         return ""
 
@@ -135,6 +136,7 @@ class Connect(QWidget):
         row, k = found[0]
         knobs = self._view.info.controls if row == "control" else self._view.info.inputs
         size = WIGGLED * float(knobs.high[k] - knobs.low[k])
+        self.guide.tell(f"{knobs.names[k]} is moved to and fro by {size:g} {knobs.unit}; the readouts that follow will be named.")
         self._commander.at_session("wiggle", lambda client: wiggle(client, row, k, size).sentence, control=True)
 
     def _ask(self, instrument: str, text: str) -> None:
@@ -153,6 +155,8 @@ class Connect(QWidget):
                 self._instruments = tuple(answer.text.split("\n")) if answer.done and answer.text else ()
                 self.console.set_instruments(self._instruments)
                 self.console.set_read_only(QUESTIONS)
+            case "arming plan" if answer.done:
+                self.guide.set_arming(answer.text.split("\n") if answer.text else ())
 
     def _knob(self, name: str) -> tuple[Row, int] | None:
         info = None if self._view is None else self._view.info
@@ -167,3 +171,10 @@ def _instruments(client: SessionClient) -> list[str]:
     with suppress(BackendError, ProtocolError):  # a device without instruments has none to be talked to
         return [str(one["name"]) for one in client.instruments()]
     return []
+
+
+def _arming_plan(client: SessionClient) -> list[str]:
+    try:
+        return [str(line) for line in client.arming_plan()]
+    except (BackendError, ProtocolError) as exc:  # a device that is not armed, or one that does not answer
+        return [f"Not known: {exc}"]

@@ -7,7 +7,9 @@ by side: a run that hangs keeps nobody from the hardware. What is answered, or r
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,10 +25,12 @@ from aeqlab.protocols.client import FoundSession, LostSession, attach, make_lost
 from aeqlab.protocols.control import person, send
 from aeqlab.protocols.errors import ProtocolError, SessionError
 from aeqlab.protocols.lost import take_as_it_is
+from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.run_folder import is_alive
 
 log = logging.getLogger("aeqlab.window")
+TOLD_S = 2.0  #: after so long the session must have told that the token is ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Commander(QObject):
         self.session: FoundSession | None = None  #: the session that is shown
         self.name = name
         self._urgent: SessionClient | None = None  # stands open for FREEZE and MAKE SAFE
+        self._held: tuple[FoundSession, SessionClient] | None = None  # the line that holds the control token
+        self._held_at = 0.0
         self._lock = threading.Lock()
 
     def serve(self, run: Path | None, session: FoundSession | None) -> None:
@@ -64,6 +70,7 @@ class Commander(QObject):
         self.run = run
         if session != self.session:
             self.session = session
+            self._let_go()
             do(self, lambda: self._open_urgent(session), name="opens a line for FREEZE")
 
     # to the run
@@ -74,6 +81,21 @@ class Commander(QObject):
             self.answered.emit(Answer(command, f"No run is shown that could {command}.", done=False))
             return
         self._go(command, lambda: Answer(command, str(send(run, command, text)["text"])))
+
+    def note(self, text: str) -> None:
+        """Write a note into the record of the run, whether it goes on or has ended."""
+        run = self.run
+        if run is None:
+            self.answered.emit(Answer("note", "No run is shown that a note could be written into.", done=False))
+        elif is_alive(run):
+            self.to_run("note", text)
+        else:
+
+            def ask() -> Answer:
+                add_note(run, person(), text)
+                return Answer("note", f"Noted in {run.name}.")
+
+            self._go("note", ask)
 
     # to whatever moves
     def freeze(self) -> None:
@@ -111,6 +133,10 @@ class Commander(QObject):
             return
 
         def ask() -> Answer:
+            held = self._line_of(session) if control or take else None
+            if held is not None:
+                said = work(held)
+                return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
             with attach(session, name=f"{self.name} of {person()}", control=control) as client:
                 if take and not client.controls_device:
                     client.take_control()
@@ -118,6 +144,87 @@ class Commander(QObject):
             return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
 
         self._go(command, ask)
+
+    # the control token
+    @property
+    def who(self) -> str:
+        """Get what the session calls this window's lines that control it."""
+        return f"{self.name} of {person()} (process {os.getpid()})"
+
+    def holds(self, control: str) -> bool:
+        """Tell whether the holder that a session names is this window."""
+        return bool(control) and control == self.who
+
+    def take_control(self) -> None:
+        """Take the control token and keep it, over a line of its own, until it is given back, taken, or the window closes."""
+        session = self.session
+        if session is None:
+            self.answered.emit(Answer("control", "No session is connected that could be controlled.", done=False))
+            return
+
+        def ask() -> Answer:
+            client = attach(session, name=f"{self.name} of {person()}", control=True)
+            try:
+                before = "" if client.controls_device else client.take_control()
+            except BaseException:
+                client.close()
+                raise
+            with self._lock:
+                old, self._held, self._held_at = self._held, (session, client), time.monotonic()
+            if old is not None:
+                _close(old[1])
+            return Answer("control", f"{session.device}: this window controls it" + (f", after {before}." if before else "."))
+
+        self._go("control", ask)
+
+    def give_control(self) -> None:
+        """Give the control token back; the session goes on holding."""
+        held = self._take_line()
+        if held is None:
+            self.answered.emit(Answer("control", "This window holds no control token.", done=False))
+            return
+
+        def ask() -> Answer:
+            session, client = held
+            try:
+                client.give_control()
+            finally:
+                _close(client)
+            return Answer("control", f"{session.device}: control was given back.")
+
+        self._go("control", ask)
+
+    def see_control(self, control: str) -> None:
+        """Hear who holds the token; where somebody took it from this window its line is closed."""
+        held = self._held
+        if held is not None and not self.holds(control) and time.monotonic() - self._held_at > TOLD_S:
+            self._let_go()
+
+    def hold(self) -> None:
+        """Give the control knobs back to the loop: theta is held where it was held last."""
+
+        def work(client: SessionClient) -> str:
+            report = client.hold()
+            said = "is held again" if report.accepted else f"is not held yet: {report.why_not_held}"
+            return f"The loop has the knobs; theta {said}."
+
+        self.at_session("hold", work, control=True)
+
+    def _line_of(self, session: FoundSession) -> SessionClient | None:
+        """Get the line that holds the token of a session, where it does still."""
+        held = self._held
+        return held[1] if held is not None and held[0] == session else None
+
+    def _take_line(self) -> tuple[FoundSession, SessionClient] | None:
+        with self._lock:
+            held, self._held = self._held, None
+        return held
+
+    def _let_go(self) -> None:
+        """Close the line that holds the token, in a thread: saying goodbye gives the token back."""
+        held = self._take_line()
+        if held is not None:
+            threading.Thread(target=_close, args=(held[1],), name="gives control back", daemon=True).start()
 
     def make_lost_safe(self, lost: LostSession) -> None:
         """Bring the device of a lost session to SAFE."""
@@ -133,8 +240,13 @@ class Commander(QObject):
         self._go("continue", lambda: Answer("continue", take_as_it_is(lost, person()).sentence()))
 
     def close(self) -> None:
-        """Let go of the line that stands open."""
+        """Let go of the lines that stand open; a token that is held is given back."""
         self.run = self.session = None
+        held = self._take_line()
+        if held is not None:
+            thread = threading.Thread(target=_close, args=(held[1],), name="gives control back", daemon=True)
+            thread.start()
+            thread.join(1.0)  # one that does not answer is left: it freezes when this process has gone
         self._open_urgent(None)
 
     # inside
@@ -178,6 +290,11 @@ class Commander(QObject):
             self.answered.emit(Answer(command, str(exc), done=False))
 
         do(self, ask, self.answered.emit, failed, name=command)
+
+
+def _close(client: SessionClient) -> None:
+    with suppress(ProtocolError, BackendError, OSError):
+        client.close()
 
 
 def safe_in_words(device: str, report: SafetyReport) -> str:

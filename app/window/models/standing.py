@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.protocols.run_state import RunState
-from aeqlab.protocols.status import MAKING_SAFE, SessionState
+from aeqlab.protocols.status import MAKING_SAFE, STANDING, SessionState
 from aeqlab.protocols.words import count_in_words, duration_in_words
 
 
@@ -45,6 +45,7 @@ class Banner:
         end: when that ends, and what happens then; empty where nothing ends.
         done: share of the stage that is done; None where it is not known.
         title: of the window: rig or device, and experiment.
+        pause, go_on, stop: whether these make sense now.
     """
 
     standing: Standing
@@ -52,16 +53,27 @@ class Banner:
     end: str = ""
     done: float | None = None
     title: str = ""
+    pause: bool = False
+    go_on: bool = False
+    stop: bool = False
 
 
 def banner_of(run: RunView | None, session: SessionView | None, now: float | None = None) -> Banner:
-    """Say what is going on.
+    """Say what is going on, and what may be asked of it.
 
     Args:
         run: that is shown; None for none.
         session: that is shown; None for none.
         now: time of day in s since 1970; left out: that of this computer.
     """
+    live = run is not None and run.alive and not run.ended
+    paused = live and run is not None and _state(run) in (RunState.PAUSED, RunState.PAUSING)
+    stands = session is not None and session.state in STANDING
+    banner = _banner_of(run, session, time.time() if now is None else now)
+    return replace(banner, pause=live and not paused, go_on=paused or stands, stop=live)
+
+
+def _banner_of(run: RunView | None, session: SessionView | None, now: float) -> Banner:
     title = " · ".join(filter(None, [_device(run, session), run.name if run is not None else ""]))
     live = run if run is not None and run.alive and not run.ended else None
     if session is not None and (standing := _OF_SESSION.get(session.state)) is not None:
@@ -69,7 +81,7 @@ def banner_of(run: RunView | None, session: SessionView | None, now: float | Non
             return Banner(Standing.UNKNOWN, "Asks the session; it has not answered yet.", title=title)
         return Banner(standing, _why(session), "" if live is None else "The run waits for Continue.", title=title)
     if live is not None:
-        return _of_run(live, title, time.time() if now is None else now)
+        return _of_run(live, title, now)
     if session is not None:
         return Banner(Standing.IDLE, _idle(session), title=title)
     if run is None:
@@ -79,7 +91,7 @@ def banner_of(run: RunView | None, session: SessionView | None, now: float | Non
 
 def _of_run(run: RunView, title: str, now: float) -> Banner:
     progress = run.progress or {}
-    state = str(progress.get("state") or run.state)
+    state = _state(run)
     stage = str(progress.get("stage") or _last_stage(run))
     then = THEN.get(str(run.facts.get("then", "")), "")
     question = str(progress.get("question") or "")
@@ -102,6 +114,11 @@ def _of_run(run: RunView, title: str, now: float) -> Banner:
     end = "" if left is None else f"this stage ends {_clock(now + float(left))}, in {duration_in_words(float(left))}"
     share = float(done) / float(total) if done is not None and total else None
     return Banner(standing, doing, ", ".join(filter(None, [end, then])), share, title)
+
+
+def _state(run: RunView) -> str:
+    """Get where a run stands by its own word, which is newer than its record; one that does not answer, by its record."""
+    return str((run.progress or {}).get("state") or run.state)
 
 
 def _ended(run: RunView) -> Standing:

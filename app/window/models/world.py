@@ -19,7 +19,7 @@ from aeqlab.protocols.client import FoundSession, LostSession
 
 _RUN_IN_CONTROL = re.compile(r"run (.+) \(process \d+\)")
 
-QUIET = ("instruments", "console")  #: answers that whoever asked shows
+QUIET = ("instruments", "console", "arming plan")  #: answers that whoever asked shows
 
 
 class World(QObject):

@@ -79,13 +79,17 @@ class ColourBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scale, self._name, self._unit = ColourScale(0, 1), "", ""
-        self.setFixedWidth(11 * GRID)
+        theme().changed.connect(self._fit)
+        self._fit()
 
     def show_scale(self, scale: ColourScale, name: str, unit: str) -> None:
         """Show a scale."""
         if (scale, name, unit) != (self._scale, self._name, self._unit):
             self._scale, self._name, self._unit = scale, name, unit
             self.update()
+
+    def _fit(self) -> None:
+        self.setFixedWidth((22 if theme().projected else 11) * GRID)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: D102
         painter, now = QPainter(self), theme().now

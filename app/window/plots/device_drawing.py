@@ -120,6 +120,11 @@ class DeviceDrawing(Sheet):
         """Show another quantity, one that was given."""
         self._which.setCurrentText(quantity)
 
+    @property
+    def canvas(self) -> Canvas:
+        """Get the area in which it is painted."""
+        return self._canvas
+
     def told_of(self, knob: int) -> str:
         """Say name and values of a knob."""
         name = self._names[knob] if knob < len(self._names) else f"knob {knob}"
@@ -265,11 +270,9 @@ class Canvas(QWidget):
                 box = QRectF(x - half, y - half, 2 * half - gap, 2 * half - gap)
                 if colour is None:
                     hatch(painter, box)
-                elif at.square:
-                    painter.fillRect(box, colour)
-                else:
+                else:  # with its outline: the middle of the scale has the colour of the ground
                     painter.setBrush(colour)
-                    painter.drawEllipse(box)
+                    (painter.drawRect if at.square else painter.drawEllipse)(box)
         for knob in np.flatnonzero(self._saturated[:count]).tolist():
             x, y = centres[knob]
             ink = now.text if at.ends is not None else ink_on((pens[knob] or QColor(now.sheet)).name())
@@ -300,11 +303,24 @@ class Canvas(QWidget):
         knob = int(np.argmin(far)) if len(far) else -1
         return knob if knob >= 0 and far[knob] <= reach else -1
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
-        knob = self.knob_at(event.position())
-        if event.button() == Qt.MouseButton.LeftButton and knob >= 0:
+    def knobs_in(self, box: QRectF) -> list[int]:
+        """Get the knobs whose middle lies in a box of pixels."""
+        if self._places is None or not len(self._colours):
+            return []
+        x, y = self._scaled(self._places.at[: len(self._colours)]).T
+        inside = (x >= box.left()) & (x <= box.right()) & (y >= box.top()) & (y <= box.bottom())
+        return [int(k) for k in np.flatnonzero(inside)]
+
+    def choose_at(self, place: QPointF) -> None:
+        """Choose the knob drawn at a place, if there is one."""
+        knob = self.knob_at(place)
+        if knob >= 0:
             self._drawing.go_to(knob)
             self._drawing.chosen.emit(knob)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.choose_at(event.position())
         super().mousePressEvent(event)
 
     def event(self, event: QEvent) -> bool:

@@ -44,7 +44,8 @@ class VariantBox(QWidget):
         self.combo.setAccessibleName(f"{'.'.join(map(str, path))}: kind")
         self.combo.activated.connect(lambda index: self.switch(field.variants[index]))
         self.combo.setVisible(not field.follows)
-        self.label.setVisible(not field.follows)
+        if field.follows:
+            self.label.hide()  # never shown by itself: without a parent yet it would be a window of its own
         line.addWidget(self.combo, 1)
         self.reset = QPushButton("Reset")
         self.reset.setToolTip(f"Take {field.key} out of the file")

@@ -1,0 +1,133 @@
+"""What the window asks and offers under its banner, each in a row of its own; nothing of it keeps anything from being used."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QApplication, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+
+from aeqlab.app.window.control_bar import held_by, taking
+from aeqlab.app.window.inline_row import InlineRow
+from aeqlab.app.window.models.offers import LOOK_BACK, RESUME, SAFE, TAKE, Offer
+from aeqlab.app.window.models.run_feed import RunView
+
+ANSWER = (("answer", "Answer", "Sends the answer to the run, which goes on with it (Enter)"),)
+NOTE = (
+    ("note", "Add note", "Writes it into the record of the run, with your name and the time (Enter)"),
+    ("leave", "Drop it", "Nothing is written (Esc)"),
+)
+CONTROL = "take"
+
+
+class Asking(QWidget):
+    """The rows.
+
+    Signals:
+        answered: the answer to the question of the run.
+        note_written: a note for the run.
+        resume_wanted, look_back_wanted: the folder of the run.
+        safe_wanted, take_wanted: the LostSession.
+        control_wanted: take the control token, though somebody holds it.
+    """
+
+    answered = Signal(str)
+    note_written = Signal(str)
+    resume_wanted = Signal(object)
+    look_back_wanted = Signal(object)
+    safe_wanted = Signal(object)
+    take_wanted = Signal(object)
+    control_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.offer = InlineRow("What ended, and what may be done")
+        self.question = InlineRow("Question of the run", "answer")
+        self.note = InlineRow("Note", "what is to be remembered of this run")
+        self.control = InlineRow("Taking control")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(1)
+        for row in (self.offer, self.question, self.note, self.control):
+            column.addWidget(row)
+        self._offered: Offer | None = None
+        self._run: RunView | None = None
+        self._closed: set[str] = set()
+        self._asked = ""
+        self.offer.chosen.connect(self._take_offer)
+        self.question.chosen.connect(lambda _, text: self.answered.emit(text))
+        self.note.chosen.connect(self._take_note)
+        self.control.chosen.connect(self._take_control)
+
+    def set_value(self, run: RunView | None, offer: Offer | None) -> None:
+        """Show the question of the run, if it asks one, and what is offered."""
+        self._run = run
+        asked = "" if run is None or not run.alive else str((run.progress or {}).get("question") or "")
+        if asked != self._asked:
+            self._asked = asked
+            if asked:
+                what, _, expected = asked.rpartition(" (")
+                self.question.end()
+                self.question.ask(
+                    f"{run.name if run else ''} asks: {what or asked}", ANSWER, hint=expected.rstrip(")") or "answer"
+                )
+                self._to_field(self.question)
+            else:
+                self.question.end()
+        if offer is None or offer.about in self._closed:
+            self._offered = None
+            self.offer.end()
+        elif offer != self._offered:
+            self._offered = offer
+            self.offer.ask(offer.text, offer.verbs)
+
+    def write_note(self, run: str) -> None:
+        """Let somebody write a note into a run, by its name."""
+        self.note.ask(f"Note in {run}:", NOTE)
+        if self.note.field is not None:
+            self.note.field.setFocus()
+
+    def ask_for_control(self, control: str) -> None:
+        """Ask whether the token is to be taken from whoever holds it, and say what that does."""
+        who = held_by(control)
+        verbs = (
+            (CONTROL, f"Take control from {who}", "Does it now"),
+            ("leave", f"Leave it to {who}", "Nothing changes; this window goes on watching (Esc)"),
+        )
+        self.control.ask(taking(control), verbs)
+        self.control.buttons["leave"].setFocus()
+
+    def end_control(self) -> None:
+        """Ask no more: the token is ours, or nobody's."""
+        self.control.end()
+
+    # inside
+    def _take_offer(self, key: str, _: str) -> None:
+        offered, run = self._offered, self._run
+        if offered is None:
+            return
+        if key == RESUME and run is not None:
+            self.resume_wanted.emit(run.folder)
+        elif key == LOOK_BACK and run is not None:
+            self.look_back_wanted.emit(run.folder)
+        elif key == SAFE:
+            self.safe_wanted.emit(offered.lost)
+        elif key == TAKE:
+            self.take_wanted.emit(offered.lost)
+        else:
+            self._closed.add(offered.about)
+            self._offered = None
+            self.offer.end()
+
+    def _take_note(self, key: str, text: str) -> None:
+        if key == "note" and text.strip():
+            self.note_written.emit(text.strip())
+        self.note.end()
+
+    def _take_control(self, key: str, _: str) -> None:
+        self.control.end()
+        if key == CONTROL:
+            self.control_wanted.emit()
+
+    def _to_field(self, row: InlineRow) -> None:
+        """Go to the field of a row, unless somebody is writing somewhere else."""
+        if row.field is not None and not isinstance(QApplication.focusWidget(), QLineEdit | QPlainTextEdit):
+            row.field.setFocus()

@@ -1,0 +1,92 @@
+"""Connect in the window itself, by click and key: from an emulated bench to a rig that is connected, moved and wiggled."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLineEdit
+from pytestqt.qtbot import QtBot
+
+from aeqlab.app.window.application import Target, make_window
+from aeqlab.app.window.connect.channel_model import WIGGLE
+from aeqlab.app.window.connect.rig_model import NAME, SETPOINT
+from aeqlab.app.window.models.rig_problems import Step
+from aeqlab.app.window.shell import Shell
+from aeqlab.protocols.client import attach, find_sessions
+
+WAIT_MS = 60_000
+
+
+@pytest.fixture
+def shell(qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    made = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.close()
+    for found in find_sessions():  # what the window started outlives it
+        with attach(found, control=False) as client:
+            client.end_session("the end of the test")
+
+
+def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot, shell: Shell, tmp_path: Path) -> None:
+    page = shell.connect_page
+    guide, table = page.guide, page.table
+    shell.first.rig.click()
+    assert shell.tabs.currentWidget() is page
+    guide.instruments.bench_button.click()
+    qtbot.waitUntil(lambda: guide.step == Step.SAVE and guide.arming.session_button.isEnabled(), timeout=WAIT_MS)
+    assert "Nothing is missing" in guide.arming.state.text()
+    guide.arming.session_button.click()
+    qtbot.waitUntil(lambda: shell.world.session is not None and bool(table.model.rows), timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "only the instruments can say" not in guide.arming.arming.text(), timeout=WAIT_MS)
+    assert "dac" in guide.arming.arming.text(), "what arming will change is said before anything is armed"
+
+    def row_of(name: str) -> int:
+        return next(k for k in range(table.view.model().rowCount()) if table.view.model().index(k, NAME).data() == name)
+
+    def typed(name: str, text: str) -> None:
+        qtbot.waitUntil(lambda: table.view.findChild(QLineEdit) is None)  # the editor of the last word has closed
+        index = table.view.model().index(row_of(name), SETPOINT)
+        table.view.setCurrentIndex(index)
+        table.view.edit(index)
+        editor = table.view.findChild(QLineEdit)
+        assert editor is not None
+        editor.setText(text)
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+
+    assert page.pages.currentWidget() is page.panels
+    knob = table.model.rows[0]
+    typed(knob.name, f"{knob.high + 1}")
+    qtbot.waitUntil(lambda: f"outside its limits {knob.low:g} to {knob.high:g}" in table.words.text())
+    value = knob.low + 0.9 * (knob.high - knob.low)
+    typed(knob.name, f"{value:g}")
+    qtbot.waitUntil(lambda: table.asking)  # it is a large jump
+    assert f"to {value:g} V?" in table.question.text()
+    table.move_button.click()
+    qtbot.waitUntil(lambda: "was moved to" in table.words.text() or "✕" in table.words.text(), timeout=WAIT_MS)
+    assert table.words.text().startswith(f"{knob.name} was moved to")
+    qtbot.waitUntil(lambda: abs(table.model.rows[0].setpoint - value) < 1e-3, timeout=WAIT_MS)
+    assert knob.readback != pytest.approx(value, abs=1e-6)  # what was read before is another number than what was asked for
+
+    page.pages.setCurrentWidget(guide)
+    guide.go_to(Step.CHANNELS)
+    rows = guide.channels.table.rows
+    uid = next(one.uid for one in guide.guide.draft.rows if one.name == knob.name)
+    index = rows.index_of(uid, WIGGLE)
+    cells = guide.channels.table
+    cells.scrollTo(index)
+    qtbot.waitUntil(lambda: cells.viewport().rect().contains(cells.visualRect(index).center()))
+    qtbot.waitUntil(lambda: not rows.wiggle_hint, timeout=WAIT_MS)  # the move has given the control token back
+    qtbot.mouseClick(cells.viewport(), Qt.MouseButton.LeftButton, pos=cells.visualRect(index).center())
+    qtbot.waitUntil(lambda: "to and fro" in guide.told.text())
+    qtbot.waitUntil(lambda: "to and fro" not in guide.told.text(), timeout=WAIT_MS)
+    assert guide.told.text().startswith(f"{knob.name} moves theta"), guide.told.text()
