@@ -268,7 +268,8 @@ class Replay:
         if table not in self._like:
             self._like[table] = self.run.rows(table, current=False)
         like = self._like[table]
-        known = [(k, name) for k, name in enumerate(names) if name in like]
+        columns = set(like)  # `in` would read the whole column
+        known = [(k, name) for k, name in enumerate(names) if name in columns]
         made = {name: like.arrays(name, [row[k] for row in rows]) for k, name in known}
         for name in made:
             if like.shape_word(name) == "(points, n)" and "points" in made:
