@@ -259,13 +259,13 @@ def test_a_long_run_shows_its_curves_at_once(qtbot: QtBot, page: ReplayPage, tmp
     record = Record.create(tmp_path / "record.sqlite", durable=False, facts={"state": "finished", "name": "long"})
     stage, theta = record.stage_started("0", "train", {"method": "centered"}), blob(np.zeros(16))
     record._connection.execute("BEGIN")
-    for k in range(1, 50_001):
+    for k in range(1, 25_001):
         record.step(StepRow(k, stage, 0, k, 1e9 + k, float(k), cost_1=1.0 / k, cost_free=2.0 / k, used=True, theta=theta))
     record._connection.execute("COMMIT")
     record.close()
     page.open(tmp_path, 1e9 + 21_210.5)
     shows(qtbot, page, 21_209)
     (cost,) = [column for column in page.views.cost.columns() if column.name == "cost"]
-    assert 0.9 * PART < len(cost.values) <= PART + 1
+    assert 0.8 * PART < len(cost.values) <= PART + 1
     assert cost.values[-1] == 2.0 / 25_000
-    qtbot.waitUntil(lambda: "one step in 5 is drawn" in page.heading.text(), timeout=ROOM)
+    qtbot.waitUntil(lambda: "one step in 3 is drawn" in page.heading.text(), timeout=ROOM)

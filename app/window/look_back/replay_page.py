@@ -9,14 +9,14 @@ from pathlib import Path
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from aeqlab.app.window.look_back.marks import marks_of
 from aeqlab.app.window.look_back.player import FRAME_MS, Player
+from aeqlab.app.window.models.night import night_of_story
 from aeqlab.app.window.models.replay import Moment
 from aeqlab.app.window.models.replay_reader import Opened, ReplayReader, Shown
 from aeqlab.app.window.plots.figures import span_of_seconds, written
 from aeqlab.app.window.plots.layers import Mark
 from aeqlab.app.window.plots.sheet import Sheet
-from aeqlab.app.window.plots.strips import SHAPES
+from aeqlab.app.window.plots.strips import SHAPES, NightEvent
 from aeqlab.app.window.theme import GRID, LARGE, theme
 from aeqlab.app.window.train.live import LivePanels
 from aeqlab.protocols.run_story import Story
@@ -48,6 +48,7 @@ class ReplayPage(QWidget):
             label.setContentsMargins(GRID, 0, GRID, 0)
         self.missing.hide()
         self.views, self.player = LivePanels(), Player()
+        self.views.sequence.hide()  # what is to come is nothing of a run as it was
         column = QVBoxLayout(self)
         column.setContentsMargins(0, GRID // 2, 0, 0)
         column.setSpacing(GRID // 2)
@@ -121,7 +122,9 @@ class ReplayPage(QWidget):
         self._say()
 
     def _take_story(self, story: Story) -> None:
-        self.player.set_events(marks_of(story))
+        night = night_of_story(story)
+        events = () if night is None else night.events
+        self.player.set_events([NightEvent(one.at, one.kind, one.words, one.until) for one in events])
         self._say()
 
     def _take_shown(self, shown: Shown) -> None:
