@@ -100,6 +100,7 @@ class Projector(QWidget):
         grid.addWidget(self.learned, 0, 1)
         grid.addWidget(self.drawing, 1, 1)
         for sheet in self.sheets:
+            sheet.setMinimumSize(1, 1)
             sheet.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # alike, whatever they would like
         for k in range(2):
             grid.setColumnStretch(k, 1)
