@@ -1,13 +1,14 @@
-"""The window, offscreen: until it can be used, what an open one costs a run, a long run on the screen, FREEZE to the session.
+"""The window, offscreen: until it can be used, FREEZE, a long run on the screen, redraws beside a run, what it costs a run.
 
-    QT_QPA_PLATFORM=offscreen python benchmarks/window.py [repeats]
+    QT_QPA_PLATFORM=offscreen python benchmarks/window.py [repeats] [start freeze long_run redraws slowed]
 
-Floors: an empty window of Qt in a bare interpreter; the same run without a window; one column of the same record read by SQLite
-alone; one exchange with the session.
+Floors: an empty window of Qt in a bare interpreter; one exchange with the session; one column of the same record read by SQLite
+alone; the same redraws without a run and without the window; the same run without a window.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import statistics
 import subprocess
@@ -53,6 +54,8 @@ a.exec()
 STEPS = 1_000_000
 #: A run of some 200 steps per second: settled by a count of ticks, as in section 5.2.
 RUN = ("linear-regression", "--set", "data.samples=3000", "--quiet")
+TICKS = 150  #: of a phase, where a run is to have some 200 steps a second on a computer of 2026
+FRAMES, FRAME_S = 150, 1 / 30
 
 
 def start(bench: Bench, repeats: int) -> None:
@@ -143,6 +146,90 @@ def long_run(bench: Bench, repeats: int) -> None:
             bench.add(row)
 
 
+def redraws(bench: Bench, repeats: int) -> None:
+    """Time redraws of 64 traces of 10,000 new points and 16 x 16 knobs, 30 a second, alone and while the window follows a run."""
+    import numpy as np
+    from PySide6.QtWidgets import QApplication, QWidget
+
+    from aeqlab.app.window.application import Target, make_window
+    from aeqlab.app.window.plots.curve_plot import CurvePlot
+    from aeqlab.app.window.plots.device_drawing import DeviceDrawing
+
+    application = QApplication.instance() or QApplication(["aeqlab"])
+    assert isinstance(application, QApplication)
+    random, x = np.random.default_rng(1), np.linspace(0.0, 10.0, 10_000)
+    walks = [random.normal(size=(64, 10_000)).cumsum(1) for _ in range(2)]
+    plot, drawing = CurvePlot("64 traces"), DeviceDrawing()
+    drawing.set_grid(256)
+    widgets: tuple[QWidget, ...] = (plot, drawing)
+    for widget in widgets:
+        widget.resize(640, 400)
+        widget.show()
+
+    def frames(row: Row, count: int) -> float:
+        """Redraw so often, no faster than 30 times a second; returns how many there were in a second."""
+        began = time.perf_counter()
+        for frame in range(count):
+            while time.perf_counter() < began + frame * FRAME_S:
+                application.processEvents()  # the window, its readers
+                time.sleep(0.001)
+            start = time.perf_counter()
+            for k, y in enumerate(walks[frame % 2]):
+                plot.set_curve(f"u{k:02d}", x, y)
+            drawing.set_values("error", random.normal(size=256), "tol")
+            plot.redraw()
+            drawing.redraw()
+            application.processEvents()
+            row.seconds.append(time.perf_counter() - start)
+        return count / (time.perf_counter() - began)
+
+    alone, beside = Row("a redraw of 64 traces and 16 x 16 knobs", []), Row("the same beside a run in the window", [])
+    beside.floor, beside.goal = alone, "33 ms, 30 redraws/s"
+    frames(Row("", []), 30)  # the layout finds its place
+    with tempfile.TemporaryDirectory() as folder:
+        told = []
+        for _ in range(repeats):
+            rate_alone = frames(alone, FRAMES)
+            ticks = [part for key in ("homeostasis", "settling") for part in ("--set", f"{key}.accept.ticks={TICKS}")]
+            words = ["run", "linear-regression", "--set", "data.samples=1000000", *ticks, "--quiet", "--runs", folder]
+            run = subprocess.Popen([sys.executable, "-m", "aeqlab.app.cli", *words])
+            try:
+                while not (there := [path for path in Path(folder).glob("*/control.json") if is_of(path, run.pid)]):
+                    time.sleep(0.01)
+                shell = make_window(application, Path(folder), Target(run=there[0].parent))
+                shell.show()
+                frames(Row("", []), 60)
+                before, since = steps_of(there[0].parent), time.perf_counter()
+                rate = frames(beside, FRAMES)
+                steps = (steps_of(there[0].parent) - before) / (time.perf_counter() - since)
+                told.append(f"{rate:.1f} redraws/s beside {steps:.0f} steps/s, {rate_alone:.1f} alone")
+                shell.close()
+            finally:
+                run.kill()
+                run.wait()
+    for widget in widgets:
+        widget.close()
+    bench.add(alone)
+    bench.add(beside)
+    print("; ".join(told))
+
+
+def is_of(control: Path, pid: int) -> bool:
+    """Tell whether a run is that of a process."""
+    try:
+        return bool(json.loads(control.read_text(encoding="utf-8"))["pid"] == pid)
+    except (OSError, ValueError):
+        return False
+
+
+def steps_of(folder: Path) -> int:
+    """Count the steps in a record."""
+    with sqlite3.connect(folder / "record.sqlite") as connection:
+        count = int(connection.execute("SELECT count(*) FROM steps").fetchone()[0])
+    connection.close()
+    return count
+
+
 def freeze(bench: Bench, repeats: int) -> None:
     """Time from the key F9 until the session says FROZEN, and one exchange with it."""
     from PySide6.QtWidgets import QApplication
@@ -185,8 +272,7 @@ def freeze(bench: Bench, repeats: int) -> None:
 
 if __name__ == "__main__":
     bench, times = Bench("window"), repeats_from(sys.argv, 5)
-    start(bench, times)
-    freeze(bench, times)
-    long_run(bench, min(times, 3))
-    slowed(bench, min(times, 3))
+    for measure, most in ((start, 99), (freeze, 99), (long_run, 3), (redraws, 3), (slowed, 5)):
+        if len(sys.argv) < 3 or measure.__name__ in sys.argv[2:]:
+            measure(bench, min(times, most))
     bench.show()

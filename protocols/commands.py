@@ -137,6 +137,7 @@ COMMANDS: dict[str, Command] = {
     # loops
     "hold": Command((("theta", "array?"),), "control", True, "a hold report; then the loop goes on holding", _S("hold")),
     "set_target": Command((("theta", "array"),), "control", True, "nothing; the next hold brings theta there", _S("set_target")),
+    "hold_at": Command((("theta", "array"),), "control", True, "as `set_target` and `hold`, at once", _S("hold_at")),
     "settle": Command((), "control", True, "a settle report", _S("settle")),
     "parameters": Command((), "control", False, "theta", _S("parameters"), quick=True),
     "configure": Command(

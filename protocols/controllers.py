@@ -23,6 +23,20 @@ from aeqlab.protocols.tuning import Tuning
 Array = NDArray[Any]
 
 
+class Parts:
+    """What the parts of a law have moved the knobs since a phase began, each shape (controls,); kept while someone traces it.
+
+    Attributes:
+        p, i, d: proportional, integral and derivative part, as the law asked for them, before any limit; a correction between
+            two windows counts as integral. None where the law has no such part.
+    """
+
+    def __init__(self, n: int, law: str, *, derivative: bool) -> None:
+        self.p: Array | None = np.zeros(n) if law == "pid" else None
+        self.i: Array = np.zeros(n)
+        self.d: Array | None = np.zeros(n) if derivative else None
+
+
 class Controller:
     """What every law has: limits, the setpoints it gave last, and the target it was last told.
 
@@ -41,6 +55,7 @@ class Controller:
     continuous = True
     law = ""  #: as settings name it
     ki: Array
+    parts: Parts | None = None  #: while someone traces what its parts do
 
     def __init__(self, settings: HomeostasisSettings, info: DeviceInfo) -> None:
         self.settings = settings
@@ -81,6 +96,11 @@ class Controller:
         faster = self.settings.gain * (np.ones(n) if self.tuning is None else self.tuning.factor)
         self.share: Array = np.minimum(1.0, faster)
         self.prepared = True
+
+    def begin_parts(self) -> Parts:
+        """Keep what the parts of the law do from now on, until `parts` is set to None."""
+        self.parts = Parts(len(self.info.controls), self.law, derivative=getattr(self, "kd", None) is not None)
+        return self.parts
 
     def tune(self, tuning: Tuning) -> None:
         """Take other gains from the next tick on: the knobs go on from where they stand, since every law adds to that."""
@@ -179,6 +199,8 @@ class Controller:
             way = np.sign(move)
             move = move + np.where(way * self.way < 0.0, way * self.play, 0.0)
             self.way = np.where(way != 0.0, way, self.way)
+        if self.parts is not None:
+            self.parts.i += at + move - self.u
         self.u = self.cut(at + move)
         return self.u
 
@@ -265,6 +287,8 @@ class Integral(Controller):
         else:
             move[()] = self._ki * dt
             u = error * move
+        if self.parts is not None:
+            self.parts.i += u
         u += self.u
         if self.bounded:  # far from the limits a bound on the way gone spares looking at every knob
             self._room -= self._fastest * dt * sqrt(size)
@@ -333,14 +357,21 @@ class PID(Controller):
     def tick(self, error: Array, theta: Array, dt: float, size: float) -> Array:
         """Move after one tick."""
         u = error * (self.ki * dt)
+        parts = self.parts
+        if parts is not None:
+            parts.i += u
         u += self.u
         if self._theta is not None:  # a stale reading repeats itself, so what it missed counts when it is fresh again
             change = theta - self._theta
             u -= self.kp * change
+            if parts is not None and parts.p is not None:
+                parts.p -= self.kp * change
             if self.kd is not None:
                 slope = change / dt
                 if self._slope is not None:
                     u -= self.kd * (slope - self._slope)
+                    if parts is not None and parts.d is not None:
+                        parts.d -= self.kd * (slope - self._slope)
                 self._slope = slope
         self._theta = theta.copy()
         self.u = self.cut(u)

@@ -299,7 +299,15 @@ class Record:
         self._together("points", rows)
 
     def trace(
-        self, step: int, stage: int, phase: str, t: Array, error: Array | None, u: Array | None, tolerance: Array | None = None
+        self,
+        step: int,
+        stage: int,
+        phase: str,
+        t: Array,
+        error: Array | None,
+        u: Array | None,
+        tolerance: Array | None = None,
+        law: Sequence[Array | None] = (None, None, None),
     ) -> None:
         """Commit the thinned course of a phase.
 
@@ -308,10 +316,11 @@ class Record:
             t: shape (points,).
             error, u: shape (points, n), of which the first 64 columns are kept.
             tolerance: of each parameter, shape (n,), of which the first 64 are kept.
+            law: what its proportional, integral and derivative part had moved u, as u; None where there is no such part.
         """
-        parts = [None if part is None else blob(part[:, :TRACED]) for part in (error, u)]
+        parts, of_law = ([None if part is None else blob(part[:, :TRACED]) for part in some] for some in ((error, u), law))
         allowed = None if tolerance is None else blob(tolerance[:TRACED])
-        self._insert("traces", (step, stage, phase, len(t), blob(t), *parts, allowed))
+        self._insert("traces", (step, stage, phase, len(t), blob(t), *parts, allowed, *of_law))
 
     def report(self, step: int, stage: int, values: dict[str, Any]) -> None:
         """Commit what a stage reported."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 3  #: PRAGMA user_version of a record
+SCHEMA_VERSION = 4  #: PRAGMA user_version of a record
 APPLICATION_ID = 0x41455131  #: PRAGMA application_id, "AEQ1"
 THETA_LIMIT = 4096  #: up to so many parameters a step stores its theta
 
@@ -265,6 +265,17 @@ TABLES: tuple[Table, ...] = (
                 "parameter unit",
                 "<f8",
                 "(n,)",
+            ),
+            *(
+                Column(
+                    name,
+                    "BLOB",
+                    f"what the {part} part of the law had moved these knobs since the phase began; empty where it has none",
+                    "knob unit",
+                    "<f8",
+                    "(points, n)",
+                )
+                for name, part in (("p", "proportional"), ("i", "integral"), ("d", "derivative"))
             ),
         ),
         superseded=True,

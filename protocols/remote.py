@@ -233,6 +233,11 @@ class SessionClient:
         """Say where theta, shape (parameters,), is to be held from now on; no learning step, and nothing moves before a hold."""
         self._call("set_target", np.asarray(theta))
 
+    def hold_at(self, theta: Array) -> HoldReport:
+        """Hold theta, shape (parameters,), elsewhere, at once; no learning step."""
+        report: HoldReport = self._call("hold_at", np.asarray(theta))
+        return report
+
     def settle(self) -> SettleReport:
         """Clamp the knobs where they are and let state and parameters come to rest."""
         report: SettleReport = self._call("settle")

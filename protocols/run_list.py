@@ -7,6 +7,7 @@ lines = runs.read(); runs.changed                      only what changed since w
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -30,6 +31,7 @@ INTERRUPTED = "interrupted"  #: state of a run whose process ended without a wor
 UNKNOWN = "unknown"  #: state of a run whose record cannot be read
 LATEST = 100  #: steps whose mean cost stands for the result of a run that has none yet
 _MARKS = ("record.sqlite", "experiment.yaml", "provenance.json", "checkpoints")  # any of them makes a folder that of a run
+DEMOS = "demo-*/runs"  #: where `aeqlab demo` keeps its runs, in the folder of all runs
 Key = tuple[object, ...]
 
 
@@ -92,7 +94,7 @@ class RunLine:
 
 
 class RunList:
-    """The runs of one folder; `read` may be called from any one thread at a time.
+    """The runs of one folder, with those of the demos in it; `read` may be called from any one thread at a time.
 
     Attributes:
         folder: that holds the run folders.
@@ -128,7 +130,18 @@ class RunList:
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """List the run folders in a folder by name, which is by time; those that lack their record included."""
+    """List the run folders in a folder, and those of demos in it, by name, which is by time; those without a record included."""
+    demos = sorted(runs.glob(DEMOS))
+    return sorted((path for folder in (runs, *demos) for path in _folders_in(folder)), key=lambda path: path.name)
+
+
+def newest_runs(runs: Path, most: int = 5) -> list[Path]:
+    """List the newest run folders that have a record, those of demos too, newest first."""
+    found = (path for path in reversed(run_folders(runs)) if (path / "record.sqlite").exists())
+    return list(itertools.islice(found, most))
+
+
+def _folders_in(runs: Path) -> list[Path]:
     try:
         with os.scandir(runs) as found:
             names = sorted(entry.name for entry in found if entry.is_dir() and not entry.name.startswith("."))

@@ -9,6 +9,9 @@ beside its word, as in an experiment file: `off: true`, it is left out, and `pau
 
 What was asked at the beginning stays in experiment.yaml; what it was changed into lies beside it, in sequence.yaml, whole or not
 at all, and that is what a resume goes on with. Only the stages of the experiment itself are changed, none within a repetition.
+
+Whoever changes what it saw a moment ago says so: `{begun: 2, edits: 1, sequence: [...]}`, as `sequence` told it. Where another
+stage began meanwhile, or someone else changed the sequence, the change is refused instead of being made to something else.
 """
 
 from __future__ import annotations
@@ -39,11 +42,12 @@ _HEADER = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that was understood: the stages to come, and how many had begun when it was."""
+    """A change that was understood: the stages to come, and how many had begun and how many changes been made when it was."""
 
     rows: tuple[StageEntry, ...]
     begun: int
     text: str
+    edits: int | None = None
 
 
 class SequencePlan:
@@ -126,10 +130,11 @@ class SequencePlan:
         """Read a change, and see that the whole of it is an experiment that this device can do. Changes nothing yet.
 
         Args:
-            text: the stages to come as a list; or a mapping with `sequence`, and `pause_after_running` for the one that runs.
+            text: the stages to come as a list; or a mapping with `sequence`, and `pause_after_running` for the one that runs;
+                and `begun` and `edits`, where the change is meant for the sequence as it was told with these.
         Raises:
             FileErrors: everything that is wrong, each in a sentence; `sequence.3` is the stage with the path 3.
-            NotAllowedError: the text is too long.
+            NotAllowedError: the text is too long, or the sequence is not any more what the change was meant for.
         """
         if len(text) > MOST_TEXT:
             raise NotAllowedError(f"The change has {len(text):,} letters; at most {MOST_TEXT:,} are taken. Write it shorter.")
@@ -138,11 +143,16 @@ class SequencePlan:
             raise FileErrors(problems)
         tree = node.plain()
         with self._lock:
-            begun, before = self._begun, list(self._rows)
+            begun, before, edits = self._begun, list(self._rows), self.edits
+        meant_for: int | None = None
         if isinstance(tree, dict):
-            if unknown := sorted(set(tree) - {"sequence", "pause_after_running"}):
-                hint = "There are sequence and pause_after_running."
+            if unknown := sorted(set(tree) - {"sequence", "pause_after_running", "begun", "edits"}):
+                hint = "There are sequence, pause_after_running, begun and edits."
                 raise FileErrors([Problem("edit", None, None, unknown[0], "this is no key of a change.", hint)])
+            if tree.get("begun", begun) != begun:
+                raise NotAllowedError(_began(begun))
+            if (meant_for := tree.get("edits")) is not None and meant_for != edits:
+                raise NotAllowedError(_CHANGED)
             mark = tree.get("pause_after_running")
             if mark is not None and begun:
                 if not isinstance(mark, bool):
@@ -151,7 +161,7 @@ class SequencePlan:
             tree = tree.get("sequence", [_tree(row) for row in before[begun:]])
         if not isinstance(tree, list):
             raise FileErrors([Problem("edit", None, None, "sequence", "must be a list of the stages to come.")])
-        return Change(tuple(self._rows_of(tree, before[:begun])), begun, text)
+        return Change(tuple(self._rows_of(tree, before[:begun])), begun, text, meant_for)
 
     def apply(self, change: Change, who: str) -> str:
         """Put a change in force; returns what is to come, in words.
@@ -163,7 +173,9 @@ class SequencePlan:
             if self._over:
                 raise NotAllowedError("The sequence is at its end; it cannot be changed any more.")
             if change.begun != self._begun:
-                raise NotAllowedError(f"Stage {self._begun - 1} began meanwhile. Look at the sequence, and change it again.")
+                raise NotAllowedError(_began(self._begun))
+            if change.edits is not None and change.edits != self.edits:
+                raise NotAllowedError(_CHANGED)
             tree = {"edits": self.edits + 1, "by": who, "sequence": [_tree(row) for row in change.rows]}
             try:
                 write_whole(self._folder / FILE, (_HEADER + write_yaml(tree)).encode("utf-8"))
@@ -186,6 +198,13 @@ class SequencePlan:
         if self.fits is not None:
             self.fits(whole)
         return [*begun, *whole.sequence[len(begun) :]]
+
+
+_CHANGED = "Someone else changed the sequence meanwhile. Look at it, and change it again."
+
+
+def _began(begun: int) -> str:
+    return f"Stage {begun - 1} began meanwhile. Look at the sequence, and change it again."
 
 
 def _tree(entry: StageEntry) -> Any:

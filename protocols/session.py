@@ -337,7 +337,7 @@ class Session:
                 self._loop_stopped()
                 raise
             finally:
-                self._doing = ""
+                self._doing, self._controller.parts = "", None
             self._last, self._not_held = report.readout, report.why_not_held
             self._tolerance = report.tolerance if report.tolerance is not None else self._tolerance
             self._tell_of(report)
@@ -372,6 +372,12 @@ class Session:
             self.pushes += self._is_elsewhere(target)
             self._target = target.copy()
             self._controller.target = np.array(target, dtype=np.float64)
+
+    def hold_at(self, theta: Array) -> HoldReport:
+        """Hold theta, shape (parameters,), elsewhere, as `set_target` and `hold` with no tick between them: no learning step."""
+        with self._command:
+            self.set_target(theta)
+            return self.hold()
 
     def keep_holding(self, interrupt: Callable[[], None]) -> bool:
         """Go on holding where the last hold left off, for one round, if the loop still owns the knobs and no nudge is on.
@@ -681,7 +687,7 @@ class Session:
             self._state = SessionState.NUDGED if beta else SessionState.IDLE
 
     def last_traces(self) -> list[dict[str, Any]]:
-        """Take the traces of the phases since the last call: name, t (s), error and u with one row per kept tick."""
+        """Take the traces of the phases since the last call: name, t (s), error, u and the parts of the law, as `Phases.take`."""
         return self._phases.take()
 
     def close(self) -> None:
@@ -874,7 +880,9 @@ class Session:
         return self._last
 
     def _trace(self, phase: str) -> Trace | None:
-        return self._phases.keep(phase) if self.traces else None
+        if not self.traces:
+            return None
+        return self._phases.keep(phase, self._controller.begin_parts() if phase == "hold" else None)
 
     def _loop_stopped(self) -> None:
         """The homeostatic loop no longer owns the knobs; they stay where they are."""

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.protocols.controllers import Parts
 from aeqlab.protocols.settling import Trace
 
 Array = NDArray[Any]
+PARTS = ("p", "i", "d")
 
 
 class Phases:
@@ -18,23 +20,33 @@ class Phases:
     def __init__(self) -> None:
         self._kept: list[dict[str, Any]] = []
 
-    def keep(self, phase: str) -> Trace:
-        """Begin a phase; returns what takes time (s), theta - theta* and u of each tick."""
-        rows: dict[str, Any] = {"phase": phase, "t": [], "error": [], "u": []}
+    def keep(self, phase: str, parts: Parts | None = None) -> Trace:
+        """Begin a phase; returns what takes time (s), theta - theta* and u of each tick.
+
+        Args:
+            phase: hold or settle.
+            parts: what those of the law have done so far; as they are at each kept tick they are kept, too.
+        """
+        rows: dict[str, Any] = {"phase": phase, "t": [], "error": [], "u": [], **{name: [] for name in PARTS}}
         self._kept.append(rows)
 
         def add(t: float, error: Array | None, u: Array | None) -> None:
             rows["t"].append(t)
             rows["error"].append(error)
             rows["u"].append(u)
+            for name in PARTS:
+                part = None if parts is None or u is None else getattr(parts, name)
+                rows[name].append(None if part is None else part.copy())
 
         return add
 
     def take(self) -> list[dict[str, Any]]:
-        """Take them: phase, t (s), error and u with one row per kept tick, None where there is none."""
+        """Take them: phase, t (s), error, u, p, i and d with one row per kept tick, None where there is none."""
         kept, self._kept = self._kept, []
         return [
-            {"phase": p["phase"], "t": np.array(p["t"]), "error": _rows(p["error"]), "u": _rows(p["u"])} for p in kept if p["t"]
+            {"phase": one["phase"], "t": np.array(one["t"])} | {name: _rows(one[name]) for name in ("error", "u", *PARTS)}
+            for one in kept
+            if one["t"]
         ]
 
 

@@ -460,7 +460,10 @@ class Training:
         session = self.session
         for trace in session.take_traces():
             allowed = tolerance if trace["phase"] == "hold" else None
-            session.record.trace(session.steps, session.stage, trace["phase"], trace["t"], trace["error"], trace["u"], allowed)
+            law = [trace.get(part) for part in ("p", "i", "d")]
+            session.record.trace(
+                session.steps, session.stage, trace["phase"], trace["t"], trace["error"], trace["u"], allowed, law
+            )
 
     # checkpoints
     def _state(self) -> dict[str, Any]:

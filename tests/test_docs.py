@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from aeqlab.app.benching import filled, rig_text
 from aeqlab.app.cli import cli, main
 from aeqlab.app.keys import in_markdown
 from aeqlab.backends.bench_file import BenchSettings
@@ -36,11 +39,17 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
-def test_experiments_in_the_documents_load(document: Path, tmp_path: Path) -> None:
+def test_experiments_in_the_documents_load(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "walls.csv").write_text("wall,mass\n" + "".join(f"{i},{2 * i}\n" for i in range(10)), encoding="utf-8")
     for text in blocks(document, "python"):
         if text.startswith("# ") and text.splitlines()[0].endswith(".py"):  # the file that an experiment beside it names
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
+        if 'open("data.csv", "w"' in text:  # the data of an experiment on the bench beside it
+            monkeypatch.chdir(tmp_path)
+            exec(text, {})
+            addresses = {name: f"TCPIP::127.0.0.1::{5000 + k}::SOCKET" for k, name in enumerate(("dac", "adc", "smu"))}
+            rig = filled(rig_text("bench-16") or "", addresses, "127.0.0.1:5099")
+            (tmp_path / "bench.yaml").write_text(rig, encoding="utf-8")
     for number, text in enumerate(blocks(document, "yaml")):
         if text.startswith("maker:"):  # an instrument: tests/drivers/test_scpi.py opens it
             continue
@@ -68,6 +77,24 @@ def test_commands_in_the_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for word in re.findall(r"(?:`|^)aeqlab ([a-z]+)", text, re.MULTILINE):
         assert word in cli.commands, f"{document.name}: aeqlab {word}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_command_lines_in_the_documents_are_understood(document: Path) -> None:
+    """Every line of a block that begins with aeqlab is taken apart as the command line does it; nothing is done."""
+    lines = [line for language in ("", "console") for block in blocks(document, language)
+             for line in block.replace("\\\n", " ").splitlines()]  # fmt: skip
+    for line in lines:
+        for part in re.split(r"&&|\|", line.removeprefix("$ ").partition("  #")[0]):
+            words = [word for word in shlex.split(part) if not re.fullmatch(r"[A-Z_]+=\S*", word)]
+            if words[:1] != ["aeqlab"]:
+                continue
+            command: click.Command = cli
+            words = words[1:]
+            while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+                assert words[0] in command.commands, line
+                command, words = command.commands[words[0]], words[1:]
+            command.make_context("aeqlab", [word for word in words if word != "..."])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)

@@ -92,15 +92,18 @@ class FirstStart(QWidget):
         for folder in runs[:5]:
             button = QPushButton(folder.name)
             button.setFlat(True)
-            button.setStyleSheet(f"text-align: left; color: {theme().now.chosen}; padding: 2px;")
             button.setToolTip(f"Show the run in {folder}")
             button.clicked.connect(lambda _=False, folder=folder: self.run_wanted.emit(folder))
             self.last.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+        self._dress()
 
     def _dress(self) -> None:
         self.heading.setFont(theme().font(LARGE, bold=True))
         self.last_heading.setFont(theme().font(NORMAL, bold=True))
         self.under.setStyleSheet(f"color: {theme().now.dim}")
+        for k in range(self.last.count()):
+            if (button := self.last.itemAt(k).widget()) is not None:
+                button.setStyleSheet(f"text-align: left; color: {theme().now.chosen}; padding: 2px;")
 
 
 def _card(button: QPushButton, text: str, key: str) -> QWidget:

@@ -34,9 +34,11 @@ from aeqlab.app.window.projector import Projector
 from aeqlab.app.window.starting import Starter
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.workspace import Train
+from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.app.window.workspaces import Workspaces
 from aeqlab.protocols.control import person
+from aeqlab.protocols.run_list import newest_runs
 
 FRAME_MS = 40  #: between two looks at the world
 
@@ -61,7 +63,9 @@ class Shell(QMainWindow):
         self.projector: Projector | None = None
         self.start = Starter(world, self.first)
         self.try_bench = self.start.try_bench
-        self.tabs = Workspaces({"Connect": self._make_connect, "Train": self._make_train, "Look back": self._make_past})
+        self.tabs = Workspaces(
+            {"Connect": self._make_connect, "Tune": self._make_tune, "Train": self._make_train, "Look back": self._make_past}
+        )
         self._build()
         self.menus = Menus(self)
         self.dark = self.menus.dark
@@ -76,7 +80,7 @@ class Shell(QMainWindow):
         self._timer.timeout.connect(self._look)
         self._timer.start()
         self._look()
-        do(self, lambda: last_runs(world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(world.runs), self.first.set_runs, name="looks for runs")
         self.first.bench.setFocus()
 
     # the workspaces
@@ -85,6 +89,13 @@ class Shell(QMainWindow):
         """Get Connect; made when it is first asked for."""
         page = self.tabs.page("Connect")
         assert isinstance(page, Connect)
+        return page
+
+    @property
+    def tune(self) -> Tune:
+        """Get Tune; made when it is first asked for."""
+        page = self.tabs.page("Tune")
+        assert isinstance(page, Tune)
         return page
 
     @property
@@ -107,9 +118,17 @@ class Shell(QMainWindow):
         page.bench_wanted.connect(self.start.serve_bench)
         return page
 
+    def _make_tune(self) -> Tune:
+        page = Tune(self.world.commander)
+        page.identify_wanted.connect(self.start.identify)
+        page.told.connect(self.messages.say)
+        return page
+
     def _make_train(self) -> Train:
         page = Train()
         page.run_wanted.connect(self.start.run)
+        page.edit_wanted.connect(lambda text: self.world.commander.to_run("edit", text))
+        self.world.answered.connect(page.take_answer)
         page.told.connect(self.messages.say)
         return page
 
@@ -118,8 +137,7 @@ class Shell(QMainWindow):
         page.open_wanted.connect(self.look_at)
         page.resume_wanted.connect(self.start.resume)
         page.as_that_wanted.connect(self.as_that)
-        if not hasattr(page, "replay_at"):
-            page.jump_wanted.connect(lambda folder, *_: self.look_at(folder))
+        page.told.connect(self.messages.say)
         page.open_runs_folder(self.world.runs)
         return page
 
@@ -133,7 +151,7 @@ class Shell(QMainWindow):
         """Show the first screen again."""
         self.leave_projector()
         self.pages.setCurrentWidget(self.first)
-        do(self, lambda: last_runs(self.world.runs), self.first.set_runs, name="looks for runs")
+        do(self, lambda: newest_runs(self.world.runs), self.first.set_runs, name="looks for runs")
 
     # what is opened
     def open(self, target: Target) -> None:
@@ -163,7 +181,7 @@ class Shell(QMainWindow):
     def look_back_at(self, folder: Path) -> None:
         """Show the story of a run."""
         self.show_workspace("Look back")
-        self.past.show_story(folder) if hasattr(self.past, "show_story") else self.past._choose(folder)
+        self.past.show_story(folder)
 
     def go_to(self, at: float) -> None:
         """Show what is shown as it was at a time, in s since 1970."""
@@ -171,12 +189,8 @@ class Shell(QMainWindow):
         if folder is None:
             self.alarms.setVisible(True)
             return
-        replay_at = getattr(self.past, "replay_at", None)
-        if replay_at is None:
-            self.look_back_at(folder)
-            return
         self.show_workspace("Look back")
-        replay_at(folder, at)
+        self.past.replay_at(folder, at)
 
     def as_that(self, folder: Path) -> None:
         """Open the experiment of a run in the form."""
@@ -285,6 +299,7 @@ class Shell(QMainWindow):
         self.alarms.acknowledged.connect(self._acknowledge)
         self.tabs.came.connect(self._note)
         self.start.shown.connect(self.show_workspace)
+        self.start.rig_refused.connect(lambda text: self.connect_page.guide.tell(text))
         self.start.bench_came.connect(lambda rig: self.connect_page.guide.bench_started(rig))
         self.first.bench_wanted.connect(lambda: self.try_bench())
         self.first.simulated_wanted.connect(self.start.train_simulated)
@@ -308,11 +323,13 @@ class Shell(QMainWindow):
         """Show the world as it is now; ages grow by themselves."""
         world = self.world
         run, session = world.run, world.session
-        connect, train = self.tabs.there("Connect"), self.tabs.there("Train")
+        connect, tune, train = (self.tabs.there(name) for name in ("Connect", "Tune", "Train"))
         self.vitals.setValue(vitals_of(run, session))
         self.night.follow(run, session)
         if isinstance(connect, Connect):
             connect.redraw()
+        if isinstance(tune, Tune):
+            tune.redraw()
         if isinstance(train, Train):
             train.redraw()
         if self.projector is not None:
@@ -325,6 +342,8 @@ class Shell(QMainWindow):
         self.banner.allow(pause=banner.pause, go_on=banner.go_on, stop=banner.stop)
         if isinstance(train, Train):
             train.set_value(run, session)
+        if isinstance(tune, Tune):
+            tune.set_value(run, session)
         if isinstance(connect, Connect):
             connect.set_session(session)
         if self.projector is not None:
@@ -383,12 +402,6 @@ class Shell(QMainWindow):
             past.stop()
         self.world.close()
         super().closeEvent(event)
-
-
-def last_runs(runs: Path, most: int = 5) -> list[Path]:
-    """List the newest run folders, those of demos too, newest first."""
-    found = [path.parent for pattern in ("*/record.sqlite", "demo-*/runs/*/record.sqlite") for path in runs.glob(pattern)]
-    return sorted(found, key=lambda path: path.name, reverse=True)[:most]
 
 
 def _acknowledged(done: Sequence[object]) -> str:

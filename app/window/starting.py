@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -11,7 +12,9 @@ from PySide6.QtCore import QObject, Signal
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
+from aeqlab.app.window.models.tune_identify import write_identify
 from aeqlab.app.window.models.world import World
+from aeqlab.protocols.client import FoundSession
 
 
 class Starter(QObject):
@@ -20,10 +23,12 @@ class Starter(QObject):
     Signals:
         shown: the workspace in which what was started is seen.
         bench_came: the rig file of an emulated bench that is served now.
+        rig_refused: why a rig could not be connected.
     """
 
     shown = Signal(str)
     bench_came = Signal(object)
+    rig_refused = Signal(str)
 
     def __init__(self, world: World, first: FirstStart) -> None:
         super().__init__(first)
@@ -42,6 +47,15 @@ class Starter(QObject):
         """Start a session of a rig file, and show it."""
         runs = self._runs
         self._begin(f"Opens the instruments of {Path(path).name} …", lambda: start_session(path, runs), "Connect")
+
+    def identify(self, session: FoundSession, law: str) -> None:
+        """Identify the device of a session by a run of its own, and go on showing that session."""
+        runs = self._runs
+
+        def start() -> Started:
+            return replace(start_run(write_identify(session, law, runs), runs), session=session)
+
+        self._begin(f"Starts to identify {session.device} …", start, "Tune")
 
     def try_bench(self, folder: Path | None = None, *, samples: int = 600, seed: int = 1) -> None:
         """Start the emulated bench with its training, and show it."""
@@ -77,5 +91,7 @@ class Starter(QObject):
             self._first.set_busy(False)
             self._first.set_waiting(f"It did not start. {exc}")
             self._world.said.emit(str(exc), True)
+            if workspace == "Connect":
+                self.rig_refused.emit(str(exc))
 
         do(self, start, started, failed, name="starts")

@@ -92,7 +92,9 @@ class Theme(QObject):
     def curve(self, k: int) -> str:
         """Get the colour of the k-th curve of a plot."""
         colour = CURVES[k % len(CURVES)]
-        return "#B8A800" if colour == YELLOW and not self.dark else colour
+        if colour == YELLOW and not self.dark:
+            return "#B8A800"
+        return "#1E88D2" if colour == BLUE and self.dark else colour  # the same hue, where thin lines would be too faint
 
     def font(self, size: float = NORMAL, *, bold: bool = False, tabular: bool = False) -> QFont:
         """Get the system's font in one of the three sizes; with figures of one width where asked."""
@@ -157,6 +159,7 @@ def _sheet(colours: Colours) -> str:
         QGroupBox::title {{ subcontrol-origin: margin; left: 0; }}
         QHeaderView::section {{ background: {colours.ground}; border: none; padding: 4px; }}
         QTableView, QTreeView, QListView {{ border: 1px solid {colours.line}; gridline-color: {colours.line}; }}
+        QPushButton:checked {{ background: {colours.sheet}; border: 2px solid {colours.chosen}; border-radius: 3px; }}
         QSplitter::handle {{ background: {colours.line}; }}
         *:focus {{ outline: 1px solid {colours.chosen}; }}
     """

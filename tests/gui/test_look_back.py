@@ -262,28 +262,3 @@ def test_a_curve_of_many_steps_is_averaged_and_says_so(made: Path) -> None:
     np.testing.assert_allclose(curve.value[0], np.mean(steps["cost_free"][:3]))
     assert curve.cost == "cost_free"
     assert result_words(read_line(path)).startswith("cost on the test set")
-
-
-def test_the_cause_of_a_bad_night_is_two_clicks_from_the_window(qtbot: QtBot, tmp_path: Path) -> None:
-    """One to this workspace; its story is there at once, with the cause in the summary; one more to go there."""
-    from struck import STRUCK, trained
-
-    run, _, _ = trained(tmp_path, {"kind": "rebooted", "instrument": "dac"}, "nudged hold", 0)
-    back = LookBack()
-    qtbot.addWidget(back)
-    back.resize(1280, 700)
-    back.show()
-    back.open_runs_folder(tmp_path / "runs")
-    qtbot.waitUntil(lambda: back.story.story is not None, timeout=10_000)
-    assert back.story.story is not None
-    assert back.story.story.path == run.path
-    assert "dac was off for a while, or its settings changed" in back.story.sentence.text()
-    item = back.story.causes.topLevelItem(0)
-    assert item is not None
-    assert "dac was off" in item.text(0)
-    button = back.story.causes.itemWidget(item, 5)
-    assert button is not None
-    assert back.rect().contains(button.mapTo(back, QPoint(button.width() // 2, button.height() // 2)))
-    with qtbot.waitSignal(back.jump_wanted) as caught:
-        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert caught.args[2] == STRUCK

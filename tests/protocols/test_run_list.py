@@ -13,7 +13,7 @@ from run_helpers import SMALL, experiment, only_run, read_steps, start_worker
 
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.run import run_experiment
-from aeqlab.protocols.run_list import RunLine, RunList, read_line
+from aeqlab.protocols.run_list import RunLine, RunList, newest_runs, read_line
 from aeqlab.protocols.run_state import Requests, RunState
 
 
@@ -135,6 +135,20 @@ def test_only_what_changed_is_read_anew(finished: Path, tmp_path: Path, monkeypa
     first = RunList(runs)
     assert [line.path.name[:15] for line in first.read(newest=1)] == ["20260101-000001"]
     assert first.read() == lines
+
+
+def test_runs_of_demos_stand_among_the_others_by_their_time(finished: Path, tmp_path: Path) -> None:
+    names = ("20260101-000001-small-aaaa", "20260103-000001-small-aaaa")
+    for name in names:
+        shutil.copytree(finished, tmp_path / name)
+    demo = tmp_path / "demo-20260102-000000"
+    shutil.copytree(finished, demo / "runs" / "20260102-000001-demo-aaaa")
+    (demo / "demo.yaml").touch()
+    (tmp_path / "20260104-000000-lost-aaaa" / "checkpoints").mkdir(parents=True)
+    found = [line.path.name[:8] for line in RunList(tmp_path).read()]
+    assert found == ["20260101", "20260102", "20260103", "20260104"]
+    assert [path.name[:8] for path in newest_runs(tmp_path, 2)] == ["20260103", "20260102"]  # what has no record is not offered
+    assert newest_runs(tmp_path / "nowhere") == []
 
 
 def test_a_great_many_are_listed_while_one_looks_up(finished: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from run_helpers import SMALL, experiment, only_run, read_steps, start_worker, wait_for
@@ -29,6 +28,8 @@ from aeqlab.protocols.session_story import story_of_session
 from aeqlab.protocols.status import SessionEvent
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+from nights import NIGHTS, bad_night
+
 LONG = SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 500")
 
 
@@ -149,56 +150,17 @@ def test_a_failure_at_the_end_has_its_reason(tmp_path: Path) -> None:
     assert "; failed " in story.sentence
 
 
-#: Faults of the bench by name; what the first cause must say; in one night each, in a phase of one step.
-FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "gone": ({"kind": "gone", "instrument": "adc"}, "nudged phase", "adc lost its link"),
-    "mute": ({"kind": "mute", "instrument": "smu"}, "nudged phase", "smu did not answer"),
-    "rebooted": ({"kind": "rebooted", "instrument": "dac"}, "nudged hold", "dac was off for a while"),
-    "overload": ({"kind": "overload", "instrument": "adc"}, "hold", "adc read an overload"),
-    "jump": ({"kind": "jump", "instrument": "adc", "channel": "103", "by": 0.3}, "nudged phase", "parameter 2 jumped"),
-    "rail": (
-        {"kind": "jump", "instrument": "dac", "channel": "3", "by": -1.7},
-        "nudged hold",
-        "theta was not held (saturated, u2",
-    ),
-    "limited": ({"kind": "limited", "instrument": "smu", "gain": 0.3}, "nudged phase", "the source of the nudge was held back"),
-}
 QUICK = ("gone", "jump", "rail")
-LONGER: dict[str, tuple[dict[str, Any], str, str]] = {
-    "late": ({"kind": "late", "seconds": 1.3, "instrument": "adc"}, "hold", "adc answered out of turn"),
-    "deaf": ({"kind": "deaf", "instrument": "dac"}, "clamp", "dac did not answer"),
-    "garbled": ({"kind": "garbled", "instrument": "adc"}, "nudged hold", "adc sent garbage"),
-    "short": ({"kind": "short", "instrument": "adc"}, "hold", "adc sent a reply cut short"),
-    "count": ({"kind": "count", "instrument": "smu"}, "between", "smu sent a wrong count of numbers"),
-    "word": ({"kind": "word", "instrument": "adc"}, "hold", "adc sent a word for a number"),
-    "nan": ({"kind": "nan", "instrument": "adc"}, "nudged phase", "adc sent no finite number"),
-    "dropped": ({"kind": "dropped", "instrument": "smu"}, "nudged phase", "smu lost its link"),
-    "interrupted": ({"kind": "complaint", "code": -410, "instrument": "adc"}, "hold", "adc answered out of turn"),
-    "refused": ({"kind": "complaint", "code": -222, "instrument": "dac"}, "hold", "dac reports: A voltage"),
-    "full queue": ({"kind": "complaint", "code": -350, "instrument": "adc"}, "hold", "adc lost errors of its own"),
-    "drift": ({"kind": "drift", "instrument": "dac", "channel": "3", "by": 1.5e-3}, "hold", "u2 drifts"),
-    "stuck readout": ({"kind": "stuck", "instrument": "adc", "channel": "103"}, "hold", "theta2 (adc[103]) is stuck"),
-    "stuck knob": ({"kind": "stuck", "instrument": "dac", "channel": "3"}, "clamp", "u2 moved nothing"),
-    "cable": ({"kind": "cable", "instrument": "dac", "channel": "3", "gain": 0.0}, "clamp", "u2 moved nothing"),
-    "reversed": (
-        {"kind": "cable", "instrument": "dac", "channel": "3", "gain": -1.0},
-        "hold",
-        "theta was not held (saturated, u2",
-    ),
-}
-LASTING = ("jump", "rail", "drift", "stuck readout", "stuck knob", "cable", "reversed")
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in (*FAULTS, *LONGER)],
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NIGHTS],
 )
 def test_the_cause_of_a_bad_night_is_the_first_one_and_in_the_sentence(tmp_path: Path, name: str) -> None:
-    from struck import STRUCK, trained
+    from struck import STRUCK
 
-    fault, phase, what = {**FAULTS, **LONGER}[name]
-    more: dict[str, Any] = {"lost_after_s": 2.0} if name == "gone" else {"samples": 16} if name == "drift" else {}
-    run, _, _ = trained(tmp_path, fault, phase, 100_000 if name in LASTING else 25 if name == "limited" else 1, **more)
+    run, what = bad_night(tmp_path, name)
     story = story_of_run(run.path)
     cause = story.causes[0]
     assert cause.is_trouble

@@ -22,7 +22,7 @@ def arguments(name: str, client: SessionClient, state: dict[str, Any]) -> list[A
     return {
         "present": [inputs_of(client)], "set_controls": [np.zeros(len(client.info.controls))],
         "nudge": [targets_of(client), 0.05],
-        "hold": [theta], "set_target": [theta],
+        "hold": [theta], "hold_at": [theta], "set_target": [theta],
         "configure": [None, None, False, "freeze"], "device_call": ["true_parameters", []], "restore": [state],
         "move_knobs": ["control", [0], [0.01]], "large_jump": ["control", [0], [0.01]],
         "try_gains": [{"factor": 1.1}, "a person"],

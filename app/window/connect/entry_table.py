@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -20,6 +20,8 @@ from PySide6.QtWidgets import (
 
 from aeqlab.app.window.models.key_fields import CHOICE, KeyField
 from aeqlab.app.window.theme import GRID, theme
+
+_WRONG = int(Qt.ItemDataRole.UserRole) + 1  #: whether something is wrong with a cell
 
 
 class _Delegate(QStyledItemDelegate):
@@ -84,7 +86,9 @@ class EntryTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(3 * GRID + 4)
         self.horizontalHeader().setHighlightSections(False)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.itemChanged.connect(self._changed)
+        theme().changed.connect(self._dress)
 
     def words(self, column: int) -> list[str]:
         """List what can be picked in a column."""
@@ -116,8 +120,26 @@ class EntryTable(QTableWidget):
         if item.data(Qt.ItemDataRole.EditRole) != text:
             item.setData(Qt.ItemDataRole.EditRole, text)
         item.setToolTip(f"{wrong}\n{one.about}" if wrong else one.about)
+        item.setData(_WRONG, wrong is not None)
         item.setForeground(QColor(theme().now.fault if wrong else theme().now.text))
         item.setFont(theme().font(bold=wrong is not None, tabular=True))
+
+    def _dress(self) -> None:
+        """Take the colours in use."""
+        self._filling = True
+        for item in (self.item(row, column) for row in range(self.rowCount()) for column in range(self.columnCount())):
+            if item is not None:
+                item.setForeground(QColor(theme().now.fault if item.data(_WRONG) else theme().now.text))
+        self._filling = False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Say in an empty table that nothing is in it."""
+        super().paintEvent(event)
+        if not self.rowCount():
+            painter = QPainter(self.viewport())
+            painter.setPen(QColor(theme().now.dim))
+            painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, "none")
+            painter.end()
 
     def tip(self, row: int, key: str, text: str) -> None:
         """Give a cell a tooltip of its own."""

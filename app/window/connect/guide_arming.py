@@ -65,7 +65,7 @@ class ArmingStep(QWidget):
         left = column(
             heading("Still to be mended"), self.state, self.problems, heading("Rig file"),
             row(self.path, self.browse_button, stretch=0), row(self.save_button, self.over_button, self.session_button, None),
-            self.words, heading("Arming"), self.arming, heading("If this computer dies now"), self.dies, stretch=2,
+            self.words, heading("Arming"), self.arming, heading("If this computer dies now"), self.dies, None, stretch=2,
         )  # fmt: skip
         right = column(heading("The file as it will be saved"), self.text, stretch=1)
         page = row(left, right)
@@ -119,6 +119,7 @@ class ArmingStep(QWidget):
             item = QListWidgetItem(f"{mark} {one.step.value}: {one.text}")
             item.setData(_PROBLEM, one)
             self.problems.addItem(item)
+        self.problems.setVisible(bool(verdict.problems))
         missing = sum(one.missing for one in verdict.problems)
         wrong = len(verdict.problems) - missing
         if not verdict.problems:

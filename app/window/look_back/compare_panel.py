@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pyqtgraph
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QHeaderView,
@@ -26,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from aeqlab.app.window.jobs import do
+from aeqlab.app.window.plots.curve_plot import CurvePlot, LogScale
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.words import name_in_words, value_in_words
 from aeqlab.protocols.run_curve import CostCurve, cost_curve
@@ -33,6 +30,8 @@ from aeqlab.protocols.run_differences import Comparison, compare_runs
 from aeqlab.protocols.words import cost_in_words
 
 AXES = ("samples", "device time", "wall time")
+SCALES: dict[str, LogScale] = {"by the data": "auto", "logarithmic": True, "linear": False}
+REDRAW_MS = 40
 _UNITS = {"samples": "", "device time": "s", "wall time": "s"}
 _FOUND_FIRST = (
     "test_error_rate",
@@ -51,9 +50,11 @@ class ComparePanel(QWidget):
 
     Signals:
         coloured: colour of the curve of each run that is compared, by its path.
+        told: a sentence for the line of messages, and whether something went wrong.
     """
 
     coloured = Signal(object)
+    told = Signal(str, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,11 +67,16 @@ class ComparePanel(QWidget):
         self.axis.addItems(AXES)
         self.axis.setAccessibleName("Against what the cost is drawn")
         self.axis.setToolTip("Against what the cost is drawn; times count from the begin of each run")
-        self.log = QCheckBox("log cost")
-        self.log.setChecked(True)
-        self.log.setToolTip("Logarithmic scale of the cost")
-        self.plot = pyqtgraph.PlotWidget()
+        self.scale = QComboBox()
+        self.scale.addItems(list(SCALES))
+        self.scale.setAccessibleName("Scale of the cost")
+        self.scale.setToolTip("Scale of the cost; by the data: logarithmic where it spans decades (L in the plot)")
+        self.plot = CurvePlot("Costs of the compared runs")
         self.plot.setMinimumHeight(15 * GRID)
+        self.plot.set_awaited("two runs or more, by Compare")
+        self.plot.saved.connect(lambda where: self.told.emit(f"Saved {where}.", False))
+        self.plot.failed.connect(lambda text: self.told.emit(text, True))
+        self.plot.told.connect(lambda text: self.told.emit(text, False))
         self.differences, self.found = _table("Differences of the experiments"), _table("What the runs found")
         tables = QTabWidget()
         tables.setDocumentMode(True)
@@ -80,19 +86,24 @@ class ComparePanel(QWidget):
         top.addWidget(self.title, 1)
         top.addWidget(QLabel("cost against"))
         top.addWidget(self.axis)
-        top.addWidget(self.log)
+        top.addWidget(QLabel("scale"))
+        top.addWidget(self.scale)
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.setChildrenCollapsible(False)
         parts.addWidget(self.plot)
         parts.addWidget(tables)
-        parts.setSizes([220, 160])
+        parts.setSizes([300, 120])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(GRID)
         layout.addLayout(top)
         layout.addWidget(parts, 1)
         self.axis.currentTextChanged.connect(lambda _: self._draw())
-        self.log.toggled.connect(lambda _: self._draw())
+        self.scale.currentTextChanged.connect(lambda text: self.plot.set_log_y(SCALES[text]))
+        self._timer = QTimer(self)
+        self._timer.setInterval(REDRAW_MS)
+        self._timer.timeout.connect(self.plot.redraw)
+        self._timer.start()
         theme().changed.connect(self._show)
 
     def compare(self, paths: Sequence[Path]) -> None:
@@ -130,23 +141,24 @@ class ComparePanel(QWidget):
             return
         self.coloured.emit({path: theme().curve(k) for k, path in enumerate(self.paths)})
         missing = [*self.comparison.missing, *(curve.missing for curve in self.curves if curve.missing)]
-        names = (f'<span style="color:{theme().curve(k)}">■</span> {html.escape(said)}' for k, said in enumerate(self._said()))
-        self.title.setText(" &nbsp; ".join([*names, *map(html.escape, missing)]))
+        self.title.setText(f"{len(self.paths)} runs side by side." + "".join(f" {sentence}" for sentence in missing))
         self._draw()
         self._fill_differences(self.comparison)
         self._fill_found(self.comparison)
 
     def _draw(self) -> None:
         axis = self.axis.currentText()
-        curves = []
-        for k, (said, curve) in enumerate(zip(self._said(), self.curves, strict=False)):
-            x = {"samples": curve.step, "device time": curve.t, "wall time": curve.at}[axis]
-            begun = x[0] if axis != "samples" and len(x) else 0.0
-            curves.append((said, x - begun, curve.value, theme().curve(k)))
         units = {curve.unit for curve in self.curves if curve.unit}
         free = all(curve.cost in ("", "cost_free") for curve in self.curves)
         label = "cost without a nudge" if free else "cost (which one: see the names)"
-        _plot(self.plot, curves, axis, _UNITS[axis], label, units.pop() if len(units) == 1 else "", log=self.log.isChecked())
+        self.plot.clear()
+        self.plot.reset()  # what was zoomed into is no place on another axis
+        self.plot.set_axes(axis, _UNITS[axis], label, units.pop() if len(units) == 1 else "")
+        self.plot.set_origin(f"costs of {', '.join(path.name for path in self.paths)}")
+        for k, (said, curve) in enumerate(zip(self._said(), self.curves, strict=False)):
+            x = {"samples": curve.step, "device time": curve.t, "wall time": curve.at}[axis]
+            begun = x[0] if axis != "samples" and len(x) else 0.0
+            self.plot.set_curve(said, x - begun, curve.value, unit=curve.unit, k=k)
 
     def _said(self) -> list[str]:
         """Name the curves: which cost it is where it is not that without a nudge, and how many steps a point stands for."""
@@ -188,34 +200,6 @@ class ComparePanel(QWidget):
             dot = QPixmap(GRID, GRID)
             dot.fill(QColor(theme().curve(k)))
             item.setIcon(QIcon(dot))
-
-
-def _plot(
-    widget: pyqtgraph.PlotWidget,
-    curves: Sequence[tuple[str, np.ndarray, np.ndarray, str]],
-    x_name: str,
-    x_unit: str,
-    y_name: str,
-    y_unit: str,
-    *,
-    log: bool,
-) -> None:
-    """Draw curves, each by name, x, y and colour."""
-    now = theme().now
-    item = widget.getPlotItem()
-    item.clear()
-    widget.setBackground(now.sheet)
-    item.setLogMode(x=False, y=log)
-    item.setLabel("bottom", f"{x_name}{f' ({x_unit})' if x_unit else ''}")
-    item.setLabel("left", f"{y_name}{f' ({y_unit})' if y_unit else ''}")
-    for side in ("bottom", "left"):
-        axis = item.getAxis(side)
-        axis.enableAutoSIPrefix(False)
-        axis.setPen(now.line)
-        axis.setTextPen(now.text)
-    for name, x, y, colour in curves:
-        positive = np.where(y > 0.0, y, np.nan) if log else y
-        item.plot(x, positive, name=name, pen=pyqtgraph.mkPen(colour, width=1), connect="finite")
 
 
 def _table(name: str) -> QTableWidget:

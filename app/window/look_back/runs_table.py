@@ -38,12 +38,14 @@ class RunsTable(QWidget):
 
     Signals:
         chosen: path of the run whose story is wanted, where the selection moved to it.
-        open_wanted, resume_wanted, as_that_wanted: path of a run to show, to go on with, or to take the experiment of.
+        open_wanted, replay_wanted: path of a run to show, as it is or as it was.
+        resume_wanted, as_that_wanted: path of a run to go on with, or to take the experiment of.
         compare_wanted: paths of the runs to put side by side, as a tuple.
     """
 
     chosen = Signal(object)
     open_wanted = Signal(object)
+    replay_wanted = Signal(object)
     resume_wanted = Signal(object)
     as_that_wanted = Signal(object)
     compare_wanted = Signal(object)
@@ -127,6 +129,9 @@ class RunsTable(QWidget):
 
     def _buttons(self) -> QHBoxLayout:
         self.open_button = self._button("Open", "Show this run in its views (Enter)", lambda: self._wish(self.open_wanted))
+        self.replay_button = self._button(
+            "Replay", "Show this run as it was, with a time line (Ctrl+G)", lambda: self._wish(self.replay_wanted)
+        )
         self.compare_button = self._button("Compare", "Put the selected runs side by side (Ctrl+K)", self._compare)
         self.resume_button = self._button(
             "Resume", "Go on with this run from its last checkpoint (Ctrl+R)", lambda: self._wish(self.resume_wanted)
@@ -154,14 +159,14 @@ class RunsTable(QWidget):
         row = QHBoxLayout()
         row.setSpacing(GRID)
         for button in (
-            self.open_button, self.compare_button, self.resume_button, self.as_that_button, self.export_button,
-            self.bundle_button, self.folder_button, self.note_button, self.tags_button,
+            self.open_button, self.replay_button, self.compare_button, self.resume_button, self.as_that_button,
+            self.export_button, self.bundle_button, self.folder_button, self.note_button, self.tags_button,
         ):  # fmt: skip
             row.addWidget(button)
         row.addStretch(1)
         for keys, button in (
             ("Ctrl+K", self.compare_button), ("Ctrl+R", self.resume_button), ("Ctrl+T", self.as_that_button),
-            ("Ctrl+N", self.note_button),
+            ("Ctrl+N", self.note_button), ("Ctrl+G", self.replay_button),
         ):  # fmt: skip
             self._shortcut(keys, button.click)
         self._shortcut("Ctrl+F", self.wanted.setFocus)
@@ -207,7 +212,14 @@ class RunsTable(QWidget):
     def _see_selection(self) -> None:
         lines = self.selected
         one = len(lines) == 1
-        for button in (self.open_button, self.as_that_button, self.folder_button, self.note_button, self.tags_button):
+        for button in (
+            self.open_button,
+            self.replay_button,
+            self.as_that_button,
+            self.folder_button,
+            self.note_button,
+            self.tags_button,
+        ):
             button.setEnabled(one)
         self.resume_button.setEnabled(one and lines[0].can_resume)
         self.compare_button.setEnabled(2 <= len(lines) <= MOST_COMPARED)

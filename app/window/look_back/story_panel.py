@@ -29,6 +29,7 @@ from aeqlab.protocols.story_sentence import clock_in_words, lasted, times
 
 _HEADS = ("what", "when", "lasted", "step", "what came of it", "")
 _GO = "Go there"
+_GO_STYLE = "color: {}; text-decoration: underline; border: none; padding: 0 4px;"
 MOST_ROWS = 200  #: causes, and times of one cause, that have a row
 _SHAPES = {Part.CAUSE: "✕", Part.EFFECT: "✕", Part.PERSON: "○", Part.WARNING: "△"}
 _MOMENT = int(Qt.ItemDataRole.UserRole) + 1
@@ -150,6 +151,7 @@ class StoryPanel(QWidget):
     def _add_button(self, item: QTreeWidgetItem, what: str) -> None:
         button = QPushButton(_GO)
         button.setFlat(True)
+        button.setStyleSheet(_GO_STYLE.format(theme().now.chosen))
         button.setToolTip("Show the run as it was then (Enter)")
         button.setAccessibleName(f"Go to: {what}")
         button.clicked.connect(lambda: self._jump(item))
@@ -162,6 +164,8 @@ class StoryPanel(QWidget):
 
     def _paint(self) -> None:
         self.sentence.setFont(theme().font(LARGE))
+        for button in self.causes.findChildren(QPushButton):
+            button.setStyleSheet(_GO_STYLE.format(theme().now.chosen))
         story = self.story
         if story is not None:
             self.details.setHtml("".join(_html(story)))

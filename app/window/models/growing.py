@@ -13,9 +13,14 @@ FIRST = 1024  #: rows that there is room for at first
 
 
 class Growing:
-    """Columns of one length. `view()` takes no time: rows behind its end are written, those before it never again."""
+    """Columns of one length. `view()` takes no time: rows behind its end are written, those before it never again.
 
-    def __init__(self) -> None:
+    Args:
+        first: rows that there is room for at first.
+    """
+
+    def __init__(self, first: int = FIRST) -> None:
+        self._first = first
         self._room: dict[str, Array] = {}
         self.count = 0
 
@@ -33,12 +38,12 @@ class Growing:
         for name, values in rows.items():
             room = self._room.get(name)
             if room is None or len(room) < end or room.dtype != np.result_type(room, values):
-                self._room[name] = room = _bigger(room, values, self.count, end)
+                self._room[name] = room = self._bigger(room, values, end)
             room[self.count : end] = values
         for name in set(self._room) - set(rows):
             room = self._room[name]
             if len(room) < end:
-                self._room[name] = room = _bigger(room, room[:0], self.count, end)
+                self._room[name] = room = self._bigger(room, room[:0], end)
             room[self.count : end] = _nothing(room.dtype)
         self.count = end
 
@@ -67,16 +72,15 @@ class Growing:
         """Begin again; views that were handed out stay."""
         self._room, self.count = {}, 0
 
-
-def _bigger(room: Array | None, like: Array, count: int, end: int) -> Array:
-    size = max(FIRST, 1 << (end - 1).bit_length())
-    dtype = like.dtype if room is None else np.result_type(room, like)
-    shape = like.shape[1:] if room is None else room.shape[1:]
-    made: Array = np.full((size, *shape), _nothing(dtype), dtype=dtype)
-    if room is not None:
-        made[:count] = room[:count]
-    return made
+    def _bigger(self, room: Array | None, like: Array, end: int) -> Array:
+        size = max(self._first, 1 << (end - 1).bit_length())
+        dtype = like.dtype if room is None else np.result_type(room, like)
+        shape = like.shape[1:] if room is None else room.shape[1:]
+        made: Array = np.full((size, *shape), _nothing(dtype), dtype=dtype)
+        if room is not None:
+            made[: self.count] = room[: self.count]
+        return made
 
 
 def _nothing(dtype: np.dtype[Any]) -> Any:
-    return np.nan if dtype.kind == "f" else None if dtype.kind == "O" else 0
+    return {"f": np.nan, "O": None, "U": ""}.get(dtype.kind, 0)

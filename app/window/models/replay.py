@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeqlab.protocols.load import Run, load_run
-from aeqlab.protocols.record_reader import opened
+from aeqlab.protocols.record_reader import Rows, opened, shape_by_points
 from aeqlab.protocols.record_walk import Walk
 from aeqlab.protocols.run_list import UNKNOWN
 
@@ -117,6 +118,8 @@ class Replay:
         self._rows: Walk | None = None
         self._traces: Walk | None = None
         self._events: Walk | None = None
+        self._others: dict[str, Walk] = {}
+        self._like: dict[str, Rows] = {}
         self._columns: OrderedDict[str, Array] = OrderedDict()
         try:
             self._connection = self._open.enter_context(opened(self.run.path / "record.sqlite", any_thread=True))
@@ -128,6 +131,7 @@ class Replay:
         """Take in what a live run wrote since."""
         with self._lock:
             self._columns.clear()
+            self._others.clear()
             steps = self._walk("steps")
             points = self._walk("points") if steps is None or not len(steps) else None
             self.table = "points" if points is not None and len(points) else "steps"
@@ -207,7 +211,68 @@ class Replay:
             self._columns.move_to_end(name)
             return self._columns[name]
 
+    # what was there
+    def rows_until(self, table: str, column: str, most: float, last: int) -> dict[str, Array]:
+        """Get the last rows of a table up to a moment, as arrays by column; empty where it cannot be read.
+
+        Args:
+            table: its name.
+            column: one that grows, such as `at` or `step`.
+            most: rows with a greater value in it are left out.
+            last: at most so many rows.
+        """
+        with self._lock:
+            try:
+                walk = self._others.get(table) or Walk(self._need(), table)
+                self._others[table] = walk
+                place = walk.last_with(column, most)
+                if place < 0:
+                    return {}
+                first, end = walk.id_at(max(place - last + 1, 0)), walk.id_at(place)
+                wanted = walk.where(f"id BETWEEN {first} AND {end}")
+                sql = f"SELECT {', '.join(walk.columns)} FROM {table} WHERE {wanted} ORDER BY id"
+                return self._arrays(table, walk.columns, self._need().execute(sql).fetchall())
+            except _DAMAGED as exc:
+                self._miss(f"record.sqlite, {table}: {exc}.")
+                return {}
+
+    def sparse(self, names: Sequence[str], most: int) -> dict[str, Array]:
+        """Get columns of the time line at about `most` places evenly spread over it, its last included.
+
+        Columns that the record lacks are left out; so is all where it cannot be read.
+        """
+        with self._lock:
+            walk = self._rows
+            if walk is None or not len(walk):
+                return {}
+            try:
+                columns = [name for name in names if name in walk.columns]
+                every = max(1, -(-len(walk) // most))
+                ids = {walk.id_at(place) for place in (*range(0, len(walk), every), len(walk) - 1)}
+                wanted = "" if every == 1 else f"id IN ({', '.join(map(str, sorted(ids)))})"
+                sql = f"SELECT {', '.join(columns)} FROM {self.table} WHERE {walk.where(wanted or '1')} ORDER BY id"
+                return self._arrays(self.table, columns, self._need().execute(sql).fetchall())
+            except _DAMAGED as exc:
+                self._miss(f"record.sqlite, {self.table}: {exc}.")
+                return {}
+
     # inside
+    def _need(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("it is closed, or was never open")
+        return self._connection
+
+    def _arrays(self, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Array]:
+        if table not in self._like:
+            self._like[table] = self.run.rows(table, current=False)
+        like = self._like[table]
+        known = [(k, name) for k, name in enumerate(names) if name in like]
+        made = {name: like.arrays(name, [row[k] for row in rows]) for k, name in known}
+        for name in made:
+            if like.shape_word(name) == "(points, n)" and "points" in made:
+                shape_by_points(made[name], made["points"])
+        return made
+
     def _walk(self, table: str) -> Walk | None:
         if self._connection is None:
             return None

@@ -6,19 +6,25 @@ Nothing here decides how it looks. A cost that was read under a nudge keeps that
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aeqlab.app.window.models.kept_steps import MEAN as MEAN_COLUMN
+from aeqlab.app.window.models.kept_steps import SMOOTH
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.protocols.grid import axis_values
 from aeqlab.protocols.stages.scan import Axis
 from aeqlab.protocols.words import COSTS
 
 Array = NDArray[Any]
-SMOOTH = 50  #: steps of the running mean of the free cost
+TERMS = {"P": "p", "I": "i", "D": "d"}  #: parts of a control law as people call them, and as the record does
+IMAGES = ("mnist", "fashion-mnist", "digits")  #: kinds of data whose inputs are the pixels of a square, row by row
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")  #: of Fashion-MNIST
 RECENT, FEWEST = 60, 10  #: readings of training that are shown, and how many there must be since the last evaluation
 COST_1, COST_2 = COSTS["cost_1"], COSTS["cost_2"]
 FREE, MEAN = "cost", f"mean of {SMOOTH}"
@@ -80,6 +86,9 @@ class TracedSample:
         clamp_s: when the knobs were clamped; nan where no nudged phase was kept.
         nudge_s: when the first nudge came on, after a free phase; nan where there was none.
         in_tolerances: False where the record tells no tolerance, and errors are in the unit of theta.
+        terms: what P, I and D of the control law had moved the knobs since a phase began, those that the law has, each
+            (points, n); nan in the nudged phase. Empty where the record does not have them.
+        presented_s: when the input was presented, in s of the device.
     """
 
     step: int
@@ -90,6 +99,8 @@ class TracedSample:
     clamp_s: float
     nudge_s: float = np.nan
     in_tolerances: bool = True
+    terms: Mapping[str, Array] = field(default_factory=dict)
+    presented_s: float = np.nan
 
 
 def costs_of(run: RunView) -> list[Curve]:
@@ -103,8 +114,9 @@ def costs_of(run: RunView) -> list[Curve]:
         there = np.isfinite(free) & (run.column("steps", "sham") == 0)
         if there.any():
             found.append(Curve(FREE, step[there], free[there], unit))
-            if there.sum() >= 2 * SMOOTH:
-                found.append(Curve(MEAN, step[there][SMOOTH - 1 :], running_mean(free[there], SMOOTH), unit))
+            mean = run.column("steps", MEAN_COLUMN)  # over every step, those that are no longer here too
+            if len(mean) == len(step) and there.sum() >= 2 * SMOOTH and (smooth := np.isfinite(mean)).any():
+                found.append(Curve(MEAN, step[smooth], mean[smooth], unit))
         for name, word in (("cost_1", COST_1), ("cost_2", COST_2)):
             cost = run.column("steps", name)
             fine = np.isfinite(cost) & real
@@ -137,12 +149,6 @@ def error_rates_of(run: RunView) -> list[Curve]:
     return found
 
 
-def running_mean(values: Array, n: int) -> Array:
-    """Compute the mean of every n values in a row, shape (len - n + 1,)."""
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray((sums[n:] - sums[:-n]) / n)
-
-
 def learned_of(run: RunView) -> Learned | None:
     """Get what was read last; None where the record has nothing of it."""
     evaluation, step = run.column("evaluated", "evaluation"), run.column("evaluated", "step")
@@ -168,10 +174,42 @@ def learned_of(run: RunView) -> Learned | None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Which class each sample that was read last belongs to and which it was taken for, shape (samples,); names of all."""
+
+    truth: Array
+    predicted: Array
+    names: tuple[str, ...]
+
+
+def classes_of(learned: Learned, data_kind: str = "") -> Classes | None:
+    """Tell the classes of samples whose targets are one-hot: one output high, all others low; None of other targets."""
+    targets = learned.targets
+    if targets.ndim != 2 or targets.shape[1] < 2 or not np.isfinite(targets).all():
+        return None
+    low, high = targets.min(), targets.max()
+    if (
+        not high > low
+        or not (((targets == high).sum(axis=1) == 1) & ((targets == low).sum(axis=1) == targets.shape[1] - 1)).all()
+    ):
+        return None
+    count = targets.shape[1]
+    names = CLOTHES if data_kind == "fashion-mnist" and count == len(CLOTHES) else tuple(str(k) for k in range(count))
+    return Classes(targets.argmax(axis=1), learned.outputs.argmax(axis=1), names)
+
+
+def images_of(learned: Learned, data_kind: str) -> Array | None:
+    """Get the inputs that were read last as images, shape (samples, height, width); None where they are none."""
+    pixels = learned.inputs.shape[1] if learned.inputs.ndim == 2 else 0
+    side = math.isqrt(pixels)
+    return learned.inputs.reshape(-1, side, side) if data_kind in IMAGES and pixels and side * side == pixels else None
+
+
 def traced_samples(run: RunView, most: int = 20) -> list[TracedSample]:
     """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together."""
     steps = run.column("traces", "step")
-    parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance")}
+    parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance", *TERMS.values())}
     ends = np.flatnonzero(np.diff(steps)) + 1
     found = []
     for first, last in zip([0, *ends], [*ends, len(steps)], strict=True):
@@ -204,8 +242,19 @@ def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:
             knobs.append(np.repeat(stood, len(part), axis=0))  # clamped: they stand where they were
     t = np.concatenate([one["t"] for one in phases]) - began
     return TracedSample(
-        step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None
-    )
+        step, t, np.concatenate(error), np.concatenate(moved), np.concatenate(knobs), clamp, nudge, allowed is not None,
+        _terms(phases), began,
+    )  # fmt: skip
+
+
+def _terms(phases: list[dict[str, Any]]) -> dict[str, Array]:
+    """Join what the parts of the law did in each phase; a part that no phase has is left out."""
+    found = {}
+    for word, name in TERMS.items():
+        parts = [one.get(name) if one["phase"] == "hold" else None for one in phases]
+        if any(part is not None and part.shape == one["error"].shape for part, one in zip(parts, phases, strict=True)):
+            found[word] = np.concatenate([_like(part, one["error"]) for part, one in zip(parts, phases, strict=True)])
+    return found
 
 
 def _like(part: Array | None, error: Array) -> Array:

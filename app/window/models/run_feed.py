@@ -1,7 +1,7 @@
 """What a run folder tells, live or ended: read by a thread, handed to the window as one frozen view after another.
 
 A live run and one of last year are read by the same code. Of a long run a thinned part comes first, so that its curves are there
-at once; the whole follows. Traces are kept of the last samples alone.
+at once; the whole follows, as far as `kept_steps` keeps it. Traces and single readings are kept of the last samples alone.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.jobs import Post
 from aeqlab.app.window.models.growing import Growing
+from aeqlab.app.window.models.kept_steps import KeptSteps
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.record_tail import News, RecordTail
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import ENDED
+from aeqlab.protocols.sequence_told import StageWords, ToldSequence, ask_sequence, read_sequence
 
 Array = NDArray[Any]
 log = logging.getLogger("aeqlab.window")
 
 LIVE_S, ENDED_S, STATUS_S = 0.1, 1.0, 0.25  #: how often a live record, one of a run that ended, and a live run are asked
-TRACES = 64  #: phases of which the course is kept
+SEQUENCE_S = 5.0  #: and the stages of a live run, where nothing says that they changed
+NEWEST = {"traces": 64, "evaluated": 1_000, "predictions": 1_000}  #: so many rows of these are kept, at most twice as many
 LONG, COARSE = 100_000, 20_000  #: from so many steps on a part of so many comes first
 STEPS = (
     "step", "stage", "epoch", "sample", "at", "t", "beta_1", "beta_2", "cost_1", "cost_2", "cost_free", "wrong", "used", "sham",
@@ -54,8 +57,12 @@ class RunView:
         alive: whether a process works on it.
         progress: what the run itself answers to `status`; None where it does not run, or does not answer.
         tables: columns of each table by name; of `traces` the last ones alone.
+        data_kind: of its data, such as mnist; empty where it is not known, or there are none.
+        sequence: its stages, with where each stands; None where nobody tells.
         theta: the last one that the record holds, shape (parameters,); None where it holds none.
         part: what part of the steps is here, 1 for all.
+        steps_read, skipped: how many steps were read, those that are no longer here too, and how many of them were presented and
+            not used; 0 where only a part was read so far.
         missing: what could not be read, in sentences.
         read_at: when this was read, by time.monotonic.
     """
@@ -69,6 +76,10 @@ class RunView:
     tables: dict[str, dict[str, Array]] = field(default_factory=dict)
     theta: Array | None = None
     part: float = 1.0
+    steps_read: int = 0
+    skipped: int = 0
+    data_kind: str = ""
+    sequence: ToldSequence | None = None
     missing: tuple[str, ...] = ()
     read_at: float = 0.0
 
@@ -141,12 +152,17 @@ class _Reader(threading.Thread):
         self.folder, self._send, self._fail = folder, send, fail
         self.woken = threading.Event()
         self._over = False
-        self._tables: dict[str, Growing] = {name: Growing() for name in FOLLOWED}
+        self._steps = KeptSteps()
+        self._tables: dict[str, Growing] = {name: Growing() for name in FOLLOWED if name != "steps"}
         self._facts: dict[str, Any] = {}
         self._missing: list[str] = []
         self._progress: dict[str, Any] | None = None
         self._theta: Array | None = None
         self._asked = -np.inf
+        self._sequence: ToldSequence | None = None
+        self._sequence_at = -np.inf
+        self._sequence_for: tuple[Any, ...] = ()
+        self._words: StageWords | None = None
         self._told: tuple[Any, ...] = ()
 
     def stop(self) -> None:
@@ -165,6 +181,8 @@ class _Reader(threading.Thread):
         self._first_part(run)
         with RecordTail(self.folder / "record.sqlite", FOLLOWED) as tail:
             while not self._over:
+                if self.woken.is_set():  # something was just asked of the run
+                    self._asked = self._sequence_at = -np.inf
                 self.woken.clear()
                 try:
                     alive = self._look(tail)
@@ -182,32 +200,35 @@ class _Reader(threading.Thread):
             read = self._take(news) or read
             if not news.more:
                 break
-            if self._tables["steps"].count <= LONG:  # of a longer one a part is shown, until all of it is here
-                self._tell(alive, 1.0)
+            if self._steps.read <= LONG:  # of a longer one a part is shown, until all of it was read
+                self._tell(alive)
         if read:
             self._theta = tail.newest_theta()
         self._ask(alive)
-        told = (alive, self._progress and tuple(map(str, self._progress.values())), len(self._missing))
+        self._ask_sequence(alive)
+        told = (alive, self._progress and tuple(map(str, self._progress.values())), len(self._missing), self._sequence)
         if read or told != self._told:
             self._told = told
-            self._tell(alive, 1.0)
+            self._tell(alive)
         return alive
 
     def _take(self, news: News) -> bool:
         if news.anew:
+            self._steps.clear()
             for table in self._tables.values():
                 table.clear()
         if news.facts is not None:
             self._facts = news.facts
         for name, rows in news.rows.items():
-            self._tables[name].append(rows)
+            (self._steps if name == "steps" else self._tables[name]).append(rows)
         for name, rows in news.changed.items():
             self._tables[name].replace(rows)
-        traces = self._tables["traces"]
-        if traces.count > 2 * TRACES:
-            last = {name: values[-TRACES:] for name, values in traces.view().items()}
-            traces.clear()
-            traces.append(last)
+        for name, most in NEWEST.items():
+            table = self._tables[name]
+            if table.count > 2 * most:
+                last = {column: values[-most:] for column, values in table.view().items()}
+                table.clear()
+                table.append(last)
         self._miss(news.missing)
         return news.any
 
@@ -223,16 +244,46 @@ class _Reader(threading.Thread):
             except ProtocolError:  # it begins, or ends
                 self._progress = None
 
-    def _tell(self, alive: bool, part: float) -> None:
+    def _ask_sequence(self, alive: bool) -> None:
+        """Ask for the stages, where one began or ended, someone changed them, or a while has passed."""
+        stages, words = self._tables["stages"].view(), self._tables["events"].view().get("word", np.empty(0))
+        outcomes = stages.get("outcome", np.empty(0))
+        about = (
+            alive,
+            self._facts.get("state"),
+            len(outcomes),
+            sum(one is not None for one in outcomes),
+            int((words == "edit").sum()),
+        )
+        now = time.monotonic()
+        if about == self._sequence_for and (not alive or now - self._sequence_at < SEQUENCE_S):
+            return
+        self._sequence_for, self._sequence_at = about, now
+        try:
+            self._words = self._words or StageWords(self.folder)
+            if alive:
+                self._sequence = ask_sequence(self.folder, self._words)
+            else:
+                ended = [(str(path), str(how or "")) for path, how in zip(stages.get("path", ()), outcomes, strict=True)]
+                self._sequence = read_sequence(self.folder, ended, self._words)
+        except ProtocolError as exc:
+            if not alive:
+                self._sequence = None
+                self._miss([f"The stages of {self.folder.name} cannot be told: {exc}"])
+            else:  # it begins, or ends: soon again
+                self._sequence_for = ()
+
+    def _tell(self, alive: bool) -> None:
         state = str(self._facts.get("state", "unknown"))
         reason = str(self._facts.get("reason", ""))
         if state not in ENDED and state != "unknown" and not alive:
             state = "interrupted"
             reason = "The process ended without a word (killed, or the computer went down). Resume goes on."
-        tables = {name: table.view() for name, table in self._tables.items()}
+        tables = {name: table.view() for name, table in self._tables.items()} | {"steps": self._steps.view()}
         view = RunView(
-            self.folder, self._facts, state, reason, alive, self._progress, tables, self._theta, part, tuple(self._missing),
-            time.monotonic(),
+            self.folder, self._facts, state, reason, alive, self._progress, tables, self._theta, self._steps.part,
+            self._steps.read, self._steps.skipped, "" if self._words is None else self._words.data_kind, self._sequence,
+            tuple(self._missing), time.monotonic(),
         )  # fmt: skip
         self._send(view)
 
@@ -252,7 +303,7 @@ class _Reader(threading.Thread):
         alive = is_alive(self.folder)
         self._send(
             RunView(self.folder, self._facts, run.state, run.reason, alive, None, tables, None, few.count / count,
-                    tuple(self._missing), time.monotonic())
+                    missing=tuple(self._missing), read_at=time.monotonic())
         )  # fmt: skip
 
     def _miss(self, sentences: list[str]) -> None:

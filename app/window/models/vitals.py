@@ -137,10 +137,11 @@ def skipped(run: RunView | None) -> Vital:
     used, false = (np.empty(0), np.empty(0)) if run is None else (run.column("steps", "used"), run.column("steps", "sham"))
     if not len(used) or run is None:
         return Vital("skipped", "skipped: not known", meaning)
-    if run.part < 1.0:
+    if run.part < 1.0 and not run.steps_read:
         return Vital("skipped", "skipped: being counted", meaning)
-    count = int(((used == 0) & (false == 0)).sum())
-    share = count / len(used)
+    whole = run.part == 1.0
+    count = int(((used == 0) & (false == 0)).sum()) if whole else run.skipped
+    share = count / (len(used) if whole else run.steps_read)
     return Vital(
         "skipped", f"skipped {count:,}", meaning, Mood.GOOD if share < 0.01 else Mood.WATCH if share < 0.1 else Mood.WRONG
     )

@@ -6,10 +6,11 @@ Python 3.11: measured), and the count of None must stay steady over a night of p
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyqtgraph
-from PySide6.QtGui import QPaintEngine, QPainter
+from PySide6.QtGui import QFontMetricsF, QPaintEngine, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 
@@ -27,6 +28,9 @@ class Direct:
         asked = (low, high, size, axis.scale, axis.logMode)
         if asked != self._asked:
             self._ticks = super().tickValues(low, high, size)  # type: ignore[misc]
+            if axis.logMode:  # a decade is among the coarse and among the fine ones, and would be written twice
+                seen: set[float] = set()
+                self._ticks = [(step, [one for one in ticks if _new(one, seen)]) for step, ticks in self._ticks]
             self._asked = asked
         return self._ticks
 
@@ -38,6 +42,24 @@ class Direct:
         else:
             axis.autoSIPrefixScale, axis.labelUnitPrefix = 1.0, ""
             axis._updateLabel()
+
+    def labelString(self) -> str:
+        """Write the label; of one that is longer than its axis only what stands in brackets, the unit."""
+        axis: Any = self
+        whole: str = super().labelString()  # type: ignore[misc]
+        if axis.orientation not in ("left", "right") or not axis.labelText:
+            return whole
+        words = re.sub("<.*?>", "", whole).strip()
+        fits = QFontMetricsF(axis.label.font()).horizontalAdvance(words) <= axis.size().height()
+        unit = re.search(r"\([^()]*\)$", words)
+        return whole if fits or unit is None else whole.replace(words, unit[0])
+
+    def resizeEvent(self, event: Any = None) -> None:
+        """Put the label into the middle, in the words that fit."""
+        axis: Any = self
+        if axis.label is not None and axis.label.isVisible() and axis.labelText:
+            axis.label.setHtml(axis.labelString())
+        super().resizeEvent(event)  # type: ignore[misc]
 
     def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         """Write the figures of a logarithmic axis: 1, 2 and 5 of each decade; those between would cover each other."""
@@ -62,3 +84,9 @@ class Axis(Direct, pyqtgraph.AxisItem):  # type: ignore[misc]
 
 class ClockAxis(Direct, pyqtgraph.DateAxisItem):  # type: ignore[misc]
     """An axis of seconds since 1970, written as time of day."""
+
+
+def _new(tick: float, seen: set[float]) -> bool:
+    """Tell whether a tick is none of those that were seen, and count it among them."""
+    place = round(float(tick), 6)
+    return place not in seen and not seen.add(place)  # type: ignore[func-returns-value]

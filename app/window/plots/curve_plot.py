@@ -21,7 +21,7 @@ from aeqlab.app.window.plots.legend import Legend, Name
 from aeqlab.app.window.plots.raster import mixed
 from aeqlab.app.window.plots.sheet import Entry, Sheet
 from aeqlab.app.window.plots.thinning import Array, log_of
-from aeqlab.app.window.plots.traces import Trace, View
+from aeqlab.app.window.plots.traces import Points, Trace, View
 from aeqlab.app.window.theme import GRID, theme
 
 LogScale: TypeAlias = Literal["auto"] | bool
@@ -42,6 +42,7 @@ class Curve:
     on: bool
     band: tuple[Array, Array] | None
     stale: bool
+    points: bool = False
     least: float = field(init=False)  #: finite y
     most: float = field(init=False)
     gaps: bool = field(init=False)
@@ -74,6 +75,11 @@ class Curve:
             )
         return self._trace
 
+    def symbols(self, name: str, *, log_x: bool, log_y: bool) -> Points:
+        """Get it as single points in coordinates of the plot."""
+        x, y = (log_of(self.x) if log_x else self.x), (log_of(self.y) if log_y else self.y)
+        return Points(x, y, self.ink, name=name, unit=self.unit)
+
     @property
     def last(self) -> float:
         """The last y that is a number; nan if there is none."""
@@ -91,6 +97,7 @@ class CurvePlot(Sheet):
         self._switched: dict[str, bool] = {}
         self._log: LogScale = "auto"
         self._x_range: Range | None = None
+        self.ends_written = True  #: whether the last value stands at the end of each curve
         self._legend = Legend(self)
         self._legend.setVisible(legend)
         self._head.addWidget(self._legend, 1)
@@ -121,6 +128,7 @@ class CurvePlot(Sheet):
         visible: bool = True,
         band: tuple[ArrayLike, ArrayLike] | None = None,
         stale: bool = False,
+        points: bool = False,
     ) -> None:
         """Show a curve, in place of the one of the same name.
 
@@ -133,6 +141,7 @@ class CurvePlot(Sheet):
             visible: whether it is shown when it appears first; afterwards the legend decides.
             band: low and high, same shape as y, drawn as a tint.
             stale: older than its period: greyed.
+            points: single values with nothing between them, such as evaluations: points, no line.
         Raises:
             ValueError: the shapes differ.
         """
@@ -143,7 +152,7 @@ class CurvePlot(Sheet):
         if k is None:
             k = self._curves[name].k if name in self._curves else len(self._curves)
         on = self._switched.get(name, visible)
-        self._curves[name] = Curve(xs, ys, unit, colour, k, dashed, on, limits, stale)
+        self._curves[name] = Curve(xs, ys, unit, colour, k, dashed, on, limits, stale, points)
         self.data_changed()
 
     def remove_curve(self, name: str) -> None:
@@ -217,13 +226,20 @@ class CurvePlot(Sheet):
             self.graph.set_log(y=log_y)
             self.graph.zoomed = False  # what was zoomed into is no place on the new scale
         shown = {name: curve for name, curve in self._curves.items() if curve.on}
-        traces = [curve.trace(name, log_x=self.graph.log_x, log_y=log_y) for name, curve in shown.items()]
+        logs = {"log_x": self.graph.log_x, "log_y": log_y}
+        traces = [curve.trace(name, **logs) for name, curve in shown.items() if not curve.points]
+        points = [curve.symbols(name, **logs) for name, curve in shown.items() if curve.points]
         empty = not any(len(curve.x) for curve in self._curves.values())
         self.graph.over.awaited = self._awaited if empty else ""
-        self._legend.show_names([Name(name, curve.ink, curve.on, curve.dashed) for name, curve in self._curves.items()])
+        self._legend.show_names(
+            [
+                Name(name, curve.ink, curve.on, curve.dashed, "circle" if curve.points else None)
+                for name, curve in self._curves.items()
+            ]
+        )
 
         def ends(view: View, height: float) -> list[EndValue]:
-            if len(shown) > WRITTEN:
+            if len(shown) > WRITTEN or not self.ends_written:
                 return []
             unit = self.graph.names[1][1]
             found = []
@@ -235,7 +251,7 @@ class CurvePlot(Sheet):
                     found.append(EndValue(at, text, curve.ink, curve.stale))
             return found
 
-        self.graph.draw(traces, x_range=self._x_range, ends=ends)
+        self.graph.draw(traces, points, x_range=self._x_range, ends=ends)
 
     def columns(self) -> list[Column]:
         """Get x and the curves, hidden ones too; curves of the same x share its column."""

@@ -78,6 +78,15 @@ class DeviceDrawing(Sheet):
         self._places, self.current = found, -1
         self.data_changed()
 
+    def clear(self) -> None:
+        """Forget what was drawn."""
+        self._places, self.current = None, -1
+        self._quantities.clear()
+        self._saturated = np.zeros(0, dtype=bool)
+        self._which.clear()
+        self._which.hide()
+        self.data_changed()
+
     def set_names(self, names: Sequence[str]) -> None:
         """Name the knobs."""
         self._names = list(names)
@@ -100,6 +109,12 @@ class DeviceDrawing(Sheet):
             self._which.setVisible(self._which.count() > 1)
         self.data_changed()
 
+    def clear(self) -> None:
+        """Forget all values; the places stay, and which quantity was chosen."""
+        self._quantities.clear()
+        self._saturated = np.zeros(0, dtype=bool)
+        self.data_changed()
+
     def set_saturated(self, saturated: ArrayLike) -> None:
         """Tell which knobs stand at a limit, shape (knobs,): they bear a cross as well."""
         self._saturated = np.asarray(saturated, dtype=bool).reshape(-1)
@@ -113,6 +128,11 @@ class DeviceDrawing(Sheet):
     def show_quantity(self, quantity: str) -> None:
         """Show another quantity, one that was given."""
         self._which.setCurrentText(quantity)
+
+    @property
+    def canvas(self) -> Canvas:
+        """Get the area in which it is painted."""
+        return self._canvas
 
     def told_of(self, knob: int) -> str:
         """Say name and values of a knob."""
@@ -259,11 +279,9 @@ class Canvas(QWidget):
                 box = QRectF(x - half, y - half, 2 * half - gap, 2 * half - gap)
                 if colour is None:
                     hatch(painter, box)
-                elif at.square:
-                    painter.fillRect(box, colour)
-                else:
+                else:  # with its outline: the middle of the scale has the colour of the ground
                     painter.setBrush(colour)
-                    painter.drawEllipse(box)
+                    (painter.drawRect if at.square else painter.drawEllipse)(box)
         for knob in np.flatnonzero(self._saturated[:count]).tolist():
             x, y = centres[knob]
             ink = now.text if at.ends is not None else ink_on((pens[knob] or QColor(now.sheet)).name())
@@ -294,11 +312,24 @@ class Canvas(QWidget):
         knob = int(np.argmin(far)) if len(far) else -1
         return knob if knob >= 0 and far[knob] <= reach else -1
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
-        knob = self.knob_at(event.position())
-        if event.button() == Qt.MouseButton.LeftButton and knob >= 0:
+    def knobs_in(self, box: QRectF) -> list[int]:
+        """Get the knobs whose middle lies in a box of pixels."""
+        if self._places is None or not len(self._colours):
+            return []
+        x, y = self._scaled(self._places.at[: len(self._colours)]).T
+        inside = (x >= box.left()) & (x <= box.right()) & (y >= box.top()) & (y <= box.bottom())
+        return [int(k) for k in np.flatnonzero(inside)]
+
+    def choose_at(self, place: QPointF) -> None:
+        """Choose the knob drawn at a place, if there is one."""
+        knob = self.knob_at(place)
+        if knob >= 0:
             self._drawing.go_to(knob)
             self._drawing.chosen.emit(knob)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.choose_at(event.position())
         super().mousePressEvent(event)
 
     def event(self, event: QEvent) -> bool:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QStackedWidget, QVBoxLayout, QWidget
 
 from aeqlab.app.window.plots.device_drawing import DeviceDrawing
 from aeqlab.app.window.plots.export import Column
 from aeqlab.app.window.plots.figures import written
 from aeqlab.app.window.plots.knob_cells import Cells
+from aeqlab.app.window.plots.lasso import Lasso
 from aeqlab.app.window.plots.oscilloscope import Oscilloscope
 from aeqlab.app.window.plots.samples import FEW, KEPT, Memory, Sample
 from aeqlab.app.window.plots.sheet import Entry, Sheet
@@ -25,9 +26,13 @@ WORST = 10
 
 
 class KnobGrid(Sheet):
-    """Give it samples as the oscilloscope gets them. `chosen` is sent with a knob that was clicked; it is shown enlarged."""
+    """Give it samples as the oscilloscope gets them.
+
+    `chosen` is sent with a knob that was clicked; it is shown enlarged. `many_chosen` brings those in a box that was drawn.
+    """
 
     chosen = Signal(int)
+    many_chosen = Signal(object)
 
     def __init__(self, title: str = "Every knob, triggered", parent: QWidget | None = None, *, kept: int = KEPT) -> None:
         super().__init__(title, parent)
@@ -36,40 +41,50 @@ class KnobGrid(Sheet):
         self._unit = "V"
         self._settle = np.zeros(0)
         self.enlarged = -1
+        self.all_button = QPushButton("All knobs")
+        self.all_button.setToolTip("Shows every knob again (Esc)")
+        self.all_button.setFlat(True)
+        self.all_button.clicked.connect(lambda: self.choose(-1))
+        self.all_button.hide()
         self._head.addStretch(1)
+        self._head.addWidget(self.all_button)
         self.cells = Cells(self)
         self.large = Oscilloscope("", self)
         self.bands = Oscilloscope("", self, controls=False)
         self.map = DeviceDrawing("Settle time", self)
         self.worst = QListWidget(self)
         self.worst.setAccessibleName("the knobs that settle last")
-        self.worst.setMaximumWidth(26 * GRID)
         self.worst.itemActivated.connect(lambda item: self.choose(item.data(Qt.ItemDataRole.UserRole)))
         self.worst.itemClicked.connect(lambda item: self.choose(item.data(Qt.ItemDataRole.UserRole)))
-        self.map.setMinimumHeight(24 * GRID)
+        self.map.setMinimumHeight(16 * GRID)
+        self.worst.setMinimumHeight(8 * GRID)
         self._pages = QStackedWidget(self)
         for page in (self.cells, self.large, self._many()):
             self._pages.addWidget(page)
         self._column.addWidget(self._pages, 1)
         self.cells.chosen.connect(self.choose)
         self.map.chosen.connect(self.choose)
+        self.map.setToolTip("Draw a box with the mouse to choose the knobs in it; a click enlarges one")
+        Lasso(self.map).chosen.connect(self.many_chosen)
         self.set_awaited("the first sample")
 
     def _many(self) -> QWidget:
         page = QWidget(self)
-        below = QHBoxLayout()
-        below.addWidget(self.map, 1)
-        below.addWidget(self.worst)
-        column = QVBoxLayout(page)
-        column.setContentsMargins(0, 0, GRID, GRID)
-        column.addWidget(self.bands, 1)
-        column.addLayout(below, 1)
+        beside = QVBoxLayout()
+        beside.addWidget(self.map, 3)
+        beside.addWidget(self.worst, 2)
+        row = QHBoxLayout(page)
+        row.setContentsMargins(0, 0, GRID, GRID)
+        row.addWidget(self.bands, 3)
+        row.addLayout(beside, 2)
         return page
 
     # ---- data -----------------------------------------------------------------------------------------------------------
 
     def set_knobs(self, names: Sequence[str], unit: str = "V") -> None:
         """Name the knobs, and give the unit of the controls."""
+        if (list(names), unit) == (self._names, self._unit):
+            return
         self._names, self._unit = list(names), unit
         self.bands.set_knobs(names, unit)
         self.map.set_names(names)
@@ -98,6 +113,16 @@ class KnobGrid(Sheet):
         self._settle = found
         self.data_changed()
 
+    @property
+    def names(self) -> list[str]:
+        """Get the names of the knobs."""
+        return list(self._names)
+
+    @property
+    def settle(self) -> Array:
+        """Get when each knob came within its tolerance to stay, of the newest sample, s; nan if it did not, empty without one."""
+        return self._settle.copy()
+
     def choose(self, knob: int) -> None:
         """Enlarge a knob, or go back to all for -1."""
         self.enlarged = knob
@@ -112,8 +137,9 @@ class KnobGrid(Sheet):
 
     def _draw(self) -> None:
         self._pages.setCurrentIndex(1 if self.enlarged >= 0 else 2 if self.memory.knobs > FEW else 0)
-        title = self._title if self.enlarged < 0 else f"{self._name(self.enlarged)} (Esc: all knobs)"
-        self._title_label.setText(title)
+        self._title_label.setText(self._title if self.enlarged < 0 else self._name(self.enlarged))
+        self._title_label.setVisible(bool(self._title_label.text()))
+        self.all_button.setVisible(self.enlarged >= 0)
         samples = list(self.memory.samples)
         if self.enlarged >= 0:
             self._fill(self.large, samples, [self.enlarged])
@@ -170,6 +196,15 @@ class KnobGrid(Sheet):
 
     def entries(self) -> list[Entry]:  # noqa: D102
         return [Entry("Show all knobs", "Esc", lambda: self.choose(-1)), *super().entries()]
+
+    def event(self, event: QEvent) -> bool:
+        """Take Esc first while one knob is enlarged: it means all knobs then, not all panels."""
+        if event.type() == QEvent.Type.ShortcutOverride and self.enlarged >= 0:
+            assert isinstance(event, QKeyEvent)
+            if event.key() == Qt.Key.Key_Escape:
+                event.accept()
+                return True
+        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
         if self._pages.currentWidget() is self.cells and self.cells.follow_key(event.key()):

@@ -135,6 +135,7 @@ class Middle(Layer):
 
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:  # noqa: D102
         on_screen = painter.paintEngine().type() == QPaintEngine.Type.Raster and not Middle.as_lines
+        self._paint_points(painter, [one for one in self.points if one.under])
         if on_screen and self._image is not None:
             target = self.view.rect_of(self._of, self._rect.width(), self._rect.height())
             device = painter.deviceTransform()
@@ -142,7 +143,7 @@ class Middle(Layer):
             shift = QPointF((round(corner.x()) - corner.x()) / scale, (round(corner.y()) - corner.y()) / scale)
             painter.drawImage(target.translated(shift), self._image)
         self._paint_lines(painter, [trace for trace in self.traces if not (on_screen and trace.rises)])
-        self._paint_points(painter)
+        self._paint_points(painter, [one for one in self.points if not one.under])
 
     def _paint_lines(self, painter: QPainter, traces: Sequence[Trace]) -> None:
         width, height = self._rect.width(), self._rect.height()
@@ -170,9 +171,9 @@ class Middle(Layer):
     def _pixels(self, x: Array, y: Array) -> tuple[Array, Array]:
         return self.view.x_pixels(x, self._rect.width()), self.view.y_pixels(y, self._rect.height())
 
-    def _paint_points(self, painter: QPainter) -> None:
+    def _paint_points(self, painter: QPainter, drawn: Sequence[Points]) -> None:
         size = (self._rect.width(), self._rect.height())
-        for points in self.points:
+        for points in drawn:
             painter.setPen(QPen(QColor(points.colour), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             if points.error is not None:

@@ -20,6 +20,7 @@ from aeqlab.app.window.plots.traces import Points, Trace
 from aeqlab.app.window.theme import theme
 
 HELD, NOT_HELD = "data, held", "data, not held"
+FEW = 60  #: points that may be large without hiding the prediction
 
 
 class LearnedFunction(Sheet):
@@ -68,6 +69,8 @@ class LearnedFunction(Sheet):
         order = np.argsort(np.asarray(curve_x, dtype=float), kind="stable")
         xs, ys = np.asarray(curve_x, dtype=float)[order], np.asarray(curve_y, dtype=float)[order]
         self._set_points(x, target, held)
+        for points in self._points:
+            points.under = True  # the curve passes over its data, which would hide it; of each point the rest is seen
         self._curve, self._diagonal = (xs, ys, "prediction"), False
         self._columns += [Column(f"{x_name} of the prediction", x_unit, xs), Column("prediction", y_unit, ys)]
         self._name_columns(x_name, x_unit, "target", y_unit)
@@ -103,6 +106,11 @@ class LearnedFunction(Sheet):
         self._columns = self.confusion.columns()
         self._show(self.confusion)
 
+    def clear(self) -> None:
+        """Show nothing, but what is awaited."""
+        self._points, self._curve, self._diagonal, self._columns = [], None, False, []
+        self._show(self.graph)
+
     def _show(self, page: QWidget) -> None:
         self._pages.setCurrentWidget(page)
         self._legend.setVisible(page is self.graph)
@@ -113,7 +121,7 @@ class LearnedFunction(Sheet):
         flags = np.ones(len(xs), dtype=bool) if held is None else np.asarray(held, dtype=bool).reshape(-1)
         if xs.ndim != 1 or xs.shape != ys.shape or flags.shape != xs.shape:
             raise ValueError(f"{len(xs)} points have {ys.size} values and {flags.size} marks of being held. Give one for each.")
-        size = 7.0 if len(xs) < 500 else 4.0
+        size = 7.0 if len(xs) <= FEW else 4.0
         name = HELD if held is not None else "data"
         self._points = [Points(xs[flags], ys[flags], "", "circle", True, size, name=name)]
         if not flags.all():

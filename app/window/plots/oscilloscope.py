@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from aeqlab.app.window.plots.crosshair import Crosshair, follow_key
 from aeqlab.app.window.plots.end_values import EndValue
@@ -26,6 +26,7 @@ from aeqlab.app.window.theme import GRID, SMALL, theme
 TOLERANCE = 1.0  #: errors are given in it
 CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
+SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
 
 
@@ -49,15 +50,27 @@ class Oscilloscope(Sheet):
         self.memory = Memory(kept)
         self.rolling = self.close_up = self.terms_shown = False
         self._names: list[str] = []
-        self._unit = "V"
+        self._unit, self._error_unit = "V", "tol"
         self._off: set[str] = set()
         self._drawn_at = self._took = 0.0
         self._legend = Legend(self, shown=6)
         self._legend.switched.connect(self.show_knob)
         self._head.addWidget(self._legend, 1)
         self._caption = QLabel(self)
-        self._caption.setContentsMargins(GRID, 0, GRID, 0)
-        self._column.addWidget(self._caption)
+        self._caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        line = QHBoxLayout()
+        line.setContentsMargins(GRID, 0, GRID, 0)
+        line.setSpacing(GRID)
+        line.addWidget(self._caption, 1)
+        self.switches = {
+            "rolling": self._switch("Rolling", "Samples one after another against time, in place of one over the other (R)"),
+            "close up": self._switch("3 tol", "Errors within three tolerances alone (T)"),
+            "terms": self._switch("P, I, D", "What the parts of the control law did to the worst knob (P)"),
+        }
+        for box, work in zip(self.switches.values(), (self.show_rolling, self.show_close_up, self.show_terms), strict=True):
+            box.clicked.connect(work)
+            line.addWidget(box)
+        self._column.addLayout(line)
         self.errors, self.controls, self.terms = Graph(self), Graph(self), Graph(self)
         for graph, share in ((self.errors, 5), (self.controls, 4), (self.terms, 3)):
             self._column.addWidget(graph, share)
@@ -73,9 +86,9 @@ class Oscilloscope(Sheet):
 
     # ---- data -----------------------------------------------------------------------------------------------------------
 
-    def set_knobs(self, names: Sequence[str], unit: str = "V") -> None:
-        """Name the control knobs, and give their unit."""
-        self._names, self._unit = list(names), unit
+    def set_knobs(self, names: Sequence[str], unit: str = "V", error_unit: str = "tol") -> None:
+        """Name the control knobs, and give their unit; and that of errors, where it is not known how large one may be."""
+        self._names, self._unit, self._error_unit = list(names), unit, error_unit
         self.data_changed()
 
     def add_sample(
@@ -98,7 +111,7 @@ class Oscilloscope(Sheet):
             u: control knobs in their unit, same shape.
             clamp_at: when u was clamped and the nudge began, in the same seconds; None if it was not.
             end_at: when the nudged phase ended; None: with the last tick.
-            presented_at: seconds since 1970 at which x was presented, for the rolling chart; None: after the sample before.
+            presented_at: seconds of one clock at which x was presented, for the rolling chart; None: after the sample before.
             number: of the sample.
             terms: of the controller, such as "P", "I" and "D", in the unit of u, same shape.
         Raises:
@@ -119,19 +132,27 @@ class Oscilloscope(Sheet):
 
     # ---- views ----------------------------------------------------------------------------------------------------------
 
+    def _switch(self, text: str, meaning: str) -> QCheckBox:
+        box = QCheckBox(text)
+        box.setToolTip(meaning)
+        return box
+
     def show_rolling(self, on: bool) -> None:
         """Show the samples one after another against time, or overlaid since their trigger."""
         self.rolling = on
+        self.switches["rolling"].setChecked(on)
         self._reset()
 
     def show_close_up(self, on: bool) -> None:
         """Show errors within three tolerances only, or all."""
         self.close_up = on
+        self.switches["close up"].setChecked(on)
         self._reset()
 
     def show_terms(self, on: bool) -> None:
         """Show the terms of the controller for the worst knob, if samples bring them."""
         self.terms_shown = on
+        self.switches["terms"].setChecked(on)
         self.terms.setVisible(on)
         self.controls.show_x_words(not on)
         self.data_changed()
@@ -157,17 +178,19 @@ class Oscilloscope(Sheet):
     def _draw(self) -> None:
         samples = list(self.memory.samples)
         when = "time" if self.rolling else "since x was presented"
-        self.errors.set_axes(when if self.controls.isHidden() else "", "s", "error", "tol")
+        unit, allowed = self._error_unit, self._error_unit == "tol"
+        self.errors.set_axes(when if self.controls.isHidden() else "", "s", "error", unit)
         self.controls.set_axes(when, "s", "control", self._unit)
         self.terms.set_axes(when, "s", "P, I, D", self._unit)
-        self.errors.names = ((when, "s"), ("error", "tol"))
-        self.errors.fixed_y = (-CLOSE, CLOSE) if self.close_up else None
-        self.errors.set_levels([(-TOLERANCE, TOLERANCE) if self._each else (0.0, TOLERANCE)])
+        self.errors.names = ((when, "s"), ("error", unit))
+        self.errors.fixed_y = (-CLOSE if self._each else 0.0, CLOSE) if self.close_up and allowed else None
+        self.errors.set_levels([(-TOLERANCE if self._each else 0.0, TOLERANCE)] if allowed else [])
         for graph in (self.errors, self.controls, self.terms):
             graph.over.awaited = "" if samples else self._awaited
         self._legend.show_names(self._entries_of_legend())
-        self._caption.setText(self._words())
         starts = _starts(samples) if self.rolling else [0.0] * len(samples)
+        self._caption.setText(self._words())
+        self._caption.setToolTip(self._caption.text())
         ends = [start + float(sample.t[-1]) for start, sample in zip(starts, samples, strict=True)]
         x_range = (min(starts), max(max(ends), min(starts) + 1e-9)) if samples else None
         self._annotate(samples, starts)
@@ -197,10 +220,25 @@ class Oscilloscope(Sheet):
         knob, error = newest.worst
         number = "newest sample" if newest.number is None else f"sample {newest.number}"
         when = "at the clamp" if newest.clamp_at is not None else "at its end"
-        how = "one after another" if self.rolling else "overlaid"
+        how = (
+            "overlaid"
+            if not self.rolling
+            else "at their times"
+            if _timed(self.memory.samples)
+            else "one after another, without what lay between"
+        )
         others = f", with the {count - 1} before it {how}" if count > 1 else ""
-        terms = ", its terms below" if self.terms_shown else ""
-        return f"{number}{others}; worst {when}: {self._name(knob)} {written(error, 'tol', 2)}{terms}"
+        return f"{number}{others}; worst {when}: {self._name(knob)} {written(error, self._error_unit, 2)}{self._words_of_terms()}"
+
+    def _words_of_terms(self) -> str:
+        """Say which parts the law has, where they are asked for."""
+        newest = self.memory.samples[-1]
+        if not self.terms_shown or not newest.terms:
+            return ""
+        lacking = [word for word in ("P", "I", "D") if word not in newest.terms]
+        return f"; below what {', '.join(newest.terms)} did to it" + (
+            f" (the law has no {' and no '.join(lacking)})" if lacking else ""
+        )
 
     def _annotate(self, samples: Sequence[Sample], starts: Sequence[float]) -> None:
         marks: list[Mark] = []
@@ -219,7 +257,7 @@ class Oscilloscope(Sheet):
 
     def _traces(self, what: str, samples: Sequence[Sample], starts: Sequence[float]) -> list[Trace]:
         found: list[Trace] = []
-        unit = "tol" if what == "error" else self._unit
+        unit = self._error_unit if what == "error" else self._unit
         for k, (sample, start) in enumerate(zip(samples, starts, strict=True)):  # the newest last, over the others
             age = len(samples) - 1 - k
             strength = 1.0 if age == 0 or self.rolling else 0.5 - 0.4 * age / max(len(samples), 2)
@@ -264,7 +302,7 @@ class Oscilloscope(Sheet):
 
     def _draw_terms(self, samples: Sequence[Sample], starts: Sequence[float], x_range: tuple[float, float] | None) -> None:
         if not samples or not samples[-1].terms:
-            self.terms.over.awaited = self._awaited if not samples else "a sample that brings P, I and D"
+            self.terms.over.awaited = self._awaited if not samples else "a sample with P, I and D; this one was recorded without"
             self.terms.draw([], x_range=x_range)
             return
         newest, knob = samples[-1], samples[-1].worst[0]
@@ -282,7 +320,7 @@ class Oscilloscope(Sheet):
         numbers = [np.full(len(one.t), k if one.number is None else one.number) for k, one in enumerate(samples)]
         found = [Column("sample", "", np.concatenate(numbers))]
         found.append(Column("since x was presented", "s", np.concatenate([one.t for one in samples])))
-        for what, unit in (("error", "tol"), ("u", self._unit), *((term, self._unit) for term in samples[-1].terms)):
+        for what, unit in (("error", self._error_unit), ("u", self._unit), *((term, self._unit) for term in samples[-1].terms)):
             if not all(what in ("error", "u") or what in one.terms for one in samples):
                 continue
             values = np.concatenate([self.memory.quantity(one, what) for one in samples])
@@ -317,10 +355,19 @@ def _end(trace: Trace, view: View, height: float) -> EndValue:
 
 
 def _starts(samples: Sequence[Sample]) -> list[float]:
-    """Place samples on one line of time that ends with the newest; those without a time follow the one before."""
-    found: list[float] = []
-    for k, sample in enumerate(samples):
-        before = 0.0 if k == 0 else found[-1] + float(samples[k - 1].t[-1])
-        known = sample.presented_at is not None and samples[0].presented_at is not None
-        found.append(sample.presented_at - samples[0].presented_at if known else before)  # type: ignore[operator]
-    return found
+    """Place samples on one line of time; those whose times are not known, or lie far from one another, follow the one before."""
+    if _timed(samples):
+        return [float(one.presented_at - samples[0].presented_at) for one in samples]  # type: ignore[operator]
+    ends = np.cumsum([float(one.t[-1]) for one in samples])
+    return [0.0, *ends[:-1].tolist()]
+
+
+def _timed(samples: Sequence[Sample]) -> bool:
+    """Tell whether samples can be placed at their times: these are known, rise, and are filled to a good part."""
+    if not samples or any(one.presented_at is None for one in samples):
+        return False
+    at = np.array([one.presented_at for one in samples])
+    lasted = np.array([float(one.t[-1]) for one in samples])
+    if (np.diff(at) < 0).any():
+        return False
+    return bool(lasted.sum() >= SPARSE * (at[-1] + lasted[-1] - at[0]))

@@ -39,7 +39,7 @@ class Sheet(QWidget):
     def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title, self._origin, self._awaited = title, "", "data"
-        self._due = True
+        self._due = self._title_shown = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAutoFillBackground(True)
         self._head = QHBoxLayout()
@@ -67,8 +67,13 @@ class Sheet(QWidget):
         """Say what the plot shows."""
         self._title = title
         self._title_label.setText(title)
-        self._title_label.setVisible(bool(title))
+        self._title_label.setVisible(self._title_shown and bool(title))
         self.setAccessibleName(title or "plot")
+
+    def show_title(self, on: bool) -> None:
+        """Show the title above the plot, or leave that to what the plot is in; files of it have it either way."""
+        self._title_shown = on
+        self._title_label.setVisible(on and bool(self._title))
 
     @property
     def origin(self) -> str:

@@ -108,6 +108,7 @@ class Points:
     error: Array | None = None
     name: str = ""
     unit: str = ""
+    under: bool = False  #: lines are drawn over them, as a fit over its many data
 
     def path(self, view: View, width: float, height: float) -> QPainterPath:
         """Make one path of all symbols, in pixels of the view."""

@@ -1,4 +1,4 @@
-"""Train: the experiment as a form beside its YAML, and the run that is shown, in two pages."""
+"""Train: the run that is shown, its sequence, and the experiment as a form beside its YAML, in three pages."""
 
 from __future__ import annotations
 
@@ -7,31 +7,42 @@ from pathlib import Path
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
+from aeqlab.app.window.models.commander import Answer
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.app.window.train.experiment_panel import ExperimentPanel
 from aeqlab.app.window.train.live import LivePanels
+from aeqlab.app.window.train.running_sequence import RunningSequence
 
 
 class Train(QWidget):
-    """The workspace. `run_wanted` brings the experiment that is to be run: a file, or the name of a preset."""
+    """The workspace.
+
+    `run_wanted` brings the experiment that is to be run: a file, or its text. `edit_wanted` brings a change of the sequence that
+    is to be sent to the run that is shown; `take_answer` takes what it said to that.
+    """
 
     run_wanted = Signal(object)
+    edit_wanted = Signal(str)
     told = Signal(str, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.experiment, self.live = ExperimentPanel(), LivePanels()
+        self.experiment, self.live, self.sequence = ExperimentPanel(), LivePanels(), RunningSequence()
         self.pages = QTabWidget()
         self.pages.setDocumentMode(True)
         self.pages.addTab(self.live, "Run")
+        self.pages.addTab(self.sequence, "Sequence")
         self.pages.addTab(self.experiment, "Experiment")
         self.pages.setTabToolTip(0, "What the run that is shown does, or did (Ctrl+Page Up)")
-        self.pages.setTabToolTip(1, "What is to be done: the form and its YAML (Ctrl+Page Down)")
+        self.pages.setTabToolTip(1, "Its stages; those to come are changed here while it goes on (Ctrl+Page Up, Ctrl+Page Down)")
+        self.pages.setTabToolTip(2, "What is to be done next: the form and its YAML (Ctrl+Page Down)")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.pages)
         self.experiment.run_wanted.connect(self.run_wanted)
+        self.sequence.edit_wanted.connect(self.edit_wanted)
+        self.live.sequence_wanted.connect(lambda: self.pages.setCurrentWidget(self.sequence))
         self.live.told.connect(lambda text: self.told.emit(text, False))
         self.live.went_wrong.connect(lambda text: self.told.emit(text, True))
         self._folder: Path | None = None
@@ -41,6 +52,7 @@ class Train(QWidget):
         if folder != self._folder:
             self._folder = folder
             self.live.clear()
+            self.sequence.set_value(None)
         if folder is not None:
             self.pages.setCurrentWidget(self.live)
 
@@ -53,6 +65,11 @@ class Train(QWidget):
         """Take what is known now; nothing is drawn before `redraw`."""
         if run is not None and run.folder == self._folder:
             self.live.set_run(run, session)
+            self.sequence.set_value(run.sequence)
+
+    def take_answer(self, answer: Answer) -> None:
+        """Take what was said to a command; only that to a change of the sequence concerns this workspace."""
+        self.sequence.take_answer(answer)
 
     def redraw(self) -> None:
         """Draw what has changed, where it can be seen."""

@@ -257,7 +257,7 @@ class YamlEditor(QPlainTextEdit):
     # margin
     def margin_width(self) -> int:
         """Width of the line numbers, in px."""
-        return self.fontMetrics().horizontalAdvance("9") * (len(str(max(self.blockCount(), 99))) + 2) + GRID
+        return self.fontMetrics().horizontalAdvance("9") * (len(str(max(self.blockCount(), 99))) + 3) + GRID
 
     def _fit_margin(self) -> None:
         self.setViewportMargins(self.margin_width(), 0, 0, 0)

@@ -1,0 +1,279 @@
+"""Tune: how every knob follows and settles, and its gains, which are tried before they are kept."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from aeqlab.app.window.connect.pieces import Words, column
+from aeqlab.app.window.four_panels import FourPanels
+from aeqlab.app.window.models import run_curves
+from aeqlab.app.window.models.commander import Commander
+from aeqlab.app.window.models.run_feed import RunView
+from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.app.window.models.tune_knobs import knobs_of
+from aeqlab.app.window.models.tune_work import ARMS, IDENTIFIES, TuneWork
+from aeqlab.app.window.plots.knob_grid import KnobGrid
+from aeqlab.app.window.theme import GRID
+from aeqlab.app.window.tune.actions import Actions
+from aeqlab.app.window.tune.bump_plot import BumpPlot
+from aeqlab.app.window.tune.knob_table import KnobTable
+from aeqlab.app.window.tune.one_knob import OneKnob
+from aeqlab.app.window.tune.speed_slider import SpeedSlider
+from aeqlab.app.window.tune.trial_box import TrialBox
+from aeqlab.protocols.bump import Bumped
+from aeqlab.protocols.status import STANDING
+
+TABLE_S = 0.2  #: between two looks of the table at the session
+NEEDS = (
+    "Gains are tried at a session, which owns the rig: connect one (Ctrl+1). Without one the traces of the run that is shown are "
+    "drawn here, nothing more."
+)
+
+
+class Tune(QWidget):
+    """The workspace.
+
+    Signals:
+        identify_wanted: the session whose device is to be identified, and the law of its loops now; a run does that.
+        told: a sentence for the line of messages, and whether something went wrong.
+    """
+
+    identify_wanted = Signal(object, str)
+    told = Signal(str, bool)
+
+    def __init__(self, commander: Commander, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._commander = commander
+        self._view: SessionView | None = None
+        self._run: RunView | None = None
+        self._folder: Path | None = None
+        self._traced = -1  # step of the newest sample of the run that is in the grid
+        self._settle: np.ndarray | None = None
+        self._heard_event = 0.0  # time of the newest event about gains that was shown
+        self._table_at = 0.0
+        self.work = TuneWork(commander, self)
+        self.needs, self.grid, self.table, self.bump = Words(NEEDS, kind="dim"), KnobGrid(""), KnobTable(), BumpPlot("")
+        self.actions, self.trial, self.speed, self.one = Actions(), TrialBox(), SpeedSlider(), OneKnob()
+        self.panels = FourPanels([
+            ("Every knob, triggered", self.grid), ("Knobs", self.table), ("Bump, predicted and measured", self.bump),
+            ("Loops and gains", self._gains_page()),
+        ])  # fmt: skip
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        self.needs.setContentsMargins(GRID, GRID, GRID, 0)
+        whole.addWidget(self.needs)
+        whole.addWidget(self.panels, 1)
+        for sheet, name in ((self.grid, "Every knob, triggered"), (self.bump, "Bump, predicted and measured")):
+            sheet.setAccessibleName(name)
+            sheet.saved.connect(lambda where: self.told.emit(f"Saved {where}.", False))
+            sheet.failed.connect(lambda text: self.told.emit(text, True))
+        self.grid.set_awaited("a bump, or the first sample of a run whose course is kept")
+        self._connect()
+        self.set_value(None, None)
+
+    def _gains_page(self) -> QWidget:
+        page = column(self.actions, self.speed, self.trial, self.one, None, margin=GRID // 2)
+        area = QScrollArea()
+        area.setWidget(page)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        return area
+
+    def _connect(self) -> None:
+        work, actions = self.work, self.actions
+        self.table.chosen_changed.connect(lambda _: self._show_gains())
+        self.grid.chosen.connect(lambda knob: self.table.choose([knob]))
+        self.grid.many_chosen.connect(self.table.choose)
+        self.speed.factor_wanted.connect(lambda factor: work.try_gains({**self._of_chosen(), "factor": factor}))
+        self.one.gains_wanted.connect(lambda knob, values: work.try_gains({"knobs": [knob], **values}))
+        self.trial.keep_wanted.connect(work.keep)
+        self.trial.revert_wanted.connect(work.revert)
+        actions.arming_asked.connect(work.ask_arming)
+        actions.arm_wanted.connect(work.arm)
+        actions.identify_wanted.connect(self._identify)
+        actions.autotune_wanted.connect(lambda: work.autotune(self.table.value() or None))
+        actions.hold_wanted.connect(work.hold)
+        actions.bump_wanted.connect(lambda: work.bump(self._chosen()))
+        actions.stop_wanted.connect(self._stop)
+        work.gains_changed.connect(lambda _: self._show_gains())
+        work.busy_changed.connect(lambda _: self._show_busy())
+        work.progressed.connect(lambda what, part: actions.set_busy(what, part))
+        work.bumped.connect(self._take_bump)
+        work.arming.connect(actions.show_statement)
+        work.refused.connect(lambda _, text: actions.say(text, wrong=True))
+        work.done.connect(lambda _, text: actions.say(text))
+
+    # what comes in
+    def set_value(self, run: RunView | None, session: SessionView | None) -> None:
+        """Take what is known now; nothing is drawn before `redraw`."""
+        other = (None if self._view is None else self._view.found) != (None if session is None else session.found)
+        self._view, self._run = session, run
+        if other:
+            self.actions.hide_statement()
+            self.actions.say("")
+            self.trial.set_ended("")
+            self._heard_event = time.time() if session is not None else 0.0
+            self.bump.clear_bump()
+            self.panels.panels[2].set_note("")
+        self.work.set_session(session)
+        if run is not None:
+            self._take_samples(run)
+        if session is not None and session.info is not None:
+            self.grid.set_knobs(session.info.controls.names, session.info.controls.unit)
+        self._say_needs()
+        self._show_busy()
+        self._see_events()
+        if other or session is None:
+            self._show_gains()
+            self._fill_table()
+
+    def redraw(self) -> None:
+        """Draw what has changed, where it can be seen."""
+        if not self.isVisible():
+            return
+        self.grid.redraw()
+        self.bump.redraw()
+        now = time.monotonic()
+        if now - self._table_at >= TABLE_S:
+            self._table_at = now
+            self._fill_table()
+            self._show_trial()
+
+    # showing
+    def _say_needs(self) -> None:
+        text = self._needs()
+        self.needs.setVisible(bool(text))
+        self.needs.say(text, "dim")
+
+    def _needs(self) -> str:
+        """Say in a sentence what is missing for tuning; empty where nothing is."""
+        view, gains = self._view, self.work.gains
+        if view is None:
+            return NEEDS
+        if view.lost:
+            return view.lost
+        if gains is not None and gains.law == "ideal":
+            return f"{gains.why} Traces of its samples are drawn here; there is nothing to tune."
+        if gains is not None and gains.why:
+            return gains.why
+        if view.state in STANDING:
+            return f"The device is {view.state}: {view.reason}. Gains can be looked at; Continue (F7) lets them be tried."
+        if view.info is not None and IDENTIFIES not in view.abilities and gains is not None:
+            return f"{view.info.name} says itself how it answers its knobs, so it need not be identified."
+        return ""
+
+    def _show_gains(self) -> None:
+        gains, view = self.work.gains, self._view
+        chosen = self.table.value()
+        info = None if view is None else view.info
+        self.speed.set_gains(gains, chosen)
+        self.one.set_gains(gains, chosen, None if info is None else info.tick_s)
+        self._say_needs()
+        self._show_busy()
+        self._show_trial()
+
+    def _show_trial(self) -> None:
+        view = self._view
+        trial = None if view is None or view.seen is None or view.lost else view.seen.trial
+        late = 0.0 if view is None else time.monotonic() - view.heard_at
+        self.trial.set_trial(trial, 0.0 if trial is None else trial.left_s - late)
+
+    def _show_busy(self) -> None:
+        view, work, run = self._view, self.work, self._run
+        identifying = _identifying(run)
+        if identifying is not None:
+            self.actions.set_busy(f"identifying, {identifying[0]}", identifying[1])
+        elif not work.busy:
+            self.actions.set_busy("")
+        elif not self.actions.state.text():
+            self.actions.set_busy(work.busy)
+        there = view is not None and view.status is not None and not view.lost
+        abilities = frozenset() if view is None else view.abilities
+        self.actions.allow(
+            session=there, arms=ARMS in abilities, identifies=IDENTIFIES in abilities,
+            gains=work.gains is not None and work.gains.law != "ideal",
+            busy=bool(work.busy) or identifying is not None,
+        )  # fmt: skip
+
+    def _see_events(self) -> None:
+        """Show why a trial is over, as the session tells it."""
+        view = self._view
+        if view is None:
+            return
+        new = [event for event in view.events if event.kind == "gains" and event.t > self._heard_event]
+        if not new:
+            return
+        last = new[-1]
+        self._heard_event = last.t
+        if " tries " not in last.text:  # that is what is shown above
+            self.trial.set_ended(last.text, kept=" keeps " in last.text)
+
+    def _fill_table(self) -> None:
+        self.table.take(knobs_of(self._view, self.work.gains, self._settle))
+
+    def _take_samples(self, run: RunView) -> None:
+        if run.folder != self._folder:
+            self._folder, self._traced = run.folder, -1
+        for sample in run_curves.traced_samples(run):
+            if sample.step <= self._traced:
+                continue
+            self._traced = sample.step
+            error = np.where(np.isnan(sample.error), sample.moved, sample.error)
+            if self._view is None:
+                facts = run.facts.get("knobs", {})
+                self.grid.set_knobs(facts.get("names", [])[: error.shape[1]], facts.get("unit", ""))
+            clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s
+            self.grid.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
+            self._settle = self.grid.settle
+            self.grid.set_origin(f"{run.folder.name}, {run.state}")
+
+    def _take_bump(self, found: Bumped) -> None:
+        """Draw a bump, and add its first course to the traces of all knobs."""
+        self.bump.show_bump(found)
+        self.panels.panels[2].set_note(self.bump.note)
+        for course in found.courses[::2]:
+            u = course.u[:, : course.error.shape[1]]
+            if u.shape == course.error.shape:
+                self.grid.add_sample(course.t, course.error, u)
+        settle = self.grid.settle
+        if len(settle) == len(self.grid.names):
+            settle[list(found.knobs)] = found.settle_s
+        self._settle = settle
+        origin = "" if self._view is None else f"{self._view.found.device}, bump of {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        self.bump.set_origin(origin)
+        self._fill_table()
+
+    # wishes
+    def _chosen(self) -> list[int]:
+        return self.table.value() or list(range(len(self.table.model.knobs.names)))
+
+    def _of_chosen(self) -> dict[str, list[int]]:
+        chosen = self.table.value()
+        return {"knobs": chosen} if chosen else {}
+
+    def _identify(self) -> None:
+        view, gains = self._view, self.work.gains
+        if view is not None:
+            law = "" if gains is None or gains.law == "ideal" else gains.law
+            self.identify_wanted.emit(view.found, law)
+
+    def _stop(self) -> None:
+        if _identifying(self._run) is not None:
+            self._commander.to_run("abort")  # the knobs go back at the next tick
+        self.work.stop()
+
+
+def _identifying(run: RunView | None) -> tuple[str, float | None] | None:
+    """Tell what an identification under way does, and how much of it is done; None where none is."""
+    if run is None or not run.alive or run.ended or run.progress is None or run.progress.get("stage") != "identify":
+        return None
+    done = run.progress.get("done")
+    total = run.progress.get("total")
+    return str(run.progress.get("unit") or "") or "begins", float(done) / float(total) if done is not None and total else None
