@@ -6,7 +6,6 @@ are made when they are first needed: the window is there before its plots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, QTimer
@@ -37,7 +36,6 @@ from aeqlab.app.window.train.workspace import Train
 from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.app.window.workspaces import Workspaces
-from aeqlab.protocols.control import person
 from aeqlab.protocols.run_list import newest_runs
 
 FRAME_MS = 40  #: between two looks at the world
@@ -296,7 +294,7 @@ class Shell(QMainWindow):
         self.control.take_wanted.connect(self.take_control)
         self.control.give_wanted.connect(command.give_control)
         self.night.wanted.connect(self.go_to)
-        self.alarms.acknowledged.connect(self._acknowledge)
+        self.alarms.acknowledged.connect(command.acknowledge)
         self.tabs.came.connect(self._note)
         self.start.shown.connect(self.show_workspace)
         self.start.rig_refused.connect(lambda text: self.connect_page.guide.tell(text))
@@ -368,10 +366,6 @@ class Shell(QMainWindow):
         if ours or not control:
             self.asking.end_control()
 
-    def _acknowledge(self, number: int) -> None:
-        who = person()
-        self.world.commander.at_session("acknowledge", lambda client: _acknowledged(client.acknowledge(who, number or None)))
-
     # files that are dropped
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take what has a file in it."""
@@ -402,7 +396,3 @@ class Shell(QMainWindow):
             past.stop()
         self.world.close()
         super().closeEvent(event)
-
-
-def _acknowledged(done: Sequence[object]) -> str:
-    return f"{len(done)} acknowledged." if done else "All of them were acknowledged before."
