@@ -102,7 +102,7 @@ class FirstStart(QWidget):
         self.last_heading.setFont(theme().font(NORMAL, bold=True))
         self.under.setStyleSheet(f"color: {theme().now.dim}")
         for k in range(self.last.count()):
-            if (button := self.last.itemAt(k).widget()) is not None:
+            if (item := self.last.itemAt(k)) is not None and (button := item.widget()) is not None:
                 button.setStyleSheet(f"text-align: left; color: {theme().now.chosen}; padding: 2px;")
 
 

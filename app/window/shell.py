@@ -227,7 +227,7 @@ class Shell(QMainWindow):
         self.projector = Projector()
         self.projector.freeze_wanted.connect(self.world.commander.freeze)
         self.projector.back_wanted.connect(self.leave_projector)
-        self.body = self.takeCentralWidget()  # out of the window: its large type would need more room than there is
+        self.takeCentralWidget()  # out of the window: its large type would need more room than there is
         self.setCentralWidget(self.projector)
         self.menuBar().hide()
         self.statusBar().hide()

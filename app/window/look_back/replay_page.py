@@ -132,7 +132,7 @@ class ReplayPage(QWidget):
             self.player.set_at(moment.at)
         self.views.set_run(shown.view, None)
         here = [Mark(moment.step, HERE)] if moment.place >= 0 else []
-        for plot in (self.views.cost, self.views.errors):
+        for plot in (self.views.cost, self.views.results.errors):
             plot.set_marks(here)
         origin = f"{shown.folder.name}, {moment.state}, as it was {_when(moment)}"
         for sheet in self.views.findChildren(Sheet):

@@ -78,15 +78,6 @@ class DeviceDrawing(Sheet):
         self._places, self.current = found, -1
         self.data_changed()
 
-    def clear(self) -> None:
-        """Forget what was drawn."""
-        self._places, self.current = None, -1
-        self._quantities.clear()
-        self._saturated = np.zeros(0, dtype=bool)
-        self._which.clear()
-        self._which.hide()
-        self.data_changed()
-
     def set_names(self, names: Sequence[str]) -> None:
         """Name the knobs."""
         self._names = list(names)
