@@ -37,9 +37,9 @@ SLACK = 1  #: px that two widgets may share, as the frames of two do
 MOST_CELLS = 300  #: of a table that are looked at
 
 
-def wrong(window: QWidget, picture: QImage) -> list[str]:
-    """Do all checks on a window and the picture of it."""
-    return [*cut_off(window), *overlapping(window), *outside(window), *empty(window), *pale(window, picture)]
+def wrong(window: QWidget, picture: QImage, *, filled: bool = True) -> list[str]:
+    """Do all checks on a window and the picture of it; `filled`: no plot may wait for its data."""
+    return [*cut_off(window), *overlapping(window), *outside(window), *empty(window, filled), *pale(window, picture)]
 
 
 def cut_off(window: QWidget) -> list[str]:
@@ -87,15 +87,15 @@ def outside(window: QWidget) -> list[str]:
     return found
 
 
-def empty(window: QWidget) -> list[str]:
-    """Say which plots show nothing."""
+def empty(window: QWidget, filled: bool = True) -> list[str]:
+    """Say which plots show nothing; or, where they may be empty, do not say what they await."""
     found = []
     for one in seen(window):
         if isinstance(one, Graph):
             points = sum(len(part.x) for part in (*one.middle.traces, *one.middle.points))
-            if one.over.awaited or not points:
+            if not points and (filled or not one.over.awaited):
                 found.append(f"{_name(one)} is empty: awaits {one.over.awaited or 'nothing'}")
-        elif isinstance(one, DeviceDrawing) and not len(one._canvas._colours):
+        elif isinstance(one, DeviceDrawing) and filled and not len(one._canvas._colours):
             found.append(f"{_name(one)} is empty")
     return found
 
