@@ -19,13 +19,14 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QListView,
     QRadioButton,
-    QSizePolicy,
     QSplitterHandle,
     QStyle,
     QStyleOptionComboBox,
     QTabBar,
     QToolButton,
+    QTreeView,
     QWidget,
 )
 
@@ -135,7 +136,7 @@ def cells(view: QAbstractItemView) -> Iterator[tuple[str, QRect, QModelIndex]]:
     while todo:
         parent = todo.pop()
         for row in range(model.rowCount(parent)):
-            for column in range(model.columnCount(parent)):
+            for column in range(1 if isinstance(view, QListView) else model.columnCount(parent)):
                 index = model.index(row, column, parent)
                 place, text = view.visualRect(index), str(index.data() or "")
                 if not place.isEmpty() and view.viewport().rect().contains(place) and view.indexWidget(index) is None and text:
@@ -143,8 +144,7 @@ def cells(view: QAbstractItemView) -> Iterator[tuple[str, QRect, QModelIndex]]:
                     if count > MOST_CELLS:
                         return
                     yield text, place, index
-            first = model.index(row, 0, parent)
-            if model.hasChildren(first):
+            if isinstance(view, QTreeView) and model.hasChildren(first := model.index(row, 0, parent)):
                 todo.append(first)
 
 
@@ -170,9 +170,10 @@ def drawn_contrast(picture: QImage, place: QRect) -> float:
 # inside
 def _text_of(one: QWidget) -> tuple[str, QSize, QSize] | None:
     """Get the text of a widget, the size it needs and the room it has; None where it has none, or may be shortened."""
+    ours = (kind for kind in type(one).__mro__ if kind.__module__.startswith("aeqlab."))
+    if one.toolTip() and any("paintEvent" in kind.__dict__ for kind in ours):
+        return None  # it draws itself, with an ellipsis where there is no room, and tells the whole on hover
     if isinstance(one, QLabel) and one.text():
-        if one.sizePolicy().horizontalPolicy() is QSizePolicy.Policy.Ignored and one.toolTip():
-            return None  # it is shortened where it must be, and tells the whole on hover
         room = one.contentsRect().size() - QSize(2 * one.margin(), 2 * one.margin())
         return one.text(), _size_of_label(one, room.width()), room
     if isinstance(one, QAbstractButton) and one.text():
