@@ -1,4 +1,4 @@
-"""The control token, hand moves, alarms, FREEZE and MAKE SAFE in the window, on real sessions: a slow device, an emulated bench."""
+"""The control token, hand moves, alarms, FREEZE and MAKE SAFE in the window, on real sessions: slow device, emulated bench."""
 
 from __future__ import annotations
 

@@ -166,8 +166,13 @@ def test_whoever_does_not_read_holds_nobody_up_and_gets_everything_in_order(pair
     assert exactly(bare, len(whole)) == whole
 
 
-def test_waiting_messages_have_an_end(pair: tuple[Channel, socket.socket]) -> None:
+def test_waiting_messages_have_an_end(monkeypatch: pytest.MonkeyPatch, pair: tuple[Channel, socket.socket]) -> None:
     made, _ = pair
+    monkeypatch.setattr(channel_module, "MOVE_S", 60.0)  # longer than it takes to fill it, on a slow machine too
+    if channel_module.KERNEL_KEEPS_TIME:
+        made._out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, channel_module._kernel_time(60.0))
+    else:
+        made._out.settimeout(60.0)
     for _ in range(channel_module.MOST_WAITING):
         made.send_soon([bytes(LARGE)])
     with pytest.raises(OSError, match="were not taken"):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from run_helpers import SMALL, experiment, only_run, read_steps, start_worker
 
+from aeqlab.protocols import run_list
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_list import RunLine, RunList, newest_runs, read_line
@@ -151,18 +152,22 @@ def test_runs_of_demos_stand_among_the_others_by_their_time(finished: Path, tmp_
     assert newest_runs(tmp_path / "nowhere") == []
 
 
-def test_a_great_many_are_listed_while_one_looks_up(finished: Path, tmp_path: Path) -> None:
+def test_of_a_great_many_only_what_changed_is_read_again(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path, *, alive: bool) -> run_list.RunLine:
+        read.append(path)
+        return read_line(path, alive=alive)
+
+    monkeypatch.setattr(run_list, "read_line", counted)
     for k in range(200):
         folder = tmp_path / f"20260101-{k:06d}-small-aaaa"
         folder.mkdir()
         for name in ("record.sqlite", "experiment.yaml", "provenance.json"):
             os.link(finished / name, folder / name)
     listed = RunList(tmp_path)
-    began = time.perf_counter()
+    assert len(listed.read()) == len(read) == 200
+    assert len(listed.read()) == len(read) == 200
+    (folder / "provenance.json").unlink()
     assert len(listed.read()) == 200
-    first = time.perf_counter() - began
-    began = time.perf_counter()
-    listed.read()
-    again = time.perf_counter() - began
-    assert first < 4.0  # 0.5 s on a quiet machine
-    assert again < 0.3 * first
+    assert read[200:] == [folder]
