@@ -85,22 +85,24 @@ class Torn(QWidget):
 
 
 class FourPanels(QWidget):
-    """A workspace of one to four panels, in two rows of two.
+    """A workspace of one to four panels, in two rows.
 
     Args:
         panels: title and content of each, in reading order.
+        above: how many of them stand in the upper row.
     """
 
-    def __init__(self, panels: list[tuple[str, QWidget]], parent: QWidget | None = None) -> None:
+    def __init__(self, panels: list[tuple[str, QWidget]], parent: QWidget | None = None, *, above: int = 2) -> None:
         super().__init__(parent)
         self.panels = [Panel(title, content) for title, content in panels]
         self._torn: dict[Panel, Torn] = {}
         self._places: dict[Panel, tuple[QSplitter, int]] = {}
-        rows = [QSplitter(Qt.Orientation.Horizontal) for _ in range((len(self.panels) + 1) // 2)]
+        rows = [QSplitter(Qt.Orientation.Horizontal) for _ in range(1 if len(self.panels) <= above else 2)]
         whole = QSplitter(Qt.Orientation.Vertical)
         for k, panel in enumerate(self.panels):
-            rows[k // 2].addWidget(panel)
-            self._places[panel] = rows[k // 2], k % 2
+            row = rows[0] if k < above else rows[1]
+            row.addWidget(panel)
+            self._places[panel] = row, k if k < above else k - above
             panel.enlarge_wanted.connect(lambda panel=panel: self.enlarge(panel))
             panel.back_wanted.connect(lambda panel=panel: self.bring_back(panel))
             panel.tear_wanted.connect(lambda panel=panel: self.tear_off(panel))

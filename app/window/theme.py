@@ -73,11 +73,14 @@ class Theme(QObject):
         self.dark = False
         self.projected = False  #: shown to a room: all type is large
         self.now = LIGHT
+        self._styled = False
 
     def apply(self, application: QApplication, *, dark: bool) -> None:
         """Turn light or dark, everywhere."""
         self.dark, self.now = dark, DARK if dark else LIGHT
-        application.setStyle("Fusion")
+        if not self._styled:  # once: Qt deletes a style that is replaced, while style sheets may still stand on it
+            self._styled = True
+            application.setStyle("Fusion")
         application.setPalette(_palette(self.now))
         application.setStyleSheet(_sheet(self.now))
         pyqtgraph.setConfigOptions(background=self.now.sheet, foreground=self.now.text, antialias=False)

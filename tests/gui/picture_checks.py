@@ -19,13 +19,14 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QListView,
     QRadioButton,
-    QSizePolicy,
     QSplitterHandle,
     QStyle,
     QStyleOptionComboBox,
     QTabBar,
     QToolButton,
+    QTreeView,
     QWidget,
 )
 
@@ -37,9 +38,9 @@ SLACK = 1  #: px that two widgets may share, as the frames of two do
 MOST_CELLS = 300  #: of a table that are looked at
 
 
-def wrong(window: QWidget, picture: QImage) -> list[str]:
-    """Do all checks on a window and the picture of it."""
-    return [*cut_off(window), *overlapping(window), *outside(window), *empty(window), *pale(window, picture)]
+def wrong(window: QWidget, picture: QImage, *, filled: bool = True) -> list[str]:
+    """Do all checks on a window and the picture of it; `filled`: no plot may wait for its data."""
+    return [*cut_off(window), *overlapping(window), *outside(window), *empty(window, filled), *pale(window, picture)]
 
 
 def cut_off(window: QWidget) -> list[str]:
@@ -87,15 +88,15 @@ def outside(window: QWidget) -> list[str]:
     return found
 
 
-def empty(window: QWidget) -> list[str]:
-    """Say which plots show nothing."""
+def empty(window: QWidget, filled: bool = True) -> list[str]:
+    """Say which plots show nothing; or, where they may be empty, do not say what they await."""
     found = []
     for one in seen(window):
         if isinstance(one, Graph):
             points = sum(len(part.x) for part in (*one.middle.traces, *one.middle.points))
-            if one.over.awaited or not points:
+            if not points and (filled or not one.over.awaited):
                 found.append(f"{_name(one)} is empty: awaits {one.over.awaited or 'nothing'}")
-        elif isinstance(one, DeviceDrawing) and not len(one._canvas._colours):
+        elif isinstance(one, DeviceDrawing) and filled and not len(one._canvas._colours):
             found.append(f"{_name(one)} is empty")
     return found
 
@@ -135,7 +136,7 @@ def cells(view: QAbstractItemView) -> Iterator[tuple[str, QRect, QModelIndex]]:
     while todo:
         parent = todo.pop()
         for row in range(model.rowCount(parent)):
-            for column in range(model.columnCount(parent)):
+            for column in range(1 if isinstance(view, QListView) else model.columnCount(parent)):
                 index = model.index(row, column, parent)
                 place, text = view.visualRect(index), str(index.data() or "")
                 if not place.isEmpty() and view.viewport().rect().contains(place) and view.indexWidget(index) is None and text:
@@ -143,8 +144,7 @@ def cells(view: QAbstractItemView) -> Iterator[tuple[str, QRect, QModelIndex]]:
                     if count > MOST_CELLS:
                         return
                     yield text, place, index
-            first = model.index(row, 0, parent)
-            if model.hasChildren(first):
+            if isinstance(view, QTreeView) and model.hasChildren(first := model.index(row, 0, parent)):
                 todo.append(first)
 
 
@@ -170,9 +170,10 @@ def drawn_contrast(picture: QImage, place: QRect) -> float:
 # inside
 def _text_of(one: QWidget) -> tuple[str, QSize, QSize] | None:
     """Get the text of a widget, the size it needs and the room it has; None where it has none, or may be shortened."""
+    ours = (kind for kind in type(one).__mro__ if kind.__module__.startswith("aeqlab."))
+    if one.toolTip() and any("paintEvent" in kind.__dict__ for kind in ours):
+        return None  # it draws itself, with an ellipsis where there is no room, and tells the whole on hover
     if isinstance(one, QLabel) and one.text():
-        if one.sizePolicy().horizontalPolicy() is QSizePolicy.Policy.Ignored and one.toolTip():
-            return None  # it is shortened where it must be, and tells the whole on hover
         room = one.contentsRect().size() - QSize(2 * one.margin(), 2 * one.margin())
         return one.text(), _size_of_label(one, room.width()), room
     if isinstance(one, QAbstractButton) and one.text():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLabel, QTabWidget
+from PySide6.QtWidgets import QAbstractButton, QLabel, QTableView, QTabWidget, QTreeView
 from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.application import Target, make_window
@@ -30,14 +30,14 @@ def test_every_button_and_page_of_the_guide_is_in_the_window(
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     shell = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
     qtbot.addWidget(shell)
-    pages = (shell.connect_page, shell.train, shell.past)  # made when they are first asked for
+    pages = (shell.connect_page, shell.tune, shell.train, shell.past)  # made when they are first asked for
     said = {one.text() for kind in (QAbstractButton, QLabel, QAction) for one in shell.findChildren(kind)} | IN_TABLES
     for tabs in shell.findChildren(QTabWidget):
         said |= {tabs.tabText(k) for k in range(tabs.count())}
-    for view in shell.findChildren(QAbstractItemView):
+    for view in (*shell.findChildren(QTableView), *shell.findChildren(QTreeView)):
         model = view.model()
         if model is not None:
-            said |= {str(model.headerData(k, Qt.Orientation.Horizontal)) for k in range(model.columnCount(view.rootIndex()))}
+            said |= {str(model.headerData(k, Qt.Orientation.Horizontal)) for k in range(model.columnCount())}
     shell.close()
     assert all(pages)
     text = re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL)

@@ -2,7 +2,7 @@
 
     AEQLAB_PICTURES=docs/pictures pytest tests/gui/test_pictures.py        trains the bench first, and keeps the pictures
 
-Without that variable no picture is kept, and what is shown in Train is a simulated device: that takes seconds.
+Without that variable no picture is kept, and Train shows a simulated device: that takes seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ SIZES = {"": (1280, 800), "-large": (2560, 1440)}
 LARGE = ("rig", "tune", "train", "story")  #: of these the large picture is kept as well
 MOST_BYTES = 250_000  #: of one picture
 WAIT_S = 1500.0 if KEPT else 120.0
-SAMPLES = 600 if KEPT else 40
 
 pytestmark = pytest.mark.timeout(3600 if KEPT else 300)
 
@@ -78,19 +77,19 @@ def shell(qapp: QApplication, folder: Path) -> Iterator[Shell]:
 
 @pytest.fixture(scope="module")
 def rig(shell: Shell, folder: Path) -> Iterator[Path]:
-    """Connect an emulated bench, by the buttons of the guide; for pictures that are kept, train it. Gives its rig file."""
+    """Serve an emulated bench and open a session on it, by the buttons of the guide; gives its rig file."""
     if KEPT:
-        shell.first.bench.click()
-        until(lambda: list((folder / "runs").glob("demo-*/rig.yaml")), "the emulated bench")
-        (file,) = (folder / "runs").glob("demo-*/rig.yaml")
-    else:
-        shell.first.rig.click()
-        guide = shell.connect_page.guide
-        guide.instruments.bench_button.click()
-        until(lambda: list((folder / "runs").glob("bench-16-*/rig.yaml")), "the emulated bench")
-        (file,) = (folder / "runs").glob("bench-16-*/rig.yaml")
-        until(lambda: guide.arming.session_button.isEnabled(), "the rig file in the guide")
-        guide.arming.session_button.click()
+        until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "the end of the run on the bench")
+        until(lambda: not find_sessions(), "the end of its session")
+    shell.world.show_run(None)
+    shell.show_first()
+    shell.first.rig.click()
+    guide = shell.connect_page.guide
+    guide.instruments.bench_button.click()
+    until(lambda: list((folder / "runs").glob("bench-16-*/rig.yaml")), "the emulated bench")
+    (file,) = (folder / "runs").glob("bench-16-*/rig.yaml")
+    until(lambda: guide.arming.session_button.isEnabled(), "the rig file in the guide")
+    guide.arming.session_button.click()
     until(lambda: shell.world.session is not None and shell.world.session.info is not None, "the session of the rig")
     address = next(line.split('"')[1] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("bench:"))
     yield file
@@ -116,8 +115,11 @@ def live(folder: Path) -> Iterator[Path]:
         process.wait()
 
 
-def look(shell: Shell, name: str) -> None:
-    """Look at the window as it is, at both sizes, light and dark, and keep the pictures where they are wanted."""
+def look(shell: Shell, name: str, *, filled: bool = True) -> None:
+    """Look at the window as it is, at both sizes, light and dark, and keep the pictures where they are wanted.
+
+    `filled` is whether every plot has something to show; where not it must say what it awaits.
+    """
     application = QApplication.instance()
     assert isinstance(application, QApplication)
     for suffix, (width, height) in SIZES.items():
@@ -126,10 +128,10 @@ def look(shell: Shell, name: str) -> None:
             shell.dark.setChecked(dark)
             theme().apply(application, dark=dark)
             found = ["not looked at yet"]
-            for _ in range(50):  # what goes on changes texts, and their room is found anew at the next event
+            for _ in range(6):  # what goes on changes texts, and their room is found anew at the next event
                 QTest.qWait(100)
                 picture = shell.grab()
-                found = wrong(shell, picture.toImage())
+                found = wrong(shell, picture.toImage(), filled=filled)
                 if not found:
                     break
             what = f"{name}{suffix}-{'dark' if dark else 'light'}"
@@ -153,9 +155,12 @@ def test_the_first_screen(shell: Shell) -> None:
     look(shell, "first")
 
 
-def test_train_live(shell: Shell, rig: Path, live: Path) -> None:
+def test_train_live(shell: Shell, live: Path) -> None:
     if KEPT:
-        until(lambda: shell.world.run is not None and shell.world.run.rows("steps") > 150, "150 steps on the bench")
+        shell.first.bench.click()
+        until(
+            lambda: shell.world.run is not None and len(shell.world.run.column("steps", "step")) > 150, "150 steps on the bench"
+        )
     else:
         shell.world.show_run(live)
     shell.show_workspace("Train")
@@ -174,14 +179,31 @@ def test_each_step_of_the_guide(shell: Shell, rig: Path, step: Step) -> None:
 
 
 def test_the_rig_now(shell: Shell, rig: Path) -> None:
-    if not KEPT:
-        shell.world.show_run(None)
-        (found,) = find_sessions()
-        shell.world.show_session(found)
     shell.show_workspace("Connect")
-    shell.connect_page.pages.setCurrentWidget(shell.connect_page.panels)
-    until(lambda: shell.connect_page.table.model.rowCount() > 30, "the rows of the rig")
+    page = shell.connect_page
+    page.pages.setCurrentWidget(page.panels)
+    until(lambda: page.table.model.rowCount() > 30, "the rows of the rig")
+    page.console.line.setText("*IDN?")
+    page.console.ask()
+    until(lambda: "QDAC" in page.console.transcript.toPlainText(), "the answer of an instrument")
     look(shell, "rig")
+
+
+def test_tune(shell: Shell, rig: Path) -> None:
+    """Before the identification it says what it needs; for pictures that are kept the bench is identified, held and bumped."""
+    shell.show_workspace("Tune")
+    tune = shell.tune
+    until(lambda: tune.work.gains is not None, "the gains")
+    if KEPT:
+        until(tune.actions.identify.isEnabled, "the button Identify")
+        tune.actions.identify.click()
+        until(lambda: shell.world.run is not None and shell.world.run.ended, "the identification")
+        until(lambda: tune.work.gains is not None and not tune.work.gains.why, "the gains that follow")
+        until(tune.actions.bump.isEnabled, "the button Bump")
+        tune.table.choose([3])
+        tune.actions.bump.click()
+        until(lambda: tune.bump.found is not None and not tune.work.busy, "the bump")
+    look(shell, "tune", filled=bool(KEPT))
 
 
 def test_an_experiment_with_a_mistake(shell: Shell, folder: Path) -> None:
@@ -195,20 +217,35 @@ def test_an_experiment_with_a_mistake(shell: Shell, folder: Path) -> None:
 
 
 def test_the_story_of_a_run(shell: Shell, folder: Path) -> None:
-    if KEPT:
-        until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "the end of the run on the bench")
     shell.show_workspace("Look back")
-    until(lambda: shell.past.table.model.rowCount() >= 2 and shell.past.story.story is not None, "the story")
+    until(lambda: shell.past.table.model.rowCount() >= 2, "the runs")
+    shell.past.show_story(trained(folder))
+    until(lambda: shell.past.story.story is not None, "the story")
     look(shell, "story")
+
+
+def test_a_replay(shell: Shell, folder: Path) -> None:
+    shell.show_workspace("Look back")
+    shell.past.replay_at(trained(folder))
+    until(lambda: shell.past.replay.moment is not None, "the moment")
+    look(shell, "replay")
 
 
 def test_runs_side_by_side(shell: Shell) -> None:
     shell.show_workspace("Look back")
-    until(lambda: shell.past.table.model.rowCount() >= 2, "the runs")
-    shell.past.table.view.selectAll()
-    shell.past.table.compare_button.click()
-    until(lambda: shell.past.compare.isVisible(), "the comparison")
+    shell.past.pages.setCurrentIndex(0)
+    table = shell.past.table
+    table.filter.set_text("linear-regression")
+    table.view.selectAll()
+    table.compare_button.click()
+    until(lambda: shell.past.compare.isVisible() and shell.past.compare.plot.names(), "the comparison")
     look(shell, "comparison")
+
+
+def trained(folder: Path) -> Path:
+    """Get the run that is told of: on the bench where there is one, else the newest."""
+    found = [path.parent for path in (folder / "runs").glob("demo-*/runs/*/record.sqlite" if KEPT else "*/record.sqlite")]
+    return max(found)
 
 
 def test_what_is_wrong_is_found(qapp: QApplication) -> None:

@@ -16,6 +16,7 @@ from aeqlab.app.window.application import Target, make_window
 from aeqlab.app.window.connect.channel_model import WIGGLE
 from aeqlab.app.window.connect.rig_model import NAME, SETPOINT
 from aeqlab.app.window.models.rig_problems import Step
+from aeqlab.app.window.models.standing import Standing
 from aeqlab.app.window.shell import Shell
 from aeqlab.protocols.client import attach, find_sessions
 
@@ -90,3 +91,8 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     qtbot.waitUntil(lambda: "to and fro" in guide.told.text())
     qtbot.waitUntil(lambda: "to and fro" not in guide.told.text(), timeout=WAIT_MS)
     assert guide.told.text().startswith(f"{knob.name} moves theta"), guide.told.text()
+
+    qtbot.keyClick(shell, Qt.Key.Key_F12)
+    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.SAFE, timeout=WAIT_MS)
+    qtbot.keyClick(shell, Qt.Key.Key_F7)  # no run is there that could go on: the session itself does
+    qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.IDLE, timeout=WAIT_MS)

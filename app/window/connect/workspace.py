@@ -47,7 +47,7 @@ class Connect(QWidget):
         self._asked = ""  # instrument of the question under way
         self.guide, self.table, self.console, self.interlocks = ConnectGuide(), RigTable(), Console(), Interlocks()
         self.panels = FourPanels(
-            [("Knobs and readouts", self.table), ("Monitors and interlocks", self.interlocks), ("Console", self.console)]
+            [("Knobs and readouts", self.table), ("Monitors and interlocks", self.interlocks), ("Console", self.console)], above=1
         )
         self.pages = QTabWidget()
         self.pages.setDocumentMode(True)

@@ -112,7 +112,7 @@ class Commander(QObject):
         if run is not None and is_alive(run):
             self.to_run("continue")
         elif session is not None:
-            self.at_session("continue", lambda client: client.continue_())
+            self.at_session("continue", lambda client: client.continue_(), control=True)
         else:
             self.answered.emit(Answer("continue", "Nothing is shown that could go on.", done=False))
 

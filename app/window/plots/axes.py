@@ -51,7 +51,7 @@ class Direct:
             return whole
         words = re.sub("<.*?>", "", whole).strip()
         fits = QFontMetricsF(axis.label.font()).horizontalAdvance(words) <= axis.size().height()
-        unit = re.search(r"\([^()]*\)$", words)
+        unit = re.search(r"(?<= )\(.*\)$", words)
         return whole if fits or unit is None else whole.replace(words, unit[0])
 
     def resizeEvent(self, event: Any = None) -> None:

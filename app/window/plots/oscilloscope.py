@@ -8,8 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtGui import QKeyEvent, QResizeEvent
+<<<<<<< HEAD
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+=======
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSizePolicy, QWidget
+>>>>>>> guide
 
+from aeqlab.app.window.elided import Elided
 from aeqlab.app.window.plots.crosshair import Crosshair, follow_key
 from aeqlab.app.window.plots.end_values import EndValue
 from aeqlab.app.window.plots.export import Column
@@ -26,7 +31,11 @@ from aeqlab.app.window.theme import GRID, SMALL, theme
 TOLERANCE = 1.0  #: errors are given in it
 CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
+<<<<<<< HEAD
 LOW = 50 * GRID  #: px; in less than that three graphs are too low to be read
+=======
+LEAST_TWO = 27 * GRID  #: px of the whole, from which on there is room for two graphs
+>>>>>>> guide
 SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
 
@@ -59,7 +68,7 @@ class Oscilloscope(Sheet):
         self._legend = Legend(self, shown=6)
         self._legend.switched.connect(self.show_knob)
         self._head.addWidget(self._legend, 1)
-        self._caption = QLabel(self)
+        self._caption = Elided(self)
         self._caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         line = QHBoxLayout()
         line.setContentsMargins(GRID, 0, GRID, 0)
@@ -79,6 +88,7 @@ class Oscilloscope(Sheet):
             self._column.addWidget(graph, share)
             graph.view_changed.connect(self.data_changed)
         self.terms.hide()
+        self._with_controls = controls
         self.controls.setVisible(controls)
         self.controls.link_x(self.errors)
         self.terms.link_x(self.errors)
@@ -152,11 +162,26 @@ class Oscilloscope(Sheet):
         self.switches["close up"].setChecked(on)
         self._reset()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the knobs out where there is no room for two graphs; they come back with it."""
+        super().resizeEvent(event)
+        room = self._with_controls and self.height() >= LEAST_TWO
+        if room == self.controls.isHidden():
+            self.controls.setVisible(room)
+            self.errors.show_x_words(not room and not self.terms_shown)
+            self.data_changed()
+
     def show_terms(self, on: bool) -> None:
         """Show the terms of the controller for the worst knob, if samples bring them."""
         self.terms_shown = on
         self.switches["terms"].setChecked(on)
+<<<<<<< HEAD
         self._give_room()
+=======
+        self.terms.setVisible(on)
+        self.controls.show_x_words(not on)
+        self.errors.show_x_words(self.controls.isHidden() and not on)
+>>>>>>> guide
         self.data_changed()
 
     def _give_room(self) -> None:
