@@ -8,11 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-<<<<<<< HEAD
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
-=======
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QSizePolicy, QWidget
->>>>>>> guide
 
 from aeqlab.app.window.elided import Elided
 from aeqlab.app.window.plots.crosshair import Crosshair, follow_key
@@ -31,11 +27,8 @@ from aeqlab.app.window.theme import GRID, SMALL, theme
 TOLERANCE = 1.0  #: errors are given in it
 CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
-<<<<<<< HEAD
 LOW = 50 * GRID  #: px; in less than that three graphs are too low to be read
-=======
 LEAST_TWO = 27 * GRID  #: px of the whole, from which on there is room for two graphs
->>>>>>> guide
 SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
 
@@ -162,40 +155,28 @@ class Oscilloscope(Sheet):
         self.switches["close up"].setChecked(on)
         self._reset()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave the knobs out where there is no room for two graphs; they come back with it."""
-        super().resizeEvent(event)
-        room = self._with_controls and self.height() >= LEAST_TWO
-        if room == self.controls.isHidden():
-            self.controls.setVisible(room)
-            self.errors.show_x_words(not room and not self.terms_shown)
-            self.data_changed()
-
     def show_terms(self, on: bool) -> None:
         """Show the terms of the controller for the worst knob, if samples bring them."""
         self.terms_shown = on
         self.switches["terms"].setChecked(on)
-<<<<<<< HEAD
         self._give_room()
-=======
-        self.terms.setVisible(on)
-        self.controls.show_x_words(not on)
-        self.errors.show_x_words(self.controls.isHidden() and not on)
->>>>>>> guide
         self.data_changed()
 
-    def _give_room(self) -> None:
-        """Show the graphs that there is room for: in a low panel the terms take the place of the controls."""
-        controls = self._with_controls and not (self.terms_shown and self.height() < LOW)
+    def _give_room(self) -> bool:
+        """Show the graphs that there is room for, the controls last; tells whether that changed anything."""
+        low = self.height() < (LOW if self.terms_shown else LEAST_TWO)
+        controls = self._with_controls and not low
+        before = self.terms.isHidden(), self.controls.isHidden()
         self.terms.setVisible(self.terms_shown)
         self.controls.setVisible(controls)
         self.errors.show_x_words(not controls and not self.terms_shown)
         self.controls.show_x_words(not self.terms_shown)
+        return before != (self.terms.isHidden(), self.controls.isHidden())
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: D102
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the knobs out where there is no room for them; they come back with it."""
         super().resizeEvent(event)
-        if self.terms_shown:
-            self._give_room()
+        if self._give_room():
             self.data_changed()
 
     def _reset(self) -> None:
