@@ -285,7 +285,7 @@ class Commander(QObject):
             self._urgent = None
             if session is not None and session == self.session:
                 with suppress(ProtocolError, BackendError):
-                    self._urgent = attach(session, name=f"{self.name}, for FREEZE", control=False)
+                    self._urgent = attach(session, name=f"{self.name}, for FREEZE", control=False, watches=True)
 
     def _go(self, command: str, ask: Callable[[], Answer]) -> None:
         def failed(exc: Exception) -> None:

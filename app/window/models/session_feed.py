@@ -167,7 +167,7 @@ class _Watcher(threading.Thread):
         """Watch until it is stopped."""
         while not self._over:
             try:
-                with attach(self.found, name="window", control=False) as client:
+                with attach(self.found, name="window", control=False, watches=True) as client:
                     self._view = replace(self._view, info=client.info, abilities=client.abilities)
                     while not self._over:
                         self._ask(client)
