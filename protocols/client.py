@@ -71,14 +71,19 @@ def find_sessions() -> list[FoundSession]:
     return [session for session in found if session is not None]
 
 
-def attach(session: FoundSession, *, name: str = "a client", control: bool = True) -> SessionClient:
+def attach(session: FoundSession, *, name: str = "a client", control: bool = True, watches: bool = False) -> SessionClient:
     """Attach to a session that runs.
 
+    Args:
+        session: which one.
+        name: how this client is called in the session's events.
+        control: ask for the control token, which is given where nobody holds it.
+        watches: only look on: a session that lives as long as its clients does not live on for this one.
     Raises:
         SessionLostError: it does not answer.
         NotAllowedError: it refuses.
     """
-    client = SessionClient(session.port, bytes.fromhex(session.key), name=name, control=control)
+    client = SessionClient(session.port, bytes.fromhex(session.key), name=name, control=control, watches=watches)
     client.folder = Path(session.folder)
     return client
 

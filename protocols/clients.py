@@ -64,7 +64,7 @@ class Clients:
 
     Args:
         host: the session.
-        with_client: the session lives only as long as its clients that know the key.
+        with_client: the session lives only as long as its clients that know the key and do more than watch.
         port: to listen at on the loopback interface; 0 for any.
     """
 
@@ -151,7 +151,8 @@ class Clients:
             controlled = self._control is peer
             if controlled:
                 self._control = None
-            last = self._with_client and peer.keyed and not any(p.keyed for p in self._peers)
+            counts = peer.keyed and not peer.watches
+            last = self._with_client and counts and not any(p.keyed and not p.watches for p in self._peers)
         if self._ending.is_set():
             return
         if controlled and not peer.gone:

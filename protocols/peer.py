@@ -30,6 +30,7 @@ class Peer:
         keyed: it proved to be of this user; else it may only look, freeze and make safe.
         heard: when it was last heard, by `time.monotonic`.
         greeted: whether the greeting is done.
+        watches: it only looks on: a session that lives as long as its clients does not live for it.
         seen: number of the next event it was not told yet.
     """
 
@@ -39,6 +40,7 @@ class Peer:
         self.keyed = False
         self.greeted = False
         self.wants_control = False
+        self.watches = False
         self.heard = time.monotonic()
         self.seen = 0
         self.number = 0  # of the last request that went to the owner
@@ -106,6 +108,7 @@ class Peer:
             self.keyed = True
         self.name = "".join(c if c.isprintable() else "?" for c in name) or "a client"
         self.wants_control = self.keyed and hello.get("control") is True
+        self.watches = hello.get("watches") is True
         self.greeted = True
         self.heard = time.monotonic()
         welcome = self._clients.joined(self)

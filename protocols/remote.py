@@ -62,6 +62,7 @@ class SessionClient:
         port, key: where the session listens and the secret that proves who we are (None: only freeze and make safe).
         name: what we are called in the session's events, such as the run's folder.
         control: ask for the control token; without it this client only watches. It is given if nobody holds it.
+        watches: a session that lives as long as its clients does not live on for this one.
     Raises:
         SessionLostError: nobody answers there.
         NotAllowedError: the session refuses; the message says why.
@@ -75,6 +76,7 @@ class SessionClient:
         name: str = "a client",
         control: bool = True,
         host: str = "127.0.0.1",
+        watches: bool = False,
     ) -> None:
         self.point_interrupt: Callable[[], None] | None = None  #: called while a loop runs; raises to leave it
         self.events: deque[SessionEvent] = deque(maxlen=10_000)  #: what happened in the session, oldest first
@@ -97,7 +99,7 @@ class SessionClient:
         except OSError as exc:
             raise SessionLostError(f"no session answers at {host}:{port}: {exc}.") from exc
         try:
-            welcome = self._greet(key, control)
+            welcome = self._greet(key, control, watches)
         except BaseException as exc:
             self._channel.close()
             if isinstance(exc, (OSError, EOFError, WireError)):
@@ -385,7 +387,7 @@ class SessionClient:
         self.close()
 
     # inside
-    def _greet(self, key: bytes | None, control: bool) -> dict[str, Any]:
+    def _greet(self, key: bytes | None, control: bool, watches: bool) -> dict[str, Any]:
         first = receive_soon(self._channel, LARGE)
         if first.get("program") != PROGRAM or first.get("protocol") != PROTOCOL:
             raise NotAllowedError(
@@ -396,6 +398,8 @@ class SessionClient:
         nonces = f"{first.get('nonce')}:{mine}"
         said = proof(key, "client", nonces) if key is not None else None
         hello = {"program": PROGRAM, "protocol": PROTOCOL, "name": self.who, "nonce": mine, "proof": said, "control": control}
+        if watches:
+            hello["watches"] = True
         self._channel.send(parts(hello))
         welcome = receive_soon(self._channel, LARGE)
         if "refused" in welcome:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSettings, QUrl, Signal
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QEvent, QObject, QSettings, QUrl, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from aeqlab.app.window.jobs import do
@@ -30,6 +30,8 @@ class Files(QObject):
     def __init__(self, window: QWidget, settings: QSettings, runs: Callable[[], Path]) -> None:
         super().__init__(window)
         self._window, self._settings, self._runs = window, settings, runs
+        window.setAcceptDrops(True)
+        window.installEventFilter(self)
         self.dialog: QFileDialog | None = None  #: that stands open
         stored = settings.value("recent")
         self.recent: list[str] = [str(one) for one in ([stored] if isinstance(stored, str) else stored or [])][:MOST]
@@ -53,6 +55,16 @@ class Files(QObject):
     def open(self, path: Path) -> None:
         """Find out what it is, in a thread, and say so."""
         do(self, lambda: target_at(path), self._take, lambda exc: self.refused.emit(str(exc)), name="what is it")
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take what is dragged over the window, if there is a file in it, and open what is dropped."""
+        if isinstance(event, QDragEnterEvent) and local_paths(event.mimeData().urls()):
+            event.acceptProposedAction()
+            return True
+        if isinstance(event, QDropEvent) and event.type() is QEvent.Type.Drop:
+            self.drop(event)
+            return True
+        return False
 
     def drop(self, event: QDropEvent) -> None:
         """Open what was dropped, the first of it."""

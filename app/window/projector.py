@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from aeqlab.app.window.banner import StateSign, loud
 from aeqlab.app.window.models import run_curves
@@ -92,18 +92,14 @@ class Projector(QWidget):
         self.curve.set_awaited("the first training step")
         self.learned.set_awaited("the first reading without a nudge")
         self.drawing.set_awaited("the first sample whose course is kept")
-        self._plots = QWidget()
-        grid = QGridLayout(self._plots)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(2 * GRID)
-        grid.addWidget(self.curve, 0, 0, 2, 1)
-        grid.addWidget(self.learned, 0, 1)
-        grid.addWidget(self.drawing, 1, 1)
-        for sheet in self.sheets:
-            sheet.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)  # alike, whatever they would like
-        for k in range(2):
-            grid.setColumnStretch(k, 1)
-            grid.setRowStretch(k, 1)
+        right, whole = QSplitter(Qt.Orientation.Vertical), QSplitter(Qt.Orientation.Horizontal)
+        for splitter, parts in ((right, (self.learned, self.drawing)), (whole, (self.curve, right))):
+            for part in parts:
+                splitter.addWidget(part)
+            splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(2 * GRID)
+            splitter.setSizes([1000, 1000])  # alike, whatever they would like
+        self._plots = whole
         self._column.addWidget(self._plots, 1)
 
     def _show_cost(self, run: RunView) -> None:

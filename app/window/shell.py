@@ -6,22 +6,20 @@ are made when they are first needed: the window is there before its plots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QByteArray, QSettings, QTimer
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from aeqlab.app.window.alarms_panel import AlarmsPanel
 from aeqlab.app.window.asking import Asking
 from aeqlab.app.window.banner import BannerBar
-from aeqlab.app.window.connect.workspace import Connect
 from aeqlab.app.window.control_bar import ControlBar
-from aeqlab.app.window.files import Files, local_paths
+from aeqlab.app.window.files import Files
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
-from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.menus import GIVE_KEY, TAKE_KEY, Menus
 from aeqlab.app.window.messages import MessageLine
 from aeqlab.app.window.models.offers import offer_of
@@ -30,15 +28,18 @@ from aeqlab.app.window.models.target import Target
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
 from aeqlab.app.window.night import NightBar
-from aeqlab.app.window.projector import Projector
 from aeqlab.app.window.starting import Starter
 from aeqlab.app.window.theme import GRID, theme
-from aeqlab.app.window.train.workspace import Train
-from aeqlab.app.window.tune.workspace import Tune
 from aeqlab.app.window.vitals_line import VitalsLine
 from aeqlab.app.window.workspaces import Workspaces
-from aeqlab.protocols.control import person
 from aeqlab.protocols.run_list import newest_runs
+
+if TYPE_CHECKING:  # imported when they are made: the window is there before its plots
+    from aeqlab.app.window.connect.workspace import Connect
+    from aeqlab.app.window.look_back.workspace import LookBack
+    from aeqlab.app.window.projector import Projector
+    from aeqlab.app.window.train.workspace import Train
+    from aeqlab.app.window.tune.workspace import Tune
 
 FRAME_MS = 40  #: between two looks at the world
 
@@ -72,7 +73,6 @@ class Shell(QMainWindow):
         for number, name in enumerate(self.tabs.names, start=1):
             self.menus.add_workspace(name, number)
         self._connect()
-        self.setAcceptDrops(True)
         self.resize(1280, 800)
         self._recall()
         self._timer = QTimer(self)
@@ -87,44 +87,42 @@ class Shell(QMainWindow):
     @property
     def connect_page(self) -> Connect:
         """Get Connect; made when it is first asked for."""
-        page = self.tabs.page("Connect")
-        assert isinstance(page, Connect)
-        return page
+        return cast("Connect", self.tabs.page("Connect"))
 
     @property
     def tune(self) -> Tune:
         """Get Tune; made when it is first asked for."""
-        page = self.tabs.page("Tune")
-        assert isinstance(page, Tune)
-        return page
+        return cast("Tune", self.tabs.page("Tune"))
 
     @property
     def train(self) -> Train:
         """Get Train; made when it is first asked for."""
-        page = self.tabs.page("Train")
-        assert isinstance(page, Train)
-        return page
+        return cast("Train", self.tabs.page("Train"))
 
     @property
     def past(self) -> LookBack:
         """Get Look back; made when it is first asked for."""
-        page = self.tabs.page("Look back")
-        assert isinstance(page, LookBack)
-        return page
+        return cast("LookBack", self.tabs.page("Look back"))
 
     def _make_connect(self) -> Connect:
+        from aeqlab.app.window.connect.workspace import Connect
+
         page = Connect(self.world.commander)
         page.session_wanted.connect(self.start.connect_rig)
         page.bench_wanted.connect(self.start.serve_bench)
         return page
 
     def _make_tune(self) -> Tune:
+        from aeqlab.app.window.tune.workspace import Tune
+
         page = Tune(self.world.commander)
         page.identify_wanted.connect(self.start.identify)
         page.told.connect(self.messages.say)
         return page
 
     def _make_train(self) -> Train:
+        from aeqlab.app.window.train.workspace import Train
+
         page = Train()
         page.run_wanted.connect(self.start.run)
         page.edit_wanted.connect(lambda text: self.world.commander.to_run("edit", text))
@@ -133,6 +131,8 @@ class Shell(QMainWindow):
         return page
 
     def _make_past(self) -> LookBack:
+        from aeqlab.app.window.look_back.workspace import LookBack
+
         page = LookBack()
         page.open_wanted.connect(self.look_at)
         page.resume_wanted.connect(self.start.resume)
@@ -225,6 +225,8 @@ class Shell(QMainWindow):
         if self.projector is not None:
             self.leave_projector()
             return
+        from aeqlab.app.window.projector import Projector
+
         theme().project(True)
         self.projector = Projector()
         self.projector.freeze_wanted.connect(self.world.commander.freeze)
@@ -296,7 +298,7 @@ class Shell(QMainWindow):
         self.control.take_wanted.connect(self.take_control)
         self.control.give_wanted.connect(command.give_control)
         self.night.wanted.connect(self.go_to)
-        self.alarms.acknowledged.connect(self._acknowledge)
+        self.alarms.acknowledged.connect(command.acknowledge)
         self.tabs.came.connect(self._note)
         self.start.shown.connect(self.show_workspace)
         self.start.rig_refused.connect(lambda text: self.connect_page.guide.tell(text))
@@ -316,6 +318,11 @@ class Shell(QMainWindow):
             else:
                 self.pages.setCurrentWidget(self.tabs)
 
+    def _there(self) -> tuple[Connect | None, Tune | None, Train | None]:
+        """Get the workspaces that show what is now, where they were made already."""
+        there = self.tabs.there
+        return cast("Connect | None", there("Connect")), cast("Tune | None", there("Tune")), cast("Train | None", there("Train"))
+
     def _note(self, *_: object) -> None:
         self._stale = True
 
@@ -323,14 +330,14 @@ class Shell(QMainWindow):
         """Show the world as it is now; ages grow by themselves."""
         world = self.world
         run, session = world.run, world.session
-        connect, tune, train = (self.tabs.there(name) for name in ("Connect", "Tune", "Train"))
+        connect, tune, train = self._there()
         self.vitals.setValue(vitals_of(run, session))
         self.night.follow(run, session)
-        if isinstance(connect, Connect):
+        if connect is not None:
             connect.redraw()
-        if isinstance(tune, Tune):
+        if tune is not None:
             tune.redraw()
-        if isinstance(train, Train):
+        if train is not None:
             train.redraw()
         if self.projector is not None:
             self.projector.redraw()
@@ -340,11 +347,11 @@ class Shell(QMainWindow):
         banner = banner_of(run, session)
         self.banner.setValue(banner)
         self.banner.allow(pause=banner.pause, go_on=banner.go_on, stop=banner.stop)
-        if isinstance(train, Train):
+        if train is not None:
             train.set_value(run, session)
-        if isinstance(tune, Tune):
+        if tune is not None:
             tune.set_value(run, session)
-        if isinstance(connect, Connect):
+        if connect is not None:
             connect.set_session(session)
         if self.projector is not None:
             self.projector.set_value(banner, run)
@@ -368,20 +375,6 @@ class Shell(QMainWindow):
         if ours or not control:
             self.asking.end_control()
 
-    def _acknowledge(self, number: int) -> None:
-        who = person()
-        self.world.commander.at_session("acknowledge", lambda client: _acknowledged(client.acknowledge(who, number or None)))
-
-    # files that are dropped
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take what has a file in it."""
-        if local_paths(event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Open what was dropped."""
-        self.files.drop(event)
-
     # the layout
     def _recall(self) -> None:
         geometry, state = self.settings.value("geometry"), self.settings.value("state")
@@ -397,12 +390,8 @@ class Shell(QMainWindow):
         self.settings.setValue("state", self.saveState())
         self.settings.setValue("dark", theme().dark)
         self._timer.stop()
-        past = self.tabs.there("Look back")
-        if isinstance(past, LookBack):
+        past = cast("LookBack | None", self.tabs.there("Look back"))
+        if past is not None:
             past.stop()
         self.world.close()
         super().closeEvent(event)
-
-
-def _acknowledged(done: Sequence[object]) -> str:
-    return f"{len(done)} acknowledged." if done else "All of them were acknowledged before."

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
-from aeqlab.app.window.models.launcher import Started, resume_run, start_bench, start_demo, start_run, start_session
+from aeqlab.app.window.models.launcher import Started, is_text, resume_run, start_bench, start_demo, start_run, start_session
 from aeqlab.app.window.models.tune_identify import write_identify
 from aeqlab.app.window.models.world import World
 from aeqlab.protocols.client import FoundSession
@@ -35,9 +35,10 @@ class Starter(QObject):
         self._world, self._first = world, first
 
     def run(self, experiment: Path | str) -> None:
-        """Start an experiment, a file or a preset, and show it."""
+        """Start an experiment, a file, a preset or a text, and show it."""
         runs = self._runs
-        self._begin(f"Starts {Path(experiment).name} …", lambda: start_run(experiment, runs))
+        name = "the experiment as it stands" if is_text(experiment) else Path(experiment).name
+        self._begin(f"Starts {name} …", lambda: start_run(experiment, runs))
 
     def resume(self, folder: Path) -> None:
         """Go on with a run whose process ended, and show it."""

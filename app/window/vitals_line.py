@@ -48,6 +48,7 @@ class VitalsLine(QWidget):
         if (moods := [vital.mood for vital in vitals]) != self._moods:  # a style is dear, and these are written often
             self._moods = moods
             self._dress()
+        self._row.activate()  # at once: figures that grew are not cut for a moment
 
     def _dress(self) -> None:
         now = theme().now

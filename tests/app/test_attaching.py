@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from aeqlab.app.benching import filled, rig_text
 from aeqlab.app.cli import main
 from aeqlab.app.exits import ExitCode
+from aeqlab.backends.bench_link import start_bench
 from aeqlab.protocols import open_rig
+from aeqlab.protocols.bench_loading import load_bench
 from aeqlab.protocols.client import attach, find_sessions, owner_of, start_session
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.experiment import load_experiment
@@ -133,6 +136,24 @@ def test_limits_that_only_the_open_device_refuses_are_a_sentence(tmp_path: Path)
     device = load_experiment("linear-slow").experiment.device
     with pytest.raises(SessionError, match=r"session limits: beta -2 to 2 is not inside -1 to 1"):
         start_session(SessionFile(device=device, limits=SessionLimits(beta=(-2, 2)), with_client=True), tmp_path / "session")
+
+
+def test_a_rig_file_alone_is_served_by_its_name(tmp_path: Path) -> None:
+    bench = start_bench(load_bench("bench-16").settings, tmp_path / "bench", tmp_path)
+    try:
+        text = rig_text("bench-16")
+        assert text is not None
+        (tmp_path / "lab.yaml").write_text(filled(text, bench.addresses, bench.address), encoding="utf-8")
+        with serving(str(tmp_path / "lab.yaml")) as (said, _):
+            (session,) = find_sessions()
+            assert f"Session lab serves {session.device}" in "".join(said)
+            with attach(session, name="a person") as client:
+                assert client.controls_device
+                assert len(client.info.controls) == 16
+                assert client.status().state is not SessionState.HOLDING, "nothing moves before somebody asks for it"
+    finally:
+        bench.stop()
+        bench.close()
 
 
 def test_a_preset_is_served_with_changes_and_looks_print_nothing() -> None:

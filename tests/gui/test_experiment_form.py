@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.models.experiment_schema import Kind, experiment_section, section_of, stage_variants
 from aeqlab.app.window.models.experiment_stages import fresh
-from aeqlab.app.window.models.experiment_text import FileText
+from aeqlab.app.window.models.experiment_text import EMPTY, FileText
 from aeqlab.app.window.train.experiment_panel import ExperimentPanel
 from aeqlab.app.window.train.form_document import ExperimentDocument
 from aeqlab.app.window.train.form_kinds import VariantBox
@@ -34,13 +35,24 @@ def comments(text: str) -> list[str]:
     return [line[line.index("#") :] for line in text.splitlines() if "#" in line]
 
 
-@pytest.fixture
-def panel(qtbot: QtBot) -> ExperimentPanel:
+@pytest.fixture(scope="module")
+def one_panel(qapp: object) -> Iterator[ExperimentPanel]:
+    """Make one panel for all tests: each opens a text of its own, with which everything begins anew."""
     made = ExperimentPanel()
     made.resize(1280, 800)
-    qtbot.addWidget(made)
     made.show()
-    return made
+    yield made
+    made.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def panel(one_panel: ExperimentPanel) -> ExperimentPanel:
+    one_panel.notice.end()
+    one_panel.form.finder.clear()
+    if one_panel.document.modified or one_panel.document.path is not None:
+        one_panel.document.open_text(FileText(None, "new experiment", EMPTY))
+    return one_panel
 
 
 def open_(qtbot: QtBot, panel: ExperimentPanel, text: str) -> None:

@@ -257,12 +257,15 @@ def test_stages_are_told_in_words() -> None:
     assert all(row.lasts for row in found.rows)
 
 
+#: Some of every kind of letter, figure, sign and space, and all that YAML takes for its own.
+LETTERS = "abyeonÄßéжλ中あ𝛽0159²½٣.,:;!?-_'\"`()[]{}<>#&*|>%@~=+/\\^$€°×→\u00a0\u2009\u3000 "
+
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False),
-    st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), max_size=12),
+    st.text(st.sampled_from(LETTERS), max_size=12),
 )
 VALUES = st.recursive(
     SCALARS,

@@ -5,32 +5,39 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QItemSelectionModel, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QItemSelectionModel, QObject, Qt, QUrl, Slot
+from PySide6.QtGui import QColor, QDesktopServices
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
+from aeqlab.app.window.application import Target, make_window
 from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.models.runs_model import HEADS, Column, result_words
+from aeqlab.app.window.plots.curve_plot import CurvePlot
 from aeqlab.app.window.theme import theme
 from aeqlab.protocols import load_run
+from aeqlab.protocols.control import send
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_curve import cost_curve
+from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_list import read_line
 from aeqlab.protocols.run_state import Requests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
+
 from run_helpers import SMALL, experiment
+
+PATH = int(Qt.ItemDataRole.UserRole) + 2
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make runs: two seeds and another method that finished, one stopped, one that ran away, one whose record is damaged."""
+    """Make runs: two seeds and another method that finished, one stopped, one that ran away, a damaged one, and one of a demo."""
     folder = tmp_path_factory.mktemp("made")
     runs = folder / "runs"
     for seed in (1, 2):
@@ -48,6 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_experiment(experiment(folder, SMALL.replace("method: centered, beta: 0.2", "method: sgd, learning_rate: 2")), runs=runs)
     damaged = shutil.copytree(finished.folder, runs / "20200101-000000-damaged-abcd")
     (damaged / "record.sqlite").write_bytes(b"no record at all")
+    shutil.copytree(finished.folder, runs / "demo-20200102-000000" / "runs" / "20200102-000000-demo-abcd")
     return runs
 
 
@@ -65,14 +73,14 @@ def back(qtbot: QtBot, runs: Path) -> LookBack:
     widget.resize(1280, 700)
     widget.show()
     widget.open_runs_folder(runs)
-    qtbot.waitUntil(lambda: widget.table.model.rowCount() == 6, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.table.model.rowCount() == 7, timeout=20_000)
     return widget
 
 
 def path_of(back: LookBack, state: str) -> Path:
     """Find the first run in a state."""
     lines = [back.table.model.line(row) for row in range(back.table.model.rowCount())]
-    return next(line.path for line in lines if line.state == state)
+    return next(line.path for line in lines if line.state == state and "demo" not in line.path.name)
 
 
 def shown(back: LookBack) -> list[list[str]]:
@@ -93,24 +101,25 @@ def test_every_run_has_its_row_and_the_newest_its_story_without_a_click(qtbot: Q
     assert dates == sorted(dates, reverse=True)
     assert {row[Column.STATE] for row in rows} == {"● finished", "■ stopped", "↗ diverged", "? unknown"}
     assert rows[-1][Column.NAME] == "damaged"
-    assert "file is not a database" in str(back.table.filter.index(5, Column.STATE).data(Qt.ItemDataRole.ToolTipRole))
+    assert any("demo-20200102" in str(back.table.filter.index(row, 0).data(PATH)) for row in range(7))
+    assert "file is not a database" in str(back.table.filter.index(6, Column.STATE).data(Qt.ItemDataRole.ToolTipRole))
     other = next(row for row in rows if row[Column.NAME] == "other")
     assert other[Column.METHOD] == "spsa"
     assert other[Column.RESULT].startswith("cost on the test set ")
     qtbot.waitUntil(lambda: back.story.story is not None, timeout=10_000)
     assert back.story.story is not None
-    newest = back.table.filter.index(0, 0).data(int(Qt.ItemDataRole.UserRole) + 2)
+    newest = back.table.filter.index(0, 0).data(PATH)
     assert back.story.story.path == newest
     assert back.story.sentence.text().startswith("Since ")
 
 
 def test_typing_finds_and_sorting_goes_by_size(qtbot: QtBot, back: LookBack) -> None:
     qtbot.keyClicks(back.table.wanted, "spsa FINISHED")
-    assert [row[Column.NAME] for row in shown(back)] == ["other"]
-    assert back.table.count.text() == "1 of 6 runs"
+    assert [row[Column.NAME] for row in shown(back)] == ["other", "other"]
+    assert back.table.count.text() == "2 of 7 runs"
     back.table.wanted.clear()
     back.table.view.sortByColumn(Column.SIZE, Qt.SortOrder.AscendingOrder)
-    paths = [back.table.filter.index(row, 0).data(int(Qt.ItemDataRole.UserRole) + 2) for row in range(6)]
+    paths = [back.table.filter.index(row, 0).data(PATH) for row in range(7)]
     sizes = [read_line(path).size for path in paths]
     assert sizes == sorted(sizes)
     assert len(HEADS) == len(Column)
@@ -136,6 +145,12 @@ def test_buttons_follow_what_is_selected_and_wish_what_they_say(qtbot: QtBot, ba
     table.view.selectAll()
     assert not table.open_button.isEnabled()
     assert table.compare_button.isEnabled()
+    assert not table.replay_button.isEnabled()
+    table.select(stopped)
+    table.view.setFocus()
+    qtbot.keyClick(table.view, Qt.Key.Key_G, Qt.KeyboardModifier.ControlModifier)
+    assert back.pages.currentIndex() == 1
+    assert back.replay.folder == stopped
 
 
 def test_a_cause_is_told_and_one_goes_there(qtbot: QtBot, back: LookBack) -> None:
@@ -146,15 +161,19 @@ def test_a_cause_is_told_and_one_goes_there(qtbot: QtBot, back: LookBack) -> Non
     assert "diverged" in item.text(0)
     button = back.story.causes.itemWidget(item, 5)
     assert isinstance(button, QPushButton)
-    with qtbot.waitSignal(back.jump_wanted) as caught:
-        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    path, at, step = caught.args
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert back.pages.currentIndex() == 1
+    qtbot.waitUntil(lambda: "diverged" in back.replay.happened.text(), timeout=20_000)
+    assert back.replay.folder == diverged
+    assert back.replay.moment is not None
+    assert back.replay.moment.step == load_run(diverged).steps["step"][-1]
+    qtbot.keyClick(back, Qt.Key.Key_4, Qt.KeyboardModifier.AltModifier)
+    assert back.pages.currentIndex() == 0
     back.story.causes.setCurrentItem(item)
-    with qtbot.waitSignal(back.jump_wanted):
+    with qtbot.waitSignal(back.story.jump_wanted) as caught:
         qtbot.keyClick(back.story.causes, Qt.Key.Key_Return)
-    assert path == diverged
-    assert step == load_run(diverged).steps["step"][-1]
-    assert at == pytest.approx(load_run(diverged).events["at"][-1], abs=1.0)
+    assert caught.args[0] == pytest.approx(load_run(diverged).events["at"][-1], abs=1.0)
+    assert back.pages.currentIndex() == 1
     details = back.story.details.toPlainText()
     assert "How the device was left" in details
     assert "seed: 5" in details
@@ -167,9 +186,17 @@ def test_a_damaged_run_is_told_as_far_as_it_can_be(qtbot: QtBot, back: LookBack)
     assert "What is missing" in back.story.details.toPlainText()
 
 
-def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack) -> None:
+def curve_of(plot: CurvePlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Get x and y of a curve, as a file of the plot has them."""
+    columns = plot.columns()
+    place = next(k for k, column in enumerate(columns) if column.name == name)
+    x = next(column for column in reversed(columns[:place]) if column.name == plot.graph.names[0][0])
+    return np.asarray(x.values), np.asarray(columns[place].values)
+
+
+def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs: Path) -> None:
     lines = [back.table.model.line(row) for row in range(back.table.model.rowCount())]
-    chosen = [line.path for line in lines if line.state == "finished"]
+    chosen = [line.path for line in lines if line.state == "finished" and "demo" not in line.path.name]
     back.table.view.clearSelection()
     for path in chosen:
         row = back.table.model.row_of(path)
@@ -178,16 +205,18 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack) -> N
         flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
         back.table.view.selectionModel().select(index, flags)
     back.table.compare_button.click()
-    qtbot.waitUntil(lambda: len(back.compare.curves) == 3 and "Reading" not in back.compare.title.text(), timeout=10_000)
-    drawn = back.compare.plot.getPlotItem().listDataItems()
-    assert [item.name() for item in drawn] == list(back.compare.names)
-    for k, (item, path) in enumerate(zip(drawn, back.compare.paths, strict=True)):
-        assert QColor(item.opts["pen"].color()) == QColor(theme().curve(k))
+    qtbot.waitUntil(lambda: len(back.compare.curves) == 3 and "Reading" not in back.compare.title.text(), timeout=20_000)
+    plot = back.compare.plot
+    assert plot.names() == list(back.compare.names)
+    for k, path in enumerate(back.compare.paths):
         row = back.table.model.row_of(path)
         assert row is not None
         assert back.table.model.data(back.table.model.index(row, 0), Qt.ItemDataRole.ForegroundRole) == QColor(theme().curve(k))
     costs = load_run(back.compare.paths[0]).steps["cost_free"]
-    np.testing.assert_allclose(drawn[0].getOriginalDataset()[1], costs)
+    assert curve_of(plot, plot.names()[0])[1] == pytest.approx(costs)
+    qtbot.waitUntil(lambda: not plot._due, timeout=20_000)  # its own timer draws it
+    plot.show_curve(plot.names()[1], False)
+    assert plot._curves[plot.names()[1]].on is False
     differences = back.compare.differences
     keys = [differences.item(row, 0).text() for row in range(differences.rowCount())]  # type: ignore[union-attr]
     assert "sequence.0.train.method" in keys
@@ -195,9 +224,18 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack) -> N
     heads = [back.compare.found.horizontalHeaderItem(k).text() for k in range(back.compare.found.columnCount())]  # type: ignore[union-attr]
     assert heads[-1].startswith("mean of ")
     back.compare.axis.setCurrentText("device time")
-    back.compare.log.setChecked(False)
+    back.compare.scale.setCurrentText("linear")
+    assert not plot.log_y
+    assert plot.graph.names[0] == ("device time", "s")
     t = load_run(back.compare.paths[0]).steps["t"]
-    np.testing.assert_allclose(back.compare.plot.getPlotItem().listDataItems()[0].getOriginalDataset()[0], t - t[0])
+    assert curve_of(plot, plot.names()[0])[0] == pytest.approx(t - t[0])
+    where = runs / "costs.csv"
+    with qtbot.waitSignal(back.told, timeout=20_000) as told:
+        plot.save_beside(where)
+    assert told.args == [f"Saved {where}.", False]
+    table = where.read_text(encoding="utf-8")
+    assert all(path.name in table for path in back.compare.paths), "a saved figure names the runs it is of"
+    assert table.splitlines()[2].count("device time (s)") == 3
 
 
 def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back: LookBack) -> None:
@@ -236,7 +274,7 @@ def test_what_is_selected_stays_selected_while_runs_come_and_go(qtbot: QtBot, ba
     shutil.rmtree(path_of(back, "diverged"))
     back.table.watch.read()
     qtbot.waitUntil(lambda: any("later" in str(row) for row in back.table.model._row_of), timeout=10_000)
-    assert back.table.model.rowCount() == 6
+    assert back.table.model.rowCount() == 7
     assert [line.path for line in back.table.selected] == [stopped]
 
 
@@ -262,3 +300,59 @@ def test_a_curve_of_many_steps_is_averaged_and_says_so(made: Path) -> None:
     np.testing.assert_allclose(curve.value[0], np.mean(steps["cost_free"][:3]))
     assert curve.cost == "cost_free"
     assert result_words(read_line(path)).startswith("cost on the test set")
+
+
+class Files(QObject):
+    """What the desktop has for opening folders, in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[Path] = []
+
+    @Slot(QUrl)
+    def open(self, url: QUrl) -> None:
+        """Take what is to be opened."""
+        self.opened.append(Path(url.toLocalFile()))
+
+
+def test_buttons_of_the_table_do_in_the_window_what_they_say(
+    qtbot: QtBot, qapp: object, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    window = make_window(qapp, runs, Target())  # type: ignore[arg-type]
+    qtbot.addWidget(window)
+    window.show()
+    files = Files()
+    QDesktopServices.setUrlHandler("file", files, "open")
+    try:
+        window.show_workspace("Look back")
+        table = window.past.table
+        qtbot.waitUntil(lambda: table.model.rowCount() == 7, timeout=20_000)
+        stopped = path_of(window.past, "stopped")
+        table.select(stopped)
+        before = len(load_run(stopped).steps)
+        table.folder_button.click()
+        assert files.opened == [stopped]
+        table.as_that_button.click()
+        assert window.tabs.currentWidget() is window.train
+        document = window.train.experiment.document
+        qtbot.waitUntil(lambda: "epochs: 500" in document.text, timeout=20_000)
+        window.show_workspace("Look back")
+        assert table.resume_button.isEnabled()
+        table.resume_button.click()
+        qtbot.waitUntil(lambda: is_alive(stopped) and len(load_run(stopped).steps) > before, timeout=60_000)
+        qtbot.waitUntil(lambda: window.world.run is not None and window.world.run.folder == stopped, timeout=20_000)
+        window.world.commander.to_run("stop")
+        qtbot.waitUntil(lambda: not is_alive(stopped), timeout=60_000)
+        row = table.model.row_of(stopped)
+        assert row is not None
+        qtbot.waitUntil(lambda: table.model.line(row).attempts == 2, timeout=20_000)
+        window.past.show_story(stopped)
+        qtbot.waitUntil(lambda: "resumed" in window.past.story.sentence.text(), timeout=20_000)
+    finally:
+        QDesktopServices.unsetUrlHandler("file")
+        if is_alive(stopped):
+            send(stopped, "abort")
+        window.close()

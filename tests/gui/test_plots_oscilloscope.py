@@ -95,7 +95,7 @@ def test_rolling_chart_close_up_and_terms_are_one_key_away(qtbot: QtBot) -> None
     assert (scope.errors.view.bottom, scope.errors.view.top) == (-3, 3)
     qtbot.keyClick(scope, Qt.Key.Key_P)
     scope.redraw(even_if_hidden=True)
-    assert scope.terms.over.awaited.startswith("a sample with P, I and D")
+    assert scope.terms.over.awaited == "a sample with P, I and D; this one was recorded without"
     one = np.zeros((90, 2))
     scope.add_sample(t, one, one, 0.6, terms={"P": one, "I": one + 1, "D": one})
     scope.redraw(even_if_hidden=True)

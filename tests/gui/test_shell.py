@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
@@ -100,6 +100,15 @@ def test_keys_pause_continue_skip_freeze_and_stop_a_run_which_goes_on_while_the_
         until(lambda: "freeze" in load_run(live).events["word"].tolist(), "the freeze in the record")
         until(lambda: shell.night.night is not None and any(e.kind == "frozen" for e in shell.night.night.events), "the night")
         assert any(event.words.endswith("the lamp flickers") for event in shell.night.night.events)  # type: ignore[union-attr]
+        shell.night.words.click()
+        assert shell.tabs.currentWidget() is shell.past
+        until(lambda: shell.past.replay.isVisible() and shell.past.replay.moment is not None, "the run as it was then")
+        shell.show_workspace("Train")
+        places = [shell.night.strip._x(event.at) for event in shell.night.night.events]  # type: ignore[union-attr]
+        with qtbot.waitSignal(shell.night.wanted) as wanted:
+            click = QPoint(round(places[0]), shell.night.strip.height() // 3)
+            qtbot.mouseClick(shell.night.strip, Qt.MouseButton.LeftButton, pos=click)
+        assert wanted.args == [shell.night.night.events[0].at]  # type: ignore[union-attr]
         qtbot.keyClick(shell, Qt.Key.Key_F7)
         stands(shell, Standing.TRAINING)
         # closing the window ends nothing, and another one shows all of it

@@ -49,7 +49,7 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     guide.arming.session_button.click()
     qtbot.waitUntil(lambda: shell.world.session is not None and bool(table.model.rows), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: "only the instruments can say" not in guide.arming.arming.text(), timeout=WAIT_MS)
-    assert "dac" in guide.arming.arming.text(), "what arming will change is said before anything is armed"
+    assert "dac" in guide.arming.listed.toPlainText(), "what arming will change is said before anything is armed"
 
     def row_of(name: str) -> int:
         return next(k for k in range(table.view.model().rowCount()) if table.view.model().index(k, NAME).data() == name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from shell_helpers import experiment, until, window
 
@@ -30,9 +31,11 @@ def drop(shell: Shell, *urls: str) -> bool:
     buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     enter = QDragEnterEvent(QPoint(600, 400), Qt.DropAction.CopyAction, mime, buttons, keys)
     enter.ignore()
-    shell.dragEnterEvent(enter)
+    QApplication.sendEvent(shell, enter)
     if enter.isAccepted():
-        shell.dropEvent(QDropEvent(QPointF(600, 400), Qt.DropAction.CopyAction, mime, buttons, keys, QEvent.Type.Drop))
+        QApplication.sendEvent(
+            shell, QDropEvent(QPointF(600, 400), Qt.DropAction.CopyAction, mime, buttons, keys, QEvent.Type.Drop)
+        )
     return enter.isAccepted()
 
 

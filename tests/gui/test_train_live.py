@@ -134,7 +134,8 @@ def test_the_device_is_drawn_in_three_ways_with_four_quantities(
     count = len(names)
     for word in words:
         drawing.show_quantity(word)
-        assert drawing.redraw(even_if_hidden=True)
+        drawing.redraw(even_if_hidden=True)
+        assert drawing.quantity == word
         assert len(drawing._quantities[word].values) == count
     device.show_layout(LAYERS)
     assert drawing._places is not None

@@ -121,19 +121,20 @@ def test_a_bench_is_armed_identified_bumped_tuned_and_its_gains_are_kept(
     tune, session = world.tune, world.server.session
     assert [shell.tabs.tabText(k) for k in range(4)] == ["Connect", "Tune", "Train", "Look back"]
     assert "not known" in tune.needs.text()
-    qtbot.waitUntil(tune.actions.bump.isEnabled, timeout=LONG_MS)
-    tune.actions.bump.click()
-    qtbot.waitUntil(lambda: "not known" in tune.actions.said.text(), timeout=LONG_MS)
+    qtbot.waitUntil(tune.commands.bump.isEnabled, timeout=LONG_MS)
+    tune.commands.bump.click()
+    qtbot.waitUntil(lambda: "not known" in tune.commands.said.text(), timeout=LONG_MS)
     # arming: its statement first
-    tune.actions.arm.click()
-    qtbot.waitUntil(tune.actions.arm_now.isVisible, timeout=LONG_MS)
-    assert tune.actions.statement.text().startswith("Arming will change")
-    tune.actions.arm_now.click()
-    qtbot.waitUntil(lambda: tune.actions.said.text().startswith("Armed"), timeout=LONG_MS)
-    assert not tune.actions.arm_now.isVisible()
+    tune.commands.arm.click()
+    qtbot.waitUntil(tune.commands.arm_now.isVisible, timeout=LONG_MS)
+    assert tune.commands.statement.text().startswith("Arming will change")
+    assert tune.commands.listed.toPlainText()
+    tune.commands.arm_now.click()
+    qtbot.waitUntil(lambda: tune.commands.said.text().startswith("Armed"), timeout=LONG_MS)
+    assert not tune.commands.arm_now.isVisible()
     # identify: a run of its own
-    qtbot.waitUntil(tune.actions.identify.isEnabled, timeout=LONG_MS)
-    tune.actions.identify.click()
+    qtbot.waitUntil(tune.commands.identify.isEnabled, timeout=LONG_MS)
+    tune.commands.identify.click()
     qtbot.waitUntil(lambda: device.identification() is not None, timeout=LONG_MS)
     assert shell.tabs.currentWidget() is tune
     qtbot.waitUntil(lambda: shell.world.run is not None and shell.world.run.ended, timeout=LONG_MS)
@@ -143,17 +144,18 @@ def test_a_bench_is_armed_identified_bumped_tuned_and_its_gains_are_kept(
     assert session.gains().law == "pid"
     qtbot.waitUntil(lambda: session.standing[0] is SessionState.HOLDING, timeout=LONG_MS)
     # bump, of the knob that is chosen
-    qtbot.waitUntil(tune.actions.bump.isEnabled, timeout=LONG_MS)
+    qtbot.waitUntil(tune.commands.bump.isEnabled, timeout=LONG_MS)
     tune.table.choose([1])
-    tune.actions.bump.click()
+    tune.commands.bump.click()
     qtbot.waitUntil(lambda: tune.bump.found is not None, timeout=LONG_MS)
     idle(qtbot, tune)
     assert tune.bump.found is not None
     assert tune.bump.found.knobs == (1,)
     assert {"u1", "u1 predicted", "target"} == set(tune.bump.names())
     assert tune.grid.memory.knobs == 3
+    assert tune.grid.cells.trigger == "since the targets were stepped"
     # autotune is a trial, and is kept
-    tune.actions.autotune.click()
+    tune.commands.autotune.click()
     qtbot.waitUntil(lambda: tune.trial.value() is not None, timeout=LONG_MS)
     qtbot.waitUntil(tune.trial.keep.isEnabled, timeout=LONG_MS)
     tune.trial.keep.click()
@@ -217,8 +219,8 @@ def test_a_trial_goes_back_by_itself_and_one_that_is_kept_is_read_again(
 def test_a_trial_that_swings_is_over_at_once_and_says_so(qtbot: QtBot, shell: Shell, opened: ExitStack, tmp_path: Path) -> None:
     world = a_slow_one(qtbot, shell, opened, tmp_path)
     tune, session = world.tune, world.server.session
-    tune.actions.hold.click()
-    qtbot.waitUntil(lambda: tune.actions.said.text() == "Theta is held.", timeout=LONG_MS)
+    tune.commands.hold.click()
+    qtbot.waitUntil(lambda: tune.commands.said.text() == "Theta is held.", timeout=LONG_MS)
     now = session.gains()
     tune.work.seconds = 600.0
     tune.table.choose([1])
@@ -226,7 +228,7 @@ def test_a_trial_that_swings_is_over_at_once_and_says_so(qtbot: QtBot, shell: Sh
     tune.one.try_them()
     qtbot.waitUntil(lambda: tune.trial.value() is not None, timeout=LONG_MS)
     tune.table.choose([1])
-    tune.actions.bump.click()
+    tune.commands.bump.click()
     qtbot.waitUntil(lambda: "is over: theta" in tune.trial.ended.text(), timeout=LONG_MS)
     idle(qtbot, tune)
     np.testing.assert_array_equal(session.gains().ki, now.ki)
@@ -236,42 +238,42 @@ def test_what_is_refused_is_said_and_a_bump_can_be_stopped(qtbot: QtBot, shell: 
     world = a_slow_one(qtbot, shell, opened, tmp_path)
     tune, session = world.tune, world.server.session
     with client_of(world.server, "another one") as holder:
-        tune.actions.bump.click()
-        qtbot.waitUntil(lambda: "another one" in tune.actions.said.text(), timeout=LONG_MS)
-        assert tune.actions.said.text().startswith("✕")
+        tune.commands.bump.click()
+        qtbot.waitUntil(lambda: "another one" in tune.commands.said.text(), timeout=LONG_MS)
+        assert tune.commands.said.text().startswith("✕")
         holder.try_gains({"factor": 2.0}, "bob")
         tune.speed.slider.setValue(-10)
-        qtbot.waitUntil(lambda: "bob tries" in tune.actions.said.text(), timeout=LONG_MS)
+        qtbot.waitUntil(lambda: "bob tries" in tune.commands.said.text(), timeout=LONG_MS)
         holder.revert_gains("bob")
     qtbot.waitUntil(lambda: not world.server.clients.control, timeout=LONG_MS)
     session.configure(homeostasis=HomeostasisSettings(controller="integral", accept=Ticks(ticks=1_000_000)))
-    tune.actions.hold.click()
+    tune.commands.hold.click()
     qtbot.waitUntil(lambda: session.status().doing == "hold", timeout=LONG_MS)
-    assert tune.actions.stop.isVisible()
-    assert "holding" in tune.actions.state.text()
-    assert not tune.actions.bump.isEnabled()
+    assert tune.commands.stop.isVisible()
+    assert "holding" in tune.commands.state.text()
+    assert not tune.commands.bump.isEnabled()
     tune.work.bump([0])
-    assert "under way" in tune.actions.said.text()
-    tune.actions.stop.click()
+    assert "under way" in tune.commands.said.text()
+    tune.commands.stop.click()
     idle(qtbot, tune)
-    assert "stopped by" in tune.actions.said.text()
-    assert not tune.actions.stop.isVisible()
+    assert "stopped by" in tune.commands.said.text()
+    assert not tune.commands.stop.isVisible()
     shell.world.commander.freeze()
     qtbot.waitUntil(lambda: "FROZEN" in tune.needs.text().upper(), timeout=LONG_MS)
     tune.speed.slider.setValue(20)
-    qtbot.waitUntil(lambda: "is frozen" in tune.actions.said.text(), timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "is frozen" in tune.commands.said.text(), timeout=LONG_MS)
 
 
 def test_without_anything_to_tune_it_says_what_it_needs(qtbot: QtBot, shell: Shell, opened: ExitStack, tmp_path: Path) -> None:
     tune = shell.tune
     assert "Gains are tried at a session" in tune.needs.text()
-    buttons = (tune.actions.identify, tune.actions.autotune, tune.actions.hold, tune.actions.bump, tune.actions.arm)
+    buttons = (tune.commands.identify, tune.commands.autotune, tune.commands.hold, tune.commands.bump, tune.commands.arm)
     assert not any(one.isEnabled() for one in buttons)
     settings = SimulatedSettings(energy="linear", options={"frequencies": 3})
     shown(qtbot, shell, opened, simulated(), settings, tmp_path, HomeostasisSettings(controller="ideal"))
     qtbot.waitUntil(lambda: "there is nothing to tune" in tune.needs.text(), timeout=LONG_MS)
     assert not tune.speed.slider.isEnabled()
-    assert not tune.actions.bump.isEnabled()
+    assert not tune.commands.bump.isEnabled()
 
 
 def test_257_knobs_are_bands_a_map_and_the_worst_ten(qtbot: QtBot, shell: Shell, opened: ExitStack, tmp_path: Path) -> None:
@@ -283,7 +285,7 @@ def test_257_knobs_are_bands_a_map_and_the_worst_ten(qtbot: QtBot, shell: Shell,
     shell.resize(1280, 800)
     qtbot.waitUntil(lambda: tune.table.model.rowCount() == 257, timeout=LONG_MS)
     tune.table.choose([3, 30, 200])
-    tune.actions.bump.click()
+    tune.commands.bump.click()
     qtbot.waitUntil(lambda: tune.bump.found is not None, timeout=LONG_MS)
     idle(qtbot, tune)
     qtbot.waitUntil(lambda: tune.grid.worst.count() == 10, timeout=LONG_MS)

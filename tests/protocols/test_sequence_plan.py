@@ -17,7 +17,9 @@ from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import RunResult
 from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_state import Requests, RunState
+from aeqlab.protocols.sequence_told import StageWords, ask_sequence, edit_of, read_sequence
 
 TEXT = SMALL.replace(
     "  - train: {method: centered, beta: 0.2}\n  - evaluate: {}\n",
@@ -179,3 +181,37 @@ def test_stages_within_a_repetition_are_told_too(tmp_path: Path) -> None:
         assert [(row["path"], row["depth"], row["word"], row["state"]) for row in rows(run)] == [
             ("0", 0, "repeat", "running"), ("0.*.0", 1, "train", "running"), ("0.*.1", 1, "evaluate", "to come"),
         ]  # fmt: skip
+
+
+def test_a_change_is_meant_for_the_sequence_as_it_was_seen(tmp_path: Path) -> None:
+    with running(tmp_path) as (run, _, _):
+        send(run.path, "edit", '{"begun": 1, "edits": 0, "sequence": [{"evaluate": {}}]}')
+        for change, said in (
+            ('{"begun": 1, "edits": 0, "sequence": []}', "Someone else changed the sequence meanwhile"),
+            ('{"begun": 0, "edits": 1, "sequence": []}', "Stage 0 began meanwhile"),
+        ):
+            before = rows(run)
+            with pytest.raises(NotAllowedError, match=said):
+                send(run.path, "edit", change)
+            assert rows(run) == before
+        send(run.path, "edit", '{"begun": 1, "edits": 1, "sequence": []}')
+        assert len(rows(run)) == 1
+
+
+def test_it_is_told_in_words_live_and_when_the_run_has_ended(tmp_path: Path) -> None:
+    with running(tmp_path) as (run, _, requests):
+        words = StageWords(run.path)
+        live = ask_sequence(run.path, words)
+        assert [(row.state, row.word, row.editable) for row in live.rows] == [
+            ("running", "train", False), ("to come", "evaluate", True), ("to come", "hold", True),
+        ]  # fmt: skip
+        assert live.rows[0].moves == "theta, by nudges of -0.1 and 0.1 (centered)"
+        assert live.where == "train, 1 of 3"
+        send(run.path, "edit", edit_of(live, [{"hold": {"seconds": 2}}], pause_after_running=True))
+        requests.ask_stop("enough")
+        wait_for(lambda: not is_alive(run.path), "the end")
+    stages = [(str(path), str(how or "")) for path, how in zip(run.stages["path"], run.stages["outcome"], strict=True)]
+    ended = read_sequence(run.path, stages, words)
+    assert [(row.state, row.word) for row in ended.rows] == [("broken off", "train"), ("not reached", "hold")]
+    assert (ended.edits, ended.live, ended.then) == (1, False, "freeze")
+    assert "2 s of the device" in ended.rows[1].lasts

@@ -290,6 +290,9 @@ def test_traces_are_kept_where_they_are_wanted(session: Session) -> None:
     [trace] = session.last_traces()
     assert trace["phase"] == "hold"
     assert trace["u"].shape == (len(trace["t"]), len(session.info.controls))
+    assert trace["p"] is None
+    assert trace["d"] is None
+    np.testing.assert_allclose(trace["u"] - trace["u"][0], trace["i"] - trace["i"][0], atol=1e-12)  # no limit was met
     assert session.last_traces() == []
 
 

@@ -474,6 +474,21 @@ def test_a_session_that_lives_with_its_client_ends_with_it() -> None:
         assert "its client left" in server.why_ended
 
 
+def test_a_session_does_not_live_on_for_those_who_only_watch() -> None:
+    with served(simulated(), with_client=True) as server:
+        client, helper, window = (
+            client_of(server),
+            client_of(server, control=False),
+            client_of(server, control=False, watches=True),
+        )
+        client.close()
+        assert state_of(helper) is SessionState.IDLE  # this one may have work for it
+        window.status()
+        helper.close()
+        eventually(lambda: server.why_ended)
+        window.close()
+
+
 def test_a_failure_inside_the_session_is_a_sentence_and_freezes(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(LimitedDevice):
         def _advance(self, seconds: float | None) -> Readout:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontDatabase, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QLineEdit, QListWidget, QListWidgetItem, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import (
+    QFileDialog,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPlainTextEdit,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
 
 from aeqlab.app.window.connect.guide_model import GuideModel
 from aeqlab.app.window.connect.pieces import Words, button, column, heading, row
@@ -15,6 +24,7 @@ from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models.rig_problems import RigProblem
 from aeqlab.app.window.models.rig_saving import OverwriteError
 from aeqlab.app.window.models.rig_yaml import OnDisk
+from aeqlab.app.window.theme import GRID
 from aeqlab.protocols.errors import RecordError
 
 _PROBLEM = Qt.ItemDataRole.UserRole
@@ -57,6 +67,11 @@ class ArmingStep(QWidget):
         self.arming = Words(
             "Which settings arming will change, only the instruments can say: open a session on the saved file.", kind="dim"
         )
+        self.listed = QPlainTextEdit()  # a rig has hundreds of settings
+        self.listed.setReadOnly(True)
+        self.listed.setMaximumHeight(12 * GRID)
+        self.listed.setAccessibleName("what arming will change")
+        self.listed.hide()
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
@@ -65,7 +80,8 @@ class ArmingStep(QWidget):
         left = column(
             heading("Still to be mended"), self.state, self.problems, heading("Rig file"),
             row(self.path, self.browse_button, stretch=0), row(self.save_button, self.over_button, self.session_button, None),
-            self.words, heading("Arming"), self.arming, heading("If this computer dies now"), self.dies, None, stretch=2,
+            self.words, heading("Arming"), self.arming, self.listed, heading("If this computer dies now"), self.dies, None,
+            stretch=2,
         )  # fmt: skip
         right = column(heading("The file as it will be saved"), self.text, stretch=1)
         page = row(left, right)
@@ -78,6 +94,17 @@ class ArmingStep(QWidget):
         guide.replaced.connect(self._replaced)
         guide.checked.connect(self.refresh)
         self._replaced()
+
+    def _scrolled(self, words: Words) -> QScrollArea:
+        """Give a text of any length the room there is: arming a new rig changes a hundred settings."""
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        area.setAccessibleName("what arming will change")
+        words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        area.setWidget(words)
+        return area
 
     def _replaced(self) -> None:
         path = self.guide.draft.path
@@ -206,7 +233,10 @@ class ArmingStep(QWidget):
 
     def set_arming(self, lines: Sequence[str]) -> None:
         """Show what a session says that arming will change."""
-        self.arming.say("\n".join(lines) if lines else "Nothing would be changed: all settings are as the rig file wants them.")
+        nothing = "Nothing would be changed: all settings are as the rig file wants them."
+        self.arming.say(f"{len(lines)} settings would be changed:" if lines else nothing)
+        self.listed.setPlainText("\n".join(lines))
+        self.listed.setVisible(bool(lines))
 
     def show_problem(self, problem: RigProblem) -> None:
         """Go to where a problem is mended: those of the file itself are in its text."""

@@ -9,20 +9,21 @@ from pathlib import Path
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from aeqlab.app.window.look_back.marks import marks_of
 from aeqlab.app.window.look_back.player import FRAME_MS, Player
+from aeqlab.app.window.models.night import night_of_story
 from aeqlab.app.window.models.replay import Moment
 from aeqlab.app.window.models.replay_reader import Opened, ReplayReader, Shown
 from aeqlab.app.window.plots.figures import span_of_seconds, written
 from aeqlab.app.window.plots.layers import Mark
 from aeqlab.app.window.plots.sheet import Sheet
-from aeqlab.app.window.plots.strips import SHAPES
+from aeqlab.app.window.plots.strips import SHAPES, NightEvent
 from aeqlab.app.window.theme import GRID, LARGE, theme
 from aeqlab.app.window.train.live import LivePanels
 from aeqlab.protocols.run_story import Story
 from aeqlab.protocols.words import cost_in_words
 
 HERE = "shown here"
+NONE_YET = "the record has none of it up to here"
 NOTHING = "Choose a run and press Replay, or go to something that happened."
 
 
@@ -47,6 +48,7 @@ class ReplayPage(QWidget):
             label.setContentsMargins(GRID, 0, GRID, 0)
         self.missing.hide()
         self.views, self.player = LivePanels(), Player()
+        self.views.sequence.hide()  # what is to come is nothing of a run as it was
         column = QVBoxLayout(self)
         column.setContentsMargins(0, GRID // 2, 0, 0)
         column.setSpacing(GRID // 2)
@@ -82,7 +84,7 @@ class ReplayPage(QWidget):
             self.heading.setText(f"Reading {folder.name} ...")
             self.happened.clear()
             self._show_missing(())
-            self.views.clear()
+            self._clear_views()
             self.player.set_events(())
             self.player.set_span(math.nan, math.nan)
             self.opened = self.moment = None
@@ -120,13 +122,15 @@ class ReplayPage(QWidget):
         self._say()
 
     def _take_story(self, story: Story) -> None:
-        self.player.set_events(marks_of(story))
+        night = night_of_story(story)
+        events = () if night is None else night.events
+        self.player.set_events([NightEvent(one.at, one.kind, one.words, one.until) for one in events])
         self._say()
 
     def _take_shown(self, shown: Shown) -> None:
         moment, before = shown.moment, self.moment
         if before is not None and moment.place < before.place:
-            self.views.clear()  # what came later is not there yet
+            self._clear_views()  # what came later is not there yet
         self.moment = moment
         if self._stepping:
             self.player.set_at(moment.at)
@@ -139,6 +143,11 @@ class ReplayPage(QWidget):
             sheet.set_origin(origin)
         self._show_missing((*(self.opened.missing if self.opened is not None else ()), *shown.missing))
         self._say()
+
+    def _clear_views(self) -> None:
+        self.views.clear()
+        for sheet in self.views.findChildren(Sheet):
+            sheet.set_awaited(NONE_YET)
 
     def _fail(self, text: str) -> None:
         self.heading.setText(text)
@@ -182,7 +191,7 @@ class ReplayPage(QWidget):
         if row.get("sham"):
             parts.append("sham step")
         if opened.every > 1:
-            parts.append(f"every {opened.every:,}th step is drawn")
+            parts.append(f"one step in {opened.every:,} is drawn")
         if opened.alive:
             parts.append("the run goes on")
         return parts

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +144,10 @@ class Commander(QObject):
             return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
 
         self._go(command, ask)
+
+    def acknowledge(self, number: int) -> None:
+        """Say that somebody has seen an alarm, with what hangs under it, by its number; 0: all of them."""
+        self.at_session("acknowledge", lambda client: _acknowledged(client.acknowledge(person(), number or None)))
 
     # the control token
     @property
@@ -281,7 +285,7 @@ class Commander(QObject):
             self._urgent = None
             if session is not None and session == self.session:
                 with suppress(ProtocolError, BackendError):
-                    self._urgent = attach(session, name=f"{self.name}, for FREEZE", control=False)
+                    self._urgent = attach(session, name=f"{self.name}, for FREEZE", control=False, watches=True)
 
     def _go(self, command: str, ask: Callable[[], Answer]) -> None:
         def failed(exc: Exception) -> None:
@@ -290,6 +294,10 @@ class Commander(QObject):
             self.answered.emit(Answer(command, str(exc), done=False))
 
         do(self, ask, self.answered.emit, failed, name=command)
+
+
+def _acknowledged(done: Sequence[object]) -> str:
+    return f"{len(done)} acknowledged." if done else "All of them were acknowledged before."
 
 
 def _close(client: SessionClient) -> None:

@@ -6,6 +6,7 @@ Each is what the command line would start, detached, with its words in a log fil
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,13 +30,30 @@ class Started:
 
 
 def start_run(experiment: str | Path, runs: Path, overrides: Sequence[str] = ()) -> Started:
-    """Start an experiment, a file or a preset, and wait until its run folder is there.
+    """Start an experiment and wait until its run folder is there.
 
+    Args:
+        experiment: a file, the name of a preset, or the text of an experiment that has no file.
+        runs: where run folders are.
+        overrides: `KEY=VALUE` each.
     Raises:
         RecordError: it ended before that; the message is what it said.
+        OSError: a text could not be written down.
     """
+    if is_text(experiment):
+        path = Path.cwd() / f".experiment-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.yaml"  # its paths count from here
+        path.write_text(str(experiment), encoding="utf-8")
+        try:
+            return start_run(path, runs, overrides)
+        finally:
+            path.unlink(missing_ok=True)  # the run folder has what was asked
     words = ["run", str(experiment), "--runs", str(runs), *(part for text in overrides for part in ("--set", text))]
     return _run(words, runs)
+
+
+def is_text(experiment: str | Path) -> bool:
+    """Tell whether this is the text of an experiment, and no file or preset."""
+    return isinstance(experiment, str) and "\n" in experiment
 
 
 def resume_run(folder: Path) -> Started:

@@ -79,13 +79,13 @@ def _of_moment(cause: Cause, moment: Moment) -> Happened:
     words = ", ".join([cause.what, *moment.done])
     until = moment.at + moment.seconds if moment.seconds is not None else None
     weight = cause.weight if cause.is_trouble else 0
-    return Happened(moment.at, _kind(cause), words, until, weight)
+    return Happened(moment.at, _kind(cause, moment), words, until, weight)
 
 
-def _kind(cause: Cause) -> Kind:
+def _kind(cause: Cause, moment: Moment) -> Kind:
     what = cause.what
-    if cause.part is Part.PERSON:
-        return "frozen" if what.startswith(STOOD) else "paused"
+    if cause.part is Part.PERSON:  # a pause that a freeze followed within seconds is told as one
+        return "frozen" if any(words.startswith(STOOD) for words in (what, *moment.done)) else "paused"
     if any(word in what for word in SILENT):
         return "silent"
     if what.startswith(STOOD) or "so the device was frozen" in what:

@@ -248,9 +248,11 @@ class Replay:
             try:
                 columns = [name for name in names if name in walk.columns]
                 every = max(1, -(-len(walk) // most))
-                ids = {walk.id_at(place) for place in (*range(0, len(walk), every), len(walk) - 1)}
-                wanted = "" if every == 1 else f"id IN ({', '.join(map(str, sorted(ids)))})"
-                sql = f"SELECT {', '.join(columns)} FROM {self.table} WHERE {walk.where(wanted or '1')} ORDER BY id"
+                wanted = walk.where()
+                if every > 1:  # rows by their ids alone: together with a span SQLite would look at every row of it
+                    ids = {walk.id_at(place) for place in (*range(0, len(walk), every), len(walk) - 1)}
+                    wanted = f"id IN ({', '.join(map(str, ids))})"
+                sql = f"SELECT {', '.join(columns)} FROM {self.table} WHERE {wanted} ORDER BY id"
                 return self._arrays(self.table, columns, self._need().execute(sql).fetchall())
             except _DAMAGED as exc:
                 self._miss(f"record.sqlite, {self.table}: {exc}.")
@@ -266,7 +268,8 @@ class Replay:
         if table not in self._like:
             self._like[table] = self.run.rows(table, current=False)
         like = self._like[table]
-        known = [(k, name) for k, name in enumerate(names) if name in like]
+        columns = set(like)  # `in` would read the whole column
+        known = [(k, name) for k, name in enumerate(names) if name in columns]
         made = {name: like.arrays(name, [row[k] for row in rows]) for k, name in known}
         for name in made:
             if like.shape_word(name) == "(points, n)" and "points" in made:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from aeqlab.app.window.models.kept_steps import KeptSteps
 from aeqlab.app.window.models.replay import Array, Moment, Replay
-from aeqlab.app.window.models.run_feed import STEPS, RunView
+from aeqlab.app.window.models.run_feed import RunView
 
-MOST_STEPS = 20_000  #: steps whose costs are drawn at most
+DRAWN = ("id", "step", "cost_1", "cost_2", "cost_free", "used", "sham")  #: columns of steps that the costs are drawn of
+WHOLE, PART = 20_000, 10_000  #: up to so many steps all are drawn, of more a part of so many
 MOST_ROWS = 100_000  #: evaluations, scans and points of them that are drawn at most
 TRACES, READINGS = 64, 400  #: phases whose course is shown, and single readings among which the last ones are looked for
 
@@ -38,9 +40,14 @@ class Course:
 
 def course_of(replay: Replay) -> Course:
     """Read what stays the same wherever one is."""
-    steps = replay.sparse(("id", *STEPS), MOST_STEPS) if replay.table == "steps" else {}
+    most = WHOLE if replay.count <= WHOLE else PART
+    steps = replay.sparse(DRAWN, most) if replay.table == "steps" else {}
+    if steps and replay.count <= WHOLE:
+        kept = KeptSteps()  # with the mean over the last of them, as Train shows it; of a part of the steps there is none
+        kept.append(steps)
+        steps = kept.view()
     tables = {name: replay.rows_until(name, "id", np.inf, MOST_ROWS) for name in ("evaluations", "stages")}
-    every = max(1, -(-replay.count // MOST_STEPS)) if steps else 1
+    every = max(1, -(-replay.count // most)) if steps else 1
     return Course({"steps": steps, **tables}, every, replay.run.meta, missing_of(replay))
 
 

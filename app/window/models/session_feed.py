@@ -167,7 +167,7 @@ class _Watcher(threading.Thread):
         """Watch until it is stopped."""
         while not self._over:
             try:
-                with attach(self.found, name="window", control=False) as client:
+                with attach(self.found, name="window", control=False, watches=True) as client:
                     self._view = replace(self._view, info=client.info, abilities=client.abilities)
                     while not self._over:
                         self._ask(client)
@@ -201,7 +201,7 @@ class _Watcher(threading.Thread):
             return
         verdict = guardian_verdict(Path(self.found.folder))
         told = _left(self.found) if verdict is None else verdict.sentence()
-        self._view = replace(self._view, lost=" ".join(filter(None, [why, told])), verdict=verdict)
+        self._view = replace(self._view, lost=f"{told} ({why.rstrip('.')})" if told else why, verdict=verdict)
         self._send(self._view)
 
 

@@ -68,7 +68,7 @@ def banner_of(run: RunView | None, session: SessionView | None, now: float | Non
     """
     live = run is not None and run.alive and not run.ended
     paused = live and run is not None and _state(run) in (RunState.PAUSED, RunState.PAUSING)
-    stands = session is not None and session.state in STANDING
+    stands = session is not None and not session.lost and session.state in STANDING
     banner = _banner_of(run, session, time.time() if now is None else now)
     return replace(banner, pause=live and not paused, go_on=paused or stands, stop=live)
 

@@ -122,11 +122,14 @@ class TuneWork(QObject):
 
     def ask_arming(self) -> None:
         """Ask what arming will change; changes nothing."""
-
-        def work(client: SessionClient) -> str:
-            return "\n".join(map(str, client.device_call("arming_plan")))
-
-        self._commander.at_session("arming plan", work, control=True)
+        session = self._commander.session
+        if session is None:
+            self._answer(Answer("arming", "No session is connected.", done=False))
+            return
+        do(
+            self, lambda: _plan_of(session), self.arming.emit,
+            lambda exc: self._answer(Answer("arming", str(exc), done=False)), name="arming plan",
+        )  # fmt: skip
 
     # what takes time
     def arm(self) -> None:
@@ -208,9 +211,7 @@ class TuneWork(QObject):
         self._commander.answered.emit(answer)
 
     def _hear(self, answer: Answer) -> None:
-        if answer.command == "arming plan" and answer.done:
-            self.arming.emit(tuple(filter(None, answer.text.split("\n"))))
-        elif answer.command in TOLD:
+        if answer.command in TOLD:
             (self.done if answer.done else self.refused).emit(answer.command, answer.text)
 
     def _set_busy(self, what: str) -> None:
@@ -230,12 +231,17 @@ class TuneWork(QObject):
 
 
 #: Commands whose answers Tune shows itself, too.
-TOLD = frozenset({"try gains", "keep gains", "revert gains", "autotune", "arming plan", "arm", "hold", "bump"})
+TOLD = frozenset({"try gains", "keep gains", "revert gains", "autotune", "arming", "arm", "hold", "bump"})
 
 
 def _gains_of(session: FoundSession) -> Gains:
     with attach(session, name="window", control=False) as client:
         return client.gains()
+
+
+def _plan_of(session: FoundSession) -> tuple[str, ...]:
+    with attach(session, name="window", control=False) as client:
+        return tuple(map(str, client.arming_plan()))
 
 
 def _present_rest(client: SessionClient) -> None:

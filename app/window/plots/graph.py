@@ -118,6 +118,8 @@ class Graph(QWidget):
             axis.setTickFont(font)
             axis.label.setFont(font)
             axis.label.setDefaultTextColor(QColor(now.text))
+        if self._x_words:  # large type needs more room below than the axis takes by itself
+            self._axes["bottom"].setHeight(round(2.8 * metrics.height()) if theme().projected else None)
         self._axes["left"].setWidth(round(metrics.horizontalAdvance("−0.0000") + metrics.height()) + GRID + 4)
         self.view_changed.emit()
 

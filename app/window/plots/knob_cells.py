@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 from aeqlab.app.window.plots import raster
 from aeqlab.app.window.plots.figures import written
 from aeqlab.app.window.plots.layers import BAND, Middle
-from aeqlab.app.window.plots.samples import Sample
+from aeqlab.app.window.plots.samples import PRESENTED, Sample
 from aeqlab.app.window.plots.thinning import Array, Columns, spans
 from aeqlab.app.window.plots.traces import View, polyline
 from aeqlab.app.window.theme import GRID, SMALL, theme
@@ -34,6 +34,7 @@ class Cells(QWidget):
         self._names: list[str] = []
         self._settle: Array = np.zeros(0)
         self._awaited = ""
+        self.trigger = PRESENTED  #: from when times count
         self._cell_view = View(0.0, 1.0, -LEAST, LEAST)
         self.current = -1
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -156,7 +157,7 @@ class Cells(QWidget):
         painter.drawText(foot, Qt.AlignmentFlag.AlignRight, written(view.right, "s", 2))
         beside = QRectF(foot.right() + 2 * GRID, foot.top(), self.width(), tall)
         painter.setPen(QColor(now.dim))
-        painter.drawText(beside, Qt.AlignmentFlag.AlignLeft, "since x was presented; dashed: clamp; tinted: tolerance")
+        painter.drawText(beside, Qt.AlignmentFlag.AlignLeft, f"{self.trigger}; dashed: clamp; tinted: tolerance")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: D102
         found = next((k for k, box in enumerate(self.boxes()) if box.adjusted(0, -GRID, 0, 0).contains(event.position())), -1)

@@ -90,6 +90,14 @@ class KnobGrid(Sheet):
         self.map.set_names(names)
         self.data_changed()
 
+    def set_trigger(self, words: str) -> None:
+        """Say from when times count, such as "since x was presented"; samples of another trigger are forgotten."""
+        if words != self.cells.trigger:
+            self.cells.trigger = self.large.trigger = self.bands.trigger = words
+            self.memory.samples.clear()
+            self._settle = np.zeros(0)
+            self.data_changed()
+
     def add_sample(
         self,
         t: ArrayLike,

@@ -19,7 +19,7 @@ from aeqlab.app.window.plots.graph import Graph
 from aeqlab.app.window.plots.layers import Mark, Phase
 from aeqlab.app.window.plots.legend import Legend, Name
 from aeqlab.app.window.plots.raster import mixed
-from aeqlab.app.window.plots.samples import FEW, KEPT, Memory, Sample, bands_of
+from aeqlab.app.window.plots.samples import FEW, KEPT, PRESENTED, Memory, Sample, bands_of
 from aeqlab.app.window.plots.sheet import Entry, Sheet
 from aeqlab.app.window.plots.traces import Trace, View
 from aeqlab.app.window.theme import GRID, SMALL, theme
@@ -27,6 +27,7 @@ from aeqlab.app.window.theme import GRID, SMALL, theme
 TOLERANCE = 1.0  #: errors are given in it
 CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
+LOW = 50 * GRID  #: px; in less than that three graphs are too low to be read
 LEAST_TWO = 27 * GRID  #: px of the whole, from which on there is room for two graphs
 SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
@@ -51,8 +52,10 @@ class Oscilloscope(Sheet):
         super().__init__(title, parent)
         self.memory = Memory(kept)
         self.rolling = self.close_up = self.terms_shown = False
+        self._with_controls = controls
         self._names: list[str] = []
         self._unit, self._error_unit = "V", "tol"
+        self.trigger = PRESENTED  #: from when times count
         self._off: set[str] = set()
         self._drawn_at = self._took = 0.0
         self._legend = Legend(self, shown=6)
@@ -152,23 +155,29 @@ class Oscilloscope(Sheet):
         self.switches["close up"].setChecked(on)
         self._reset()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Leave the knobs out where there is no room for two graphs; they come back with it."""
-        super().resizeEvent(event)
-        room = self._with_controls and self.height() >= LEAST_TWO
-        if room == self.controls.isHidden():
-            self.controls.setVisible(room)
-            self.errors.show_x_words(not room and not self.terms_shown)
-            self.data_changed()
-
     def show_terms(self, on: bool) -> None:
         """Show the terms of the controller for the worst knob, if samples bring them."""
         self.terms_shown = on
         self.switches["terms"].setChecked(on)
-        self.terms.setVisible(on)
-        self.controls.show_x_words(not on)
-        self.errors.show_x_words(self.controls.isHidden() and not on)
+        self._give_room()
         self.data_changed()
+
+    def _give_room(self) -> bool:
+        """Show the graphs that there is room for, the controls last; tells whether that changed anything."""
+        low = self.height() < (LOW if self.terms_shown else LEAST_TWO)
+        controls = self._with_controls and not low
+        before = self.terms.isHidden(), self.controls.isHidden()
+        self.terms.setVisible(self.terms_shown)
+        self.controls.setVisible(controls)
+        self.errors.show_x_words(not controls and not self.terms_shown)
+        self.controls.show_x_words(not self.terms_shown)
+        return before != (self.terms.isHidden(), self.controls.isHidden())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the knobs out where there is no room for them; they come back with it."""
+        super().resizeEvent(event)
+        if self._give_room():
+            self.data_changed()
 
     def _reset(self) -> None:
         for graph in (self.errors, self.controls, self.terms):
@@ -190,9 +199,9 @@ class Oscilloscope(Sheet):
 
     def _draw(self) -> None:
         samples = list(self.memory.samples)
-        when = "time" if self.rolling else "since x was presented"
+        when = "time" if self.rolling else self.trigger
         unit, allowed = self._error_unit, self._error_unit == "tol"
-        self.errors.set_axes(when if self.controls.isHidden() else "", "s", "error", unit)
+        self.errors.set_axes(when if self.controls.isHidden() and self.terms.isHidden() else "", "s", "error", unit)
         self.controls.set_axes(when, "s", "control", self._unit)
         self.terms.set_axes(when, "s", "P, I, D", self._unit)
         self.errors.names = ((when, "s"), ("error", unit))
@@ -332,7 +341,7 @@ class Oscilloscope(Sheet):
             return []
         numbers = [np.full(len(one.t), k if one.number is None else one.number) for k, one in enumerate(samples)]
         found = [Column("sample", "", np.concatenate(numbers))]
-        found.append(Column("since x was presented", "s", np.concatenate([one.t for one in samples])))
+        found.append(Column(self.trigger, "s", np.concatenate([one.t for one in samples])))
         for what, unit in (("error", self._error_unit), ("u", self._unit), *((term, self._unit) for term in samples[-1].terms)):
             if not all(what in ("error", "u") or what in one.terms for one in samples):
                 continue
@@ -369,6 +378,8 @@ def _end(trace: Trace, view: View, height: float) -> EndValue:
 
 def _starts(samples: Sequence[Sample]) -> list[float]:
     """Place samples on one line of time; those whose times are not known, or lie far from one another, follow the one before."""
+    if not samples:
+        return []
     if _timed(samples):
         return [float(one.presented_at - samples[0].presented_at) for one in samples]  # type: ignore[operator]
     ends = np.cumsum([float(one.t[-1]) for one in samples])

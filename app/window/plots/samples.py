@@ -13,6 +13,7 @@ from aeqlab.app.window.plots.thinning import Array
 from aeqlab.app.window.plots.traces import Trace
 
 KEPT = 20
+PRESENTED = "since x was presented"  #: what times count from, where nobody says otherwise
 FEW = 16  #: knobs up to which each has its own trace
 
 

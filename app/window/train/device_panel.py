@@ -13,6 +13,7 @@ from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models import run_curves
 from aeqlab.app.window.models.knob_places import KnobPlaces, read_places
 from aeqlab.app.window.models.run_feed import RunView
+from aeqlab.app.window.plots.colour_scale import ColourScale
 from aeqlab.app.window.plots.device_drawing import DeviceDrawing
 from aeqlab.app.window.theme import GRID
 from aeqlab.app.window.train.form_fields import CalmCombo
@@ -93,7 +94,8 @@ class DevicePanel(QWidget):
     def _show_saturation(self, u: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Show how much of the way from the middle of its range to its limit a knob has gone; without limits it is not known."""
         room = np.where(np.isfinite(high - low), high - low, np.nan)
-        self.drawing.set_values("saturation", 100 * np.abs(2 * u - low - high) / room, "%", two_sided=False)
+        used = 100 * np.abs(2 * u - low - high) / room
+        self.drawing.set_values("saturation", used, "%", scale=ColourScale(0.0, 100.0))
         self.drawing.set_saturated((u <= low + EDGE * room) | (u >= high - EDGE * room))
 
     # where knobs lie

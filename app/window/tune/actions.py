@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QProgressBar, QWidget
+from PySide6.QtWidgets import QPlainTextEdit, QProgressBar, QWidget
 
 from aeqlab.app.window.connect.pieces import Words, button, column, row
 from aeqlab.app.window.theme import GRID
@@ -56,14 +56,17 @@ class Actions(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("how much is done")
         self.state, self.said = Words(), Words()
-        self.statement = Words(kind="warning")
+        self.statement, self.listed = Words(kind="warning"), QPlainTextEdit()
+        self.listed.setReadOnly(True)
+        self.listed.setMaximumHeight(11 * GRID)
+        self.listed.setAccessibleName("what arming will change")
         self.arm_now = button("Arm now", self._arm, "Sets what is listed here, and nothing else")
         self.leave = button("Leave it as it is", self.hide_statement, "Changes nothing")
         self._question = row(self.arm_now, self.leave, None)
         self._under_way = row(self.stop, self.bar, stretch=1)
+        buttons = row(self.identify, self.autotune, self.hold, self.bump, self.arm, None)
         whole = column(
-            row(self.identify, self.autotune, self.hold, self.bump, self.arm, None), self.statement, self._question, self.state,
-            self._under_way, self.said,
+            buttons, self.statement, self._question, self.listed, self.state, self._under_way, self.said
         )  # fmt: skip
         layout = whole.layout()
         assert layout is not None
@@ -96,10 +99,11 @@ class Actions(QWidget):
 
     def show_statement(self, lines: Sequence[str]) -> None:
         """Show what arming will change; nothing to change is said, too."""
-        listed = "\n".join(f"• {line}" for line in lines)
-        self.statement.say(
-            f"Arming will change:\n{listed}" if lines else "Arming will change nothing: all is as it is to be.", "warning"
-        )
+        self.listed.setPlainText("\n".join(lines))
+        self.listed.setVisible(bool(lines))
+        many = f"{len(lines)} settings" if len(lines) > 1 else "one setting"
+        text = f"Arming will change {many}:" if lines else "Arming will change nothing: all is as it is to be."
+        self.statement.say(text, "warning")
         self.statement.show()
         self._question.show()
         self.leave.setFocus()  # a nervous Enter changes nothing
@@ -107,6 +111,7 @@ class Actions(QWidget):
     def hide_statement(self) -> None:
         """Show no statement."""
         self.statement.hide()
+        self.listed.hide()
         self._question.hide()
 
     def _arm(self) -> None:

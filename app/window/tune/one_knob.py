@@ -126,7 +126,8 @@ class OneKnob(QWidget):
         if gains is None or values is None:
             return
         plant = [np.atleast_1d(getattr(gains, name)[self._knob]) for name in ("gain", "lag_s", "dead_time_s")]
-        room, phase = margins(*(np.atleast_1d(values[name]) for name in NAMES), *plant, self._tick_s)
+        kp, ki, kd = (np.atleast_1d(values[name]) for name in NAMES)
+        room, phase = margins(kp, ki, kd, plant[0], plant[1], plant[2], self._tick_s)
         name, (one, other) = gains.names[self._knob], (float(room[0]), float(phase[0]))
         k, lag, dead = (float(row[0]) for row in plant)
         known = f"k {k:.3g}, tau {1e3 * lag:.3g} ms, d {1e3 * dead:.3g} ms"

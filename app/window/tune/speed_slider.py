@@ -60,7 +60,7 @@ class SpeedSlider(QWidget):
 
     def value(self) -> float:
         """Get the factor at which the slider stands."""
-        return round(10.0 ** (self.slider.value() / PER_DECADE), 4)
+        return round(math.pow(10.0, self.slider.value() / PER_DECADE), 4)
 
     @property
     def pending(self) -> bool:
@@ -74,7 +74,7 @@ class SpeedSlider(QWidget):
         if gains is None or not able:
             self._gains = None
             self._calm.stop()
-            self.whose.say("")
+            self.whose.say("Speed: no gains are known.", "dim")
             self.figure.setText("")
             self.margin.say("")
             return

@@ -18,6 +18,7 @@ from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.app.window.models.tune_knobs import knobs_of
 from aeqlab.app.window.models.tune_work import ARMS, IDENTIFIES, TuneWork
 from aeqlab.app.window.plots.knob_grid import KnobGrid
+from aeqlab.app.window.plots.samples import PRESENTED
 from aeqlab.app.window.theme import GRID
 from aeqlab.app.window.tune.actions import Actions
 from aeqlab.app.window.tune.bump_plot import BumpPlot
@@ -29,6 +30,7 @@ from aeqlab.protocols.bump import Bumped
 from aeqlab.protocols.status import STANDING
 
 TABLE_S = 0.2  #: between two looks of the table at the session
+STEPPED = "since the targets were stepped"  #: what times of a bump count from
 NEEDS = (
     "Gains are tried at a session, which owns the rig: connect one (Ctrl+1). Without one the traces of the run that is shown are "
     "drawn here, nothing more."
@@ -58,7 +60,7 @@ class Tune(QWidget):
         self._table_at = 0.0
         self.work = TuneWork(commander, self)
         self.needs, self.grid, self.table, self.bump = Words(NEEDS, kind="dim"), KnobGrid(""), KnobTable(), BumpPlot("")
-        self.actions, self.trial, self.speed, self.one = Actions(), TrialBox(), SpeedSlider(), OneKnob()
+        self.commands, self.trial, self.speed, self.one = Actions(), TrialBox(), SpeedSlider(), OneKnob()
         self.panels = FourPanels([
             ("Every knob, triggered", self.grid), ("Knobs", self.table), ("Bump, predicted and measured", self.bump),
             ("Loops and gains", self._gains_page()),
@@ -78,7 +80,7 @@ class Tune(QWidget):
         self.set_value(None, None)
 
     def _gains_page(self) -> QWidget:
-        page = column(self.actions, self.speed, self.trial, self.one, None, margin=GRID // 2)
+        page = column(self.commands, self.speed, self.trial, self.one, None, margin=GRID // 2)
         area = QScrollArea()
         area.setWidget(page)
         area.setWidgetResizable(True)
@@ -87,7 +89,7 @@ class Tune(QWidget):
         return area
 
     def _connect(self) -> None:
-        work, actions = self.work, self.actions
+        work, commands = self.work, self.commands
         self.table.chosen_changed.connect(lambda _: self._show_gains())
         self.grid.chosen.connect(lambda knob: self.table.choose([knob]))
         self.grid.many_chosen.connect(self.table.choose)
@@ -95,20 +97,20 @@ class Tune(QWidget):
         self.one.gains_wanted.connect(lambda knob, values: work.try_gains({"knobs": [knob], **values}))
         self.trial.keep_wanted.connect(work.keep)
         self.trial.revert_wanted.connect(work.revert)
-        actions.arming_asked.connect(work.ask_arming)
-        actions.arm_wanted.connect(work.arm)
-        actions.identify_wanted.connect(self._identify)
-        actions.autotune_wanted.connect(lambda: work.autotune(self.table.value() or None))
-        actions.hold_wanted.connect(work.hold)
-        actions.bump_wanted.connect(lambda: work.bump(self._chosen()))
-        actions.stop_wanted.connect(self._stop)
+        commands.arming_asked.connect(work.ask_arming)
+        commands.arm_wanted.connect(work.arm)
+        commands.identify_wanted.connect(self._identify)
+        commands.autotune_wanted.connect(lambda: work.autotune(self.table.value() or None))
+        commands.hold_wanted.connect(work.hold)
+        commands.bump_wanted.connect(lambda: work.bump(self._chosen()))
+        commands.stop_wanted.connect(self._stop)
         work.gains_changed.connect(lambda _: self._show_gains())
         work.busy_changed.connect(lambda _: self._show_busy())
-        work.progressed.connect(lambda what, part: actions.set_busy(what, part))
+        work.progressed.connect(lambda what, part: commands.set_busy(what, part))
         work.bumped.connect(self._take_bump)
-        work.arming.connect(actions.show_statement)
-        work.refused.connect(lambda _, text: actions.say(text, wrong=True))
-        work.done.connect(lambda _, text: actions.say(text))
+        work.arming.connect(commands.show_statement)
+        work.refused.connect(self._refused)
+        work.done.connect(lambda _, text: commands.say(text))
 
     # what comes in
     def set_value(self, run: RunView | None, session: SessionView | None) -> None:
@@ -116,8 +118,8 @@ class Tune(QWidget):
         other = (None if self._view is None else self._view.found) != (None if session is None else session.found)
         self._view, self._run = session, run
         if other:
-            self.actions.hide_statement()
-            self.actions.say("")
+            self.commands.hide_statement()
+            self.commands.say("")
             self.trial.set_ended("")
             self._heard_event = time.time() if session is not None else 0.0
             self.bump.clear_bump()
@@ -189,14 +191,14 @@ class Tune(QWidget):
         view, work, run = self._view, self.work, self._run
         identifying = _identifying(run)
         if identifying is not None:
-            self.actions.set_busy(f"identifying, {identifying[0]}", identifying[1])
+            self.commands.set_busy(f"identifying, {identifying[0]}", identifying[1])
         elif not work.busy:
-            self.actions.set_busy("")
-        elif not self.actions.state.text():
-            self.actions.set_busy(work.busy)
+            self.commands.set_busy("")
+        elif not self.commands.state.text():
+            self.commands.set_busy(work.busy)
         there = view is not None and view.status is not None and not view.lost
         abilities = frozenset() if view is None else view.abilities
-        self.actions.allow(
+        self.commands.allow(
             session=there, arms=ARMS in abilities, identifies=IDENTIFIES in abilities,
             gains=work.gains is not None and work.gains.law != "ideal",
             busy=bool(work.busy) or identifying is not None,
@@ -215,6 +217,11 @@ class Tune(QWidget):
         if " tries " not in last.text:  # that is what is shown above
             self.trial.set_ended(last.text, kept=" keeps " in last.text)
 
+    def _refused(self, command: str, text: str) -> None:
+        self.commands.say(text, wrong=True)
+        if command == "try gains":
+            self._show_gains()  # the slider goes back to what is in use
+
     def _fill_table(self) -> None:
         self.table.take(knobs_of(self._view, self.work.gains, self._settle))
 
@@ -222,13 +229,14 @@ class Tune(QWidget):
         if run.folder != self._folder:
             self._folder, self._traced = run.folder, -1
         for sample in run_curves.traced_samples(run):
-            if sample.step <= self._traced:
+            if sample.step <= self._traced or not sample.in_tolerances:  # without a tolerance there is no one scale
                 continue
             self._traced = sample.step
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
             if self._view is None:
                 facts = run.facts.get("knobs", {})
                 self.grid.set_knobs(facts.get("names", [])[: error.shape[1]], facts.get("unit", ""))
+            self.grid.set_trigger(PRESENTED)
             clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s
             self.grid.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
             self._settle = self.grid.settle
@@ -238,6 +246,7 @@ class Tune(QWidget):
         """Draw a bump, and add its first course to the traces of all knobs."""
         self.bump.show_bump(found)
         self.panels.panels[2].set_note(self.bump.note)
+        self.grid.set_trigger(STEPPED)
         for course in found.courses[::2]:
             u = course.u[:, : course.error.shape[1]]
             if u.shape == course.error.shape:
