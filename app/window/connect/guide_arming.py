@@ -7,16 +7,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontDatabase, QShowEvent
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QPlainTextEdit,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QLineEdit, QListWidget, QListWidgetItem, QPlainTextEdit, QWidget
 
 from aeqlab.app.window.connect.guide_model import GuideModel
 from aeqlab.app.window.connect.pieces import Words, button, column, heading, row
@@ -94,17 +85,6 @@ class ArmingStep(QWidget):
         guide.replaced.connect(self._replaced)
         guide.checked.connect(self.refresh)
         self._replaced()
-
-    def _scrolled(self, words: Words) -> QScrollArea:
-        """Give a text of any length the room there is: arming a new rig changes a hundred settings."""
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        area.setAccessibleName("what arming will change")
-        words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        area.setWidget(words)
-        return area
 
     def _replaced(self) -> None:
         path = self.guide.draft.path
