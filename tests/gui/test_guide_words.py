@@ -30,7 +30,7 @@ def test_every_button_and_page_of_the_guide_is_in_the_window(
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     shell = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
     qtbot.addWidget(shell)
-    pages = (shell.connect_page, shell.tune, shell.train, shell.past)  # made when they are first asked for
+    pages = (shell.connect_page, shell.tune, shell.train, shell.past, shell.past.replay)  # made when they are first asked for
     said = {one.text() for kind in (QAbstractButton, QLabel, QAction) for one in shell.findChildren(kind)} | IN_TABLES
     for tabs in shell.findChildren(QTabWidget):
         said |= {tabs.tabText(k) for k in range(tabs.count())}
