@@ -1,8 +1,8 @@
-"""Every workspace on real runs and a live bench, at two sizes, light and dark: nothing cut off, overlapping, empty or pale.
+"""Every workspace on real runs and a live bench, light and dark: nothing cut off, overlapping, empty or pale.
 
     AEQLAB_PICTURES=docs/pictures pytest tests/gui/test_pictures.py        trains the bench first, and keeps the pictures
 
-Without that variable no picture is kept, and Train shows a simulated device: that takes seconds.
+Without that variable no picture is kept, only the small size is looked at, and Train shows a simulated device: that takes seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from aeqlab.protocols.experiment import preset_text
 from aeqlab.protocols.run import run_experiment
 
 KEPT = os.environ.get("AEQLAB_PICTURES", "")
-SIZES = {"": (1280, 800), "-large": (2560, 1440)}
+SIZES = {"": (1280, 800), "-large": (2560, 1440)} if KEPT else {"": (1280, 800)}
 LARGE = ("rig", "tune", "train", "story")  #: of these the large picture is kept as well
 MOST_BYTES = 250_000  #: of one picture
 WAIT_S = 1500.0 if KEPT else 120.0
@@ -99,7 +99,7 @@ def rig(shell: Shell, folder: Path) -> Iterator[Path]:
     BenchLink.connect(address).stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def live(folder: Path) -> Iterator[Path]:
     """Let a simulated device be trained in a process of its own."""
     experiment(folder, preset_text("linear-regression"), "name=live", "data.samples=200", "train.epochs=1000")
@@ -195,13 +195,13 @@ def test_tune(shell: Shell, rig: Path) -> None:
     tune = shell.tune
     until(lambda: tune.work.gains is not None, "the gains")
     if KEPT:
-        until(tune.actions.identify.isEnabled, "the button Identify")
-        tune.actions.identify.click()
+        until(tune.commands.identify.isEnabled, "the button Identify")
+        tune.commands.identify.click()
         until(lambda: shell.world.run is not None and shell.world.run.ended, "the identification")
         until(lambda: tune.work.gains is not None and not tune.work.gains.why, "the gains that follow")
-        until(tune.actions.bump.isEnabled, "the button Bump")
+        until(tune.commands.bump.isEnabled, "the button Bump")
         tune.table.choose([3])
-        tune.actions.bump.click()
+        tune.commands.bump.click()
         until(lambda: tune.bump.found is not None and not tune.work.busy, "the bump")
     look(shell, "tune", filled=bool(KEPT))
 

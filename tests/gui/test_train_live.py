@@ -26,7 +26,7 @@ PID = """
 name: held-by-pid
 seed: 3
 device: {kind: slow, energy: linear, epsilon: 0.1, options: {frequencies: 3}}
-data: {kind: legendre, degree: 4, samples: 20, test_samples: 12}
+data: {kind: legendre, degree: 4, samples: 8, test_samples: 4}
 homeostasis: {controller: pid, kp: 0.2, kd: 0.01}
 sequence:
   - train: {method: centered, beta: 0.2, sham_every: 5}

@@ -172,7 +172,7 @@ def test_a_trial_goes_back_by_itself_and_one_that_is_kept_is_read_again(
     world = a_slow_one(qtbot, shell, opened, tmp_path)
     tune, session = world.tune, world.server.session
     before = session.gains().ki.copy()
-    tune.work.seconds = 1.0
+    tune.work.seconds = 5.0
     tune.table.choose([2, 4])
     tune.speed.slider.setFocus()
     qtbot.keyClick(tune.speed.slider, Qt.Key.Key_PageUp)
@@ -181,7 +181,7 @@ def test_a_trial_goes_back_by_itself_and_one_that_is_kept_is_read_again(
     assert tune.trial.value().knobs == (2, 4)  # type: ignore[union-attr]
     assert "It goes back in" in tune.trial.words.text()
     ended = tune.trial.ended
-    qtbot.waitUntil(lambda: "1 s have passed and nobody kept it" in ended.text(), timeout=LONG_MS)
+    qtbot.waitUntil(lambda: "5 s have passed and nobody kept it" in ended.text(), timeout=LONG_MS)
     np.testing.assert_array_equal(session.gains().ki, before)
     qtbot.waitUntil(lambda: tune.speed.slider.value() == 0, timeout=LONG_MS)
     # one knob's own gain, taken back by hand
