@@ -99,7 +99,8 @@ class Controller:
 
     def begin_parts(self) -> Parts:
         """Keep what the parts of the law do from now on, until `parts` is set to None."""
-        self.parts = Parts(len(self.info.controls), self.law, derivative=getattr(self, "kd", None) is not None)
+        derivative = self.law == "pid" and (self.settings.kd is not None or getattr(self, "kd", None) is not None)  # kd comes late
+        self.parts = Parts(len(self.info.controls), self.law, derivative=derivative)
         return self.parts
 
     def tune(self, tuning: Tuning) -> None:

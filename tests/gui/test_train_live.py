@@ -68,15 +68,15 @@ def panels(qtbot: QtBot) -> LivePanels:
 def test_what_p_i_and_d_did_is_recorded_and_drawn(qtbot: QtBot, pid: RunView, panels: LivePanels) -> None:
     samples = run_curves.traced_samples(pid)
     assert samples
-    last = samples[-1]
-    assert list(last.terms) == ["P", "I", "D"]
-    held = last.t <= last.clamp_s
-    free = held & (last.t < last.nudge_s) if np.isfinite(last.nudge_s) else held
-    together = sum(np.nan_to_num(part) for part in last.terms.values())
-    assert np.abs(together[free]).max() > 0
-    moved = last.u[free] - last.u[free][0]
-    np.testing.assert_allclose(moved, together[free] - together[free][0], atol=1e-9)  # no limit was met
-    assert all(np.isnan(part[~held]).all() for part in last.terms.values())
+    for sample in samples:
+        assert list(sample.terms) == ["P", "I", "D"]
+        held = sample.t <= sample.clamp_s
+        free = held & (sample.t < sample.nudge_s) if np.isfinite(sample.nudge_s) else held
+        together = sum(np.nan_to_num(part) for part in sample.terms.values())
+        assert np.abs(together[free]).max() > 0
+        moved = sample.u[free] - sample.u[free][0]
+        np.testing.assert_allclose(moved, together[free] - together[free][0], atol=1e-9)  # no limit was met
+        assert all(np.isnan(part[~held]).all() for part in sample.terms.values())
 
     panels.set_run(pid, None)
     scope = panels.scope
