@@ -99,7 +99,10 @@ class Controller:
 
     def begin_parts(self) -> Parts:
         """Keep what the parts of the law do from now on, until `parts` is set to None."""
-        derivative = self.law == "pid" and (self.settings.kd is not None or getattr(self, "kd", None) is not None)  # kd comes late
+        given = (
+            self.settings.kd is not None or getattr(self, "kd", None) is not None
+        )  # before the first hold only the settings know
+        derivative = self.law == "pid" and given
         self.parts = Parts(len(self.info.controls), self.law, derivative=derivative)
         return self.parts
 
