@@ -35,7 +35,7 @@ from aeqlab.app.window.plots.graph import Graph
 
 LEAST_CONTRAST = 4.5  #: of text on its ground, WCAG 2 level AA
 SLACK = 1  #: px that two widgets may share, as the frames of two do
-MOST_CELLS = 300  #: of a table that are looked at
+MOST_CELLS = 80  #: of a table that are looked at
 
 
 def wrong(window: QWidget, picture: QImage, *, filled: bool = True) -> list[str]:

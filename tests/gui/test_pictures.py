@@ -125,7 +125,7 @@ def look(shell: Shell, name: str, *, filled: bool = True) -> None:
     assert isinstance(application, QApplication)
     for suffix, (width, height) in SIZES.items():
         shell.resize(width, height)
-        for dark in (False, True):
+        for dark in (False, True) if KEPT else (bool(suffix),):
             shell.dark.setChecked(dark)
             theme().apply(application, dark=dark)
             found = ["not looked at yet"]
