@@ -1,9 +1,9 @@
-"""Every workspace on real runs and a live bench, light and dark: nothing cut off, overlapping, empty or pale.
+"""Every workspace on real runs and a live bench, at two sizes, light and dark: nothing cut off, overlapping, empty or pale.
 
     AEQLAB_PICTURES=docs/pictures pytest tests/gui/test_pictures.py        trains the bench first, and keeps the pictures
 
-Without that variable no picture is kept, only the small size is looked at, and Train shows a simulated device: that
-takes seconds.
+Without that variable no picture is kept, light is looked at in the small size and dark in the large one, and Train shows a simulated
+device: that takes seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from aeqlab.protocols.experiment import preset_text
 from aeqlab.protocols.run import run_experiment
 
 KEPT = os.environ.get("AEQLAB_PICTURES", "")
-SIZES = {"": (1280, 800), "-large": (2560, 1440)} if KEPT else {"": (1280, 800)}
+SIZES = {"": (1280, 800), "-large": (2560, 1440)}
 LARGE = ("rig", "tune", "train", "story")  #: of these the large picture is kept as well
 MOST_BYTES = 250_000  #: of one picture
 WAIT_S = 1500.0 if KEPT else 120.0
