@@ -2,8 +2,8 @@
 
     AEQLAB_PICTURES=docs/pictures pytest tests/gui/test_pictures.py        trains the bench first, and keeps the pictures
 
-Without that variable no picture is kept, light is looked at in the small size and dark in the large one, and Train shows a simulated
-device: that takes seconds.
+Without that variable no picture is kept, light is looked at in the small size and dark in the large one, and Train shows a
+simulated device: that takes seconds.
 """
 
 from __future__ import annotations
