@@ -11,6 +11,7 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from aeqlab.app.window.banner import StateSign, loud
+from aeqlab.app.window.learned_shown import show_learned
 from aeqlab.app.window.models import run_curves
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.standing import Banner
@@ -115,17 +116,8 @@ class Projector(QWidget):
 
     def _show_learned(self, run: RunView) -> None:
         found = run_curves.learned_of(run)
-        if found is None:
-            return
-        if found.inputs.shape[1] == 1 and found.outputs.shape[1] == 1:
-            x = found.inputs[:, 0]
-            self.learned.show_function(
-                x, found.targets[:, 0], x, found.outputs[:, 0], held=found.held,
-                x_name=next(iter(found.input_names), "input"), x_unit=found.input_unit,
-                y_name=next(iter(found.output_names), "output"), y_unit=found.output_unit,
-            )  # fmt: skip
-        else:
-            self.learned.show_scatter(found.targets, found.outputs, held=found.held, unit=found.output_unit)
+        if found is not None:
+            show_learned(self.learned, found)
 
     def _show_device(self, run: RunView) -> None:
         samples = run_curves.traced_samples(run, most=1)

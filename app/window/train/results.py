@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
+from aeqlab.app.window.learned_shown import show_learned
 from aeqlab.app.window.models import run_curves
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.plots.curve_plot import CurvePlot
@@ -81,7 +82,7 @@ class Results(QWidget):
         there = {"Learned"}
         newest = "Learned"
         if learned is not None:
-            self._show_learned(learned)
+            show_learned(self.learned, learned)
             there |= self._show_classes(run, learned)
         for k, curve in enumerate(rates):
             self.errors.set_axes("training step", "", "error rate", "%")
@@ -108,17 +109,6 @@ class Results(QWidget):
             self.chosen = self.tabs.tabText(index)
 
     # the pages
-    def _show_learned(self, learned: run_curves.Learned) -> None:
-        if learned.inputs.shape[1] == 1 and learned.outputs.shape[1] == 1:
-            x = learned.inputs[:, 0]
-            self.learned.show_function(
-                x, learned.targets[:, 0], x, learned.outputs[:, 0], held=learned.held,
-                x_name=next(iter(learned.input_names), "input"), x_unit=learned.input_unit,
-                y_name=next(iter(learned.output_names), "output"), y_unit=learned.output_unit,
-            )  # fmt: skip
-        else:
-            self.learned.show_scatter(learned.targets, learned.outputs, held=learned.held, unit=learned.output_unit)
-
     def _show_classes(self, run: RunView, learned: run_curves.Learned) -> set[str]:
         """Show classes and images where there are such; returns the names of their tabs."""
         classes, images = run_curves.classes_of(learned, run.data_kind), run_curves.images_of(learned, run.data_kind)

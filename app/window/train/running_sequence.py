@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction, QColor, QKeySequence, QShortcut
+from PySide6.QtGui import QColor, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
-    QMenu,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
@@ -26,12 +25,12 @@ from PySide6.QtWidgets import (
 )
 
 from aeqlab.app.window.models.commander import Answer
-from aeqlab.app.window.models.experiment_schema import stage_meaning, stage_variants
 from aeqlab.app.window.models.experiment_stages import fresh
 from aeqlab.app.window.models.running_edits import entry_of, line_of, marked
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.form_notice import Notice
 from aeqlab.app.window.train.sequence_list import THEN
+from aeqlab.app.window.train.stage_menu import set_stage_menu
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.sequence_told import OFF, RUNNING, TO_COME, ToldSequence, ToldStage, edit_of
 
@@ -110,13 +109,7 @@ class RunningSequence(QWidget):
         line.setSpacing(GRID // 2)
         self.add = QPushButton("Add stage")
         self.add.setToolTip("Add a stage behind the chosen one, or as the next (Ins)")
-        menu = QMenu(self.add)
-        menu.setToolTipsVisible(True)
-        for one in stage_variants():
-            action = QAction(f"{one.word}: {stage_meaning(one.word)}", menu)
-            action.triggered.connect(lambda _=False, word=one.word: self.add_stage(word))
-            menu.addAction(action)
-        self.add.setMenu(menu)
+        set_stage_menu(self.add, self.add_stage)
         self._shortcut("Ins", self.add.showMenu)
         line.addWidget(self.add)
         self.copy = self._button(line, "Copy", "Ctrl+D", self.copy_stage, "Copy the chosen stage behind itself")

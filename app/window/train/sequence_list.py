@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction, QColor, QKeySequence, QShortcut
+from PySide6.QtGui import QColor, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QMenu,
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
@@ -23,12 +22,13 @@ from PySide6.QtWidgets import (
 
 from aeqlab.app.window.models.experiment_edits import Path_
 from aeqlab.app.window.models.experiment_examined import StageRow, rows_of
-from aeqlab.app.window.models.experiment_schema import stage_meaning, stage_variants
+from aeqlab.app.window.models.experiment_schema import stage_variants
 from aeqlab.app.window.models.experiment_stages import become, fresh, set_mark
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.form_document import ExperimentDocument
 from aeqlab.app.window.train.form_fields import CalmCombo
 from aeqlab.app.window.train.form_row import node_at
+from aeqlab.app.window.train.stage_menu import set_stage_menu
 from aeqlab.protocols.yaml import Node
 
 THEN = {
@@ -95,13 +95,7 @@ class SequenceList(QWidget):
         line.setSpacing(GRID // 2)
         self.add = QPushButton("Add stage")
         self.add.setToolTip("Add a stage behind the chosen one")
-        menu = QMenu(self.add)
-        menu.setToolTipsVisible(True)
-        for one in stage_variants():
-            action = QAction(f"{one.word}: {stage_meaning(one.word)}", menu)
-            action.triggered.connect(lambda _=False, word=one.word: self.add_stage(word))
-            menu.addAction(action)
-        self.add.setMenu(menu)
+        set_stage_menu(self.add, self.add_stage)
         line.addWidget(self.add)
         self.copy = self._button(line, "Copy", "Ctrl+D", self.copy_stage, "Copy the chosen stage behind itself")
         self.up = self._button(line, "Move up", "Alt+Up", lambda: self.move_stage(-1), "Let it come before the one above")
