@@ -53,7 +53,7 @@ def refuses(device: Device, call: Callable[[], object], error: type[Exception]) 
     return str(caught.value)
 
 
-@pytest.mark.parametrize("bad", [*NOT_NUMBERS, *WRONG_SHAPES], ids=repr)
+@pytest.mark.parametrize("bad", [*NOT_NUMBERS, *WRONG_SHAPES], ids=lambda bad: "object" if type(bad) is object else repr(bad))
 def test_bad_inputs_and_targets(device: Device, bad: Any) -> None:
     assert "inputs" in refuses(device, lambda: device.present(bad), ArrayRefusedError)
     assert "targets" in refuses(device, lambda: device.nudge(bad, 0.1), ArrayRefusedError)
