@@ -70,7 +70,8 @@ def test_what_becomes_what_in_json() -> None:
 @pytest.mark.parametrize(
     "tree",
     [pytest.param(object(), id="object"), 1j, b"bytes", {1: 2}, {"@": 1}, {"@f": "nan"}, {"a": {"@x": 1}}, np.array([1j]),
-     np.array(["a"]), np.array([None]), np.zeros(2, "float16"), np.zeros(2, "datetime64[s]"), {"a": {1, 2}}, np.zeros(2, "longdouble")],
+     np.array(["a"]), np.array([None]), np.zeros(2, "float16"), np.zeros(2, "datetime64[s]"), {"a": {1, 2}},
+     np.zeros(2, "longdouble")],
     ids=repr,
 )  # fmt: skip
 def test_what_does_not_travel(tree: Any) -> None:
