@@ -26,7 +26,8 @@ def take_in_rig(tree: Node, base: Path) -> list[Problem]:
     if device is None or not isinstance(device.value, dict):
         return []
     kind, named = device.value.get("kind"), device.value.get("file")
-    if kind is None or kind.value != "rig" or "rig" in device.value:
+    described = device.value.get("rig")
+    if kind is None or kind.value != "rig" or (described is not None and described.value is not None):
         return []
     if named is None or not isinstance(named.value, str):
         return [device.problem("a rig needs its file.", "Write for example file: bench.yaml.", key="device.file")]

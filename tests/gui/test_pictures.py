@@ -91,7 +91,8 @@ def rig(shell: Shell, folder: Path) -> Iterator[Path]:
     (file,) = (folder / "runs").glob("bench-16-*/rig.yaml")
     until(lambda: guide.arming.session_button.isEnabled(), "the rig file in the guide")
     guide.arming.session_button.click()
-    until(lambda: shell.world.session is not None and shell.world.session.info is not None, "the session of the rig")
+    until(lambda: shell.world.session is not None and not shell.world.session.lost, "the session of the rig")
+    until(lambda: shell.connect_page.table.model.rowCount() > 30, "the rows of the rig")
     address = next(line.split('"')[1] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("bench:"))
     yield file
     for session in find_sessions():
@@ -172,9 +173,10 @@ def test_train_live(shell: Shell, live: Path) -> None:
 
 @pytest.mark.parametrize("step", list(Step), ids=lambda step: step.name.lower())
 def test_each_step_of_the_guide(shell: Shell, rig: Path, step: Step) -> None:
-    shell.open_rig_file(rig)
+    shell.show_workspace("Connect")
     guide = shell.connect_page.guide
-    until(lambda: guide.guide.draft.rows and not guide.guide.checking, "the rig file")
+    shell.connect_page.pages.setCurrentWidget(guide)
+    until(lambda: guide.guide.draft.rows and not guide.guide.checking, "the rig file, checked")
     guide.go_to(step)
     look(shell, f"guide-{step.value}")
 

@@ -64,6 +64,13 @@ def test_a_rig_is_taken_in_and_checked_and_named_by_its_file(tmp_path: Path) -> 
     assert changed.tick_s == 0.5
 
 
+def test_a_rig_that_is_said_to_be_none_comes_from_its_file(tmp_path: Path) -> None:
+    experiment = EXPERIMENT.replace("bench.yaml}", "bench.yaml, rig: null}")
+    device = load_experiment(written(tmp_path, experiment=experiment)).experiment.device
+    assert isinstance(device, RigSettings)
+    assert device.rig is not None  # as in the experiment that identifies the rig of a session
+
+
 def test_a_saved_experiment_has_the_rig_in_it(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path))
     run = tmp_path / "run"
