@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QApplication, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
@@ -23,19 +25,19 @@ class Asking(QWidget):
 
     Signals:
         answered: the answer to the question of the run.
-        note_written: a note for the run.
+        note_written: the folder of a run, and a note for it.
         resume_wanted, look_back_wanted: the folder of the run.
         safe_wanted, take_wanted: the LostSession.
-        control_wanted: take the control token, though somebody holds it.
+        control_wanted: take the control token from somebody, as the session names them.
     """
 
     answered = Signal(str)
-    note_written = Signal(str)
+    note_written = Signal(object, str)
     resume_wanted = Signal(object)
     look_back_wanted = Signal(object)
     safe_wanted = Signal(object)
     take_wanted = Signal(object)
-    control_wanted = Signal()
+    control_wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,8 +52,9 @@ class Asking(QWidget):
             column.addWidget(row)
         self._offered: Offer | None = None
         self._run: RunView | None = None
+        self._noted: Path | None = None
         self._closed: set[str] = set()
-        self._asked = ""
+        self._asked = self._holder = ""
         self.offer.chosen.connect(self._take_offer)
         self.question.chosen.connect(lambda _, text: self.answered.emit(text))
         self.note.chosen.connect(self._take_note)
@@ -79,9 +82,10 @@ class Asking(QWidget):
             self._offered = offer
             self.offer.ask(offer.text, offer.verbs)
 
-    def write_note(self, run: str) -> None:
-        """Let somebody write a note into a run, by its name."""
-        self.note.ask(f"Note in {run}:", NOTE)
+    def write_note(self, run: Path) -> None:
+        """Let somebody write a note into a run; it goes there whatever is shown by then."""
+        self._noted = run
+        self.note.ask(f"Note in {run.name}:", NOTE)
         if self.note.field is not None:
             self.note.field.setFocus()
 
@@ -92,12 +96,14 @@ class Asking(QWidget):
             (CONTROL, f"Take control from {who}", "Does it now"),
             ("leave", f"Leave it to {who}", "Nothing changes; this window goes on watching (Esc)"),
         )
+        self._holder = control
         self.control.ask(taking(control), verbs)
         self.control.buttons["leave"].setFocus()
 
-    def end_control(self) -> None:
-        """Ask no more: the token is ours, or nobody's."""
-        self.control.end()
+    def see_control(self, control: str) -> None:
+        """Hear who holds the token; where that is not whom it was asked about, ask no more."""
+        if control != self._holder:
+            self.control.end()
 
     # inside
     def _take_offer(self, key: str, _: str) -> None:
@@ -119,13 +125,13 @@ class Asking(QWidget):
 
     def _take_note(self, key: str, text: str) -> None:
         if key == "note" and text.strip():
-            self.note_written.emit(text.strip())
+            self.note_written.emit(self._noted, text.strip())
         self.note.end()
 
     def _take_control(self, key: str, _: str) -> None:
         self.control.end()
         if key == CONTROL:
-            self.control_wanted.emit()
+            self.control_wanted.emit(self._holder)
 
     def _to_field(self, row: InlineRow) -> None:
         """Go to the field of a row, unless somebody is writing somewhere else."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QMenu
+from shiboken6 import isValid
 
 from aeqlab.app.window.theme import theme
 
@@ -23,6 +24,9 @@ class Menus:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         command, bar = shell.world.commander, shell.menuBar()
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusWindowChanged.connect(self._reach)
         file = bar.addMenu("&File")
         self.add(file, "Open run …", "Ctrl+Shift+R", lambda: shell.files.ask("run"))
         self.add(file, "Open experiment …", "Ctrl+Shift+O", lambda: shell.files.ask("experiment"))
@@ -57,6 +61,16 @@ class Menus:
         self.projector.setCheckable(True)
         self.add(self.view, "Alarms", "Ctrl+L", lambda: shell.alarms.setVisible(not shell.alarms.isVisible()))
         self.add(self.view, "Messages", "Ctrl+M", shell.messages.show_all)
+
+    def _reach(self, _: object) -> None:
+        """Let FREEZE and MAKE SAFE be heard by a box that keeps all else waiting, as Qt's own file dialogs show some."""
+        box = QApplication.activeModalWidget()
+        if box is None or box.property("hears FREEZE") or not isValid(self._shell) or not self._shell.isVisible():
+            return
+        box.setProperty("hears FREEZE", True)
+        command = self._shell.world.commander
+        for key, do_ in (("F9", command.freeze), ("F12", command.make_safe)):
+            QShortcut(QKeySequence(key), box).activated.connect(do_)
 
     def add(self, menu: QMenu, text: str, key: str, do_: Callable[[], object]) -> QAction:
         """Add a command with its key."""

@@ -6,6 +6,8 @@ are made when they are first needed: the window is there before its plots.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +25,8 @@ from aeqlab.app.window.jobs import do
 from aeqlab.app.window.menus import GIVE_KEY, TAKE_KEY, Menus
 from aeqlab.app.window.messages import MessageLine
 from aeqlab.app.window.models.offers import offer_of
-from aeqlab.app.window.models.standing import banner_of
+from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.app.window.models.standing import Banner, banner_of
 from aeqlab.app.window.models.target import Target
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
@@ -208,7 +211,7 @@ class Shell(QMainWindow):
             self.messages.say("No run is shown that a note could be written into.", True)
             return
         self.leave_projector()
-        self.asking.write_note(folder.name)
+        self.asking.write_note(folder)
 
     def take_control(self) -> None:
         """Take the control token; where somebody else holds it, ask first and say what that does."""
@@ -331,33 +334,36 @@ class Shell(QMainWindow):
         world = self.world
         run, session = world.run, world.session
         connect, tune, train = self._there()
-        self.vitals.setValue(vitals_of(run, session))
-        self.night.follow(run, session)
-        if connect is not None:
-            connect.redraw()
-        if tune is not None:
-            tune.redraw()
-        if train is not None:
-            train.redraw()
-        if self.projector is not None:
-            self.projector.redraw()
-        if not self._stale:
-            return
-        self._stale = False
-        banner = banner_of(run, session)
+        if self._stale:  # the state before all else: no plot that fails keeps it from being told
+            self._stale = False
+            banner = banner_of(run, session)
+            self._show_state(banner, session)
+            self._safely(self.asking.set_value, run, offer_of(run, session, world.lost))
+            for page in (train, tune):
+                if page is not None:
+                    self._safely(page.set_value, run, session)
+            if connect is not None:
+                self._safely(connect.set_session, session)
+            if self.projector is not None:
+                self._safely(self.projector.set_value, banner, run)
+        self._safely(lambda: self.vitals.setValue(vitals_of(run, session)))
+        self._safely(self.night.follow, run, session)
+        for part in (connect, tune, train, self.projector):
+            if part is not None:
+                self._safely(part.redraw)
+
+    def _safely(self, work: Callable[..., object], *values: object) -> None:
+        """Do a part of a look; what goes wrong in it is told, and the others are done all the same."""
+        try:
+            work(*values)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+    def _show_state(self, banner: Banner, session: SessionView | None) -> None:
         self.banner.setValue(banner)
         self.banner.allow(pause=banner.pause, go_on=banner.go_on, stop=banner.stop)
-        if train is not None:
-            train.set_value(run, session)
-        if tune is not None:
-            tune.set_value(run, session)
-        if connect is not None:
-            connect.set_session(session)
-        if self.projector is not None:
-            self.projector.set_value(banner, run)
-        self.asking.set_value(run, offer_of(run, session, world.lost))
         alarms = () if session is None else session.open_alarms
-        if alarms and not self.alarms.value():
+        if {one.number for one in alarms} - {one.number for one in self.alarms.value()}:  # a new one comes up by itself
             self.alarms.setVisible(True)
         self.alarms.setValue(alarms)
         self._show_control()
@@ -369,11 +375,9 @@ class Shell(QMainWindow):
     def _show_control(self) -> None:
         session, command = self.world.session, self.world.commander
         control = "" if session is None or session.lost or session.status is None else session.status.control
-        ours = command.holds(control)
         command.see_control(control)
-        self.control.set_value(session, ours=ours)
-        if ours or not control:
-            self.asking.end_control()
+        self.control.set_value(session, ours=command.holds(control))
+        self.asking.see_control(control)
 
     # the layout
     def _recall(self) -> None:
@@ -386,12 +390,11 @@ class Shell(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout, and let go; runs and sessions go on."""
         self.leave_projector()
-        self.settings.setValue("geometry", self.saveGeometry())
-        self.settings.setValue("state", self.saveState())
-        self.settings.setValue("dark", theme().dark)
+        for name, value in (("geometry", self.saveGeometry()), ("state", self.saveState()), ("dark", theme().dark)):
+            self.settings.setValue(name, value)
         self._timer.stop()
-        past = cast("LookBack | None", self.tabs.there("Look back"))
-        if past is not None:
-            past.stop()
+        for page in (self.tabs.there("Look back"), self.tabs.there("Tune")):
+            if page is not None:
+                cast("LookBack | Tune", page).stop()
         self.world.close()
         super().closeEvent(event)

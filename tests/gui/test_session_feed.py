@@ -94,7 +94,10 @@ def test_a_refusal_comes_back_as_a_sentence(qtbot: QtBot, client: SessionClient)
     commander.serve(None, the_session())
     u = np.full(5, 1e3)
     with qtbot.waitSignal(commander.answered) as told:
-        commander.at_session("move", lambda c: c.set_controls(u), take=True)
+        commander.take_control(client.who)
+    assert told.args[0].done
+    with qtbot.waitSignal(commander.answered) as told:
+        commander.at_session("move", lambda c: c.set_controls(u), control=True)
     assert not told.args[0].done
     assert "1000" in told.args[0].text
     commander.close()

@@ -162,9 +162,11 @@ class ArmingStep(QWidget):
         )
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setOption(QFileDialog.Option.DontConfirmOverwrite, True)  # asked here, in the window
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
         dialog.setDefaultSuffix("yaml")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.path.setText)
-        dialog.open()
+        dialog.show()  # not modal, for the same reason
 
     def save(self, *, over: bool = False) -> None:
         """Save the file, beside the window's thread."""

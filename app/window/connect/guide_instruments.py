@@ -66,7 +66,7 @@ class InstrumentsStep(QWidget):
         self.found.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         self.found.setWordWrap(True)
         self.found.itemDoubleClicked.connect(lambda _: self.add_chosen())
-        self.add_button = button("Add to the rig", self.add_chosen, "Puts the chosen ones into the rig", "Alt+R")
+        self.add_button = button("Add to the rig", self.add_chosen, "Puts the chosen ones into the rig", "Alt+D")
         self.words = Words("Nothing is opened that you do not name or tick.", kind="dim")
         self.preset = QComboBox()
         self.preset.addItems(["bench-16"])

@@ -92,9 +92,11 @@ class LimitsStep(QWidget):
     def choose(self) -> None:
         """Ask for a CSV file, beside the window."""
         dialog = QFileDialog(self, "Values per knob", str(self.guide.draft.base), "Tables (*.csv *.tsv *.txt)")
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.finished.connect(dialog.deleteLater)
         dialog.fileSelected.connect(lambda path: self.import_values(Path(path)))
-        dialog.open()
+        dialog.show()  # not modal, for the same reason
 
     def import_values(self, path: Path) -> None:
         """Put the values of a CSV file into the rows of their names."""

@@ -17,7 +17,7 @@ from aeqlab.app.window.models.commander import Answer, Commander
 from aeqlab.app.window.models.rig_now import interlocks_of, rows_of
 from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.backends.errors import BackendError
-from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.errors import ProtocolError, SessionError
 from aeqlab.protocols.hand_moves import Row
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.status import STANDING
@@ -77,9 +77,11 @@ class Connect(QWidget):
             self.pages.setCurrentWidget(self.panels)
         if view is None or (self._view is not None and self._view.found != view.found):
             self._instruments = None
+            self.table.dismiss()  # what was asked was about a knob of another rig
         self._view = view
         if view is None or view.info is None:
             self.table.take([])
+            self.interlocks.take([], [])
             self.table.set_read_only(NOT_CONNECTED)
             self.console.set_instruments(())
             self.guide.set_wiggle(NOT_CONNECTED)
@@ -121,7 +123,10 @@ class Connect(QWidget):
         row, k = where
 
         def work(client: SessionClient) -> str:
-            client.move_knobs(row, [k], [value])
+            moved = client.move_knobs(row, [k], [value])
+            if not moved.reached:
+                where = "" if moved.after is None else f": it stands at {moved.after[0]:.6g} {moved.unit}"
+                raise SessionError(f"{name} did not come to {value:g} {moved.unit}{where}.")
             return f"{name} was moved to {value:g}."
 
         self._commander.at_session("move", work, control=True)
@@ -137,7 +142,13 @@ class Connect(QWidget):
         knobs = self._view.info.controls if row == "control" else self._view.info.inputs
         size = WIGGLED * float(knobs.high[k] - knobs.low[k])
         self.guide.tell(f"{knobs.names[k]} is moved to and fro by {size:g} {knobs.unit}; the readouts that follow will be named.")
-        self._commander.at_session("wiggle", lambda client: wiggle(client, row, k, size).sentence, control=True)
+
+        def work(client: SessionClient) -> str:
+            found = wiggle(client, row, k, size)
+            left = "" if found.back else f" It was NOT brought back to {found.stood:.6g} {found.unit}: see where it stands."
+            return f"{found.sentence}{left}"
+
+        self._commander.at_session("wiggle", work, control=True)
 
     def _ask(self, instrument: str, text: str) -> None:
         self._asked = instrument

@@ -10,8 +10,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from PySide6.QtCore import QObject, Signal
 from aeqlab.app.window.jobs import do
 from aeqlab.backends.device import SafetyReport
 from aeqlab.backends.errors import BackendError
-from aeqlab.protocols.client import FoundSession, LostSession, attach, make_lost_safe
+from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, make_lost_safe
 from aeqlab.protocols.control import person, send
-from aeqlab.protocols.errors import ProtocolError, SessionError
+from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError
 from aeqlab.protocols.lost import take_as_it_is
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.remote import SessionClient
@@ -63,13 +64,14 @@ class Commander(QObject):
         self._urgent: SessionClient | None = None  # stands open for FREEZE and MAKE SAFE
         self._held: tuple[FoundSession, SessionClient] | None = None  # the line that holds the control token
         self._held_at = 0.0
-        self._lock = threading.Lock()
+        self.standing: int | None = None  #: number of the standing that the session told last; `let_move` lifts no later one
+        self._lock = threading.Lock()  # of these lines; the window's thread takes it too, so that nobody waits while he has it
 
     def serve(self, run: Path | None, session: FoundSession | None) -> None:
         """Send to these from now on."""
         self.run = run
         if session != self.session:
-            self.session = session
+            self.session, self.standing = session, None
             self._let_go()
             do(self, lambda: self._open_urgent(session), name="opens a line for FREEZE")
 
@@ -82,20 +84,16 @@ class Commander(QObject):
             return
         self._go(command, lambda: Answer(command, str(send(run, command, text)["text"])))
 
-    def note(self, text: str) -> None:
-        """Write a note into the record of the run, whether it goes on or has ended."""
-        run = self.run
-        if run is None:
-            self.answered.emit(Answer("note", "No run is shown that a note could be written into.", done=False))
-        elif is_alive(run):
-            self.to_run("note", text)
-        else:
+    def note(self, run: Path, text: str) -> None:
+        """Write a note into the record of a run, whether it goes on or has ended."""
 
-            def ask() -> Answer:
-                add_note(run, person(), text)
-                return Answer("note", f"Noted in {run.name}.")
+        def ask() -> Answer:
+            if is_alive(run):
+                return Answer("note", str(send(run, "note", text)["text"]))
+            add_note(run, person(), text)
+            return Answer("note", f"Noted in {run.name}.")
 
-            self._go("note", ask)
+        self._go("note", ask)
 
     # to whatever moves
     def freeze(self) -> None:
@@ -107,25 +105,27 @@ class Commander(QObject):
         self._both("safe", lambda client, why: client.make_safe(why, by=person()))
 
     def let_move(self) -> None:
-        """Continue: the run, if one is paused or stands; else the session."""
-        run, session = self.run, self.session
-        if run is not None and is_alive(run):
-            self.to_run("continue")
-        elif session is not None:
-            self.at_session("continue", lambda client: client.continue_(), control=True)
-        else:
-            self.answered.emit(Answer("continue", "Nothing is shown that could go on.", done=False))
+        """Continue: the run, if one is paused or stands; else the session, from what was told of it and from nothing later."""
+        run, session, standing = self.run, self.session, self.standing
 
-    def at_session(
-        self, command: str, work: Callable[[SessionClient], Any], *, control: bool = False, take: bool = False
-    ) -> None:
+        def ask() -> Answer:
+            if run is not None and is_alive(run):
+                return Answer("continue", str(send(run, "continue")["text"]))
+            if session is None:
+                return Answer("continue", "Nothing is shown that could go on.", done=False)
+            with self.line(session, control=True) as client:
+                client.continue_(standing)
+            return Answer("continue", f"{session.device}: continue done.")
+
+        self._go("continue", ask)
+
+    def at_session(self, command: str, work: Callable[[SessionClient], Any], *, control: bool = False) -> None:
         """Do something at the session, over a connection of its own.
 
         Args:
             command: word for the answer.
             work: takes the client; what it returns is the answer's sentence, where it is one.
             control: ask for the control token, which is given where nobody holds it.
-            take: take the token from whoever holds it.
         """
         session = self.session
         if session is None:
@@ -133,13 +133,7 @@ class Commander(QObject):
             return
 
         def ask() -> Answer:
-            held = self._line_of(session) if control or take else None
-            if held is not None:
-                said = work(held)
-                return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
-            with attach(session, name=f"{self.name} of {person()}", control=control) as client:
-                if take and not client.controls_device:
-                    client.take_control()
+            with self.line(session, control=control) as client:
                 said = work(client)
             return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
 
@@ -159,8 +153,12 @@ class Commander(QObject):
         """Tell whether the holder that a session names is this window."""
         return bool(control) and control == self.who
 
-    def take_control(self) -> None:
-        """Take the control token and keep it, over a line of its own, until it is given back, taken, or the window closes."""
+    def take_control(self, holder: str = "") -> None:
+        """Take the control token and keep it, over a line of its own, until it is given back, taken, or the window closes.
+
+        Args:
+            holder: from whom it may be taken, as the session names them; anybody else keeps it.
+        """
         session = self.session
         if session is None:
             self.answered.emit(Answer("control", "No session is connected that could be controlled.", done=False))
@@ -169,6 +167,8 @@ class Commander(QObject):
         def ask() -> Answer:
             client = attach(session, name=f"{self.name} of {person()}", control=True)
             try:
+                if not client.controls_device and client.control_by != holder:
+                    raise NotAllowedError(f"{session.device}: {client.control_by} controls it. Ask for control again to take it.")
                 before = "" if client.controls_device else client.take_control()
             except BaseException:
                 client.close()
@@ -214,10 +214,15 @@ class Commander(QObject):
 
         self.at_session("hold", work, control=True)
 
-    def _line_of(self, session: FoundSession) -> SessionClient | None:
-        """Get the line that holds the token of a session, where it does still."""
+    @contextmanager
+    def line(self, session: FoundSession, *, control: bool) -> Iterator[SessionClient]:
+        """Open a line to a session for a while; the one that holds the control token, where that is asked for and it is ours."""
         held = self._held
-        return held[1] if held is not None and held[0] == session else None
+        if control and held is not None and held[0] == session:
+            yield held[1]
+            return
+        with attach(session, name=f"{self.name} of {person()}", control=control) as client:
+            yield client
 
     def _take_line(self) -> tuple[FoundSession, SessionClient] | None:
         with self._lock:
@@ -251,49 +256,89 @@ class Commander(QObject):
             thread = threading.Thread(target=_close, args=(held[1],), name="gives control back", daemon=True)
             thread.start()
             thread.join(1.0)  # one that does not answer is left: it freezes when this process has gone
-        self._open_urgent(None)
+        thread = threading.Thread(target=self._open_urgent, args=(None,), name="closes the line for FREEZE", daemon=True)
+        thread.start()
+        thread.join(1.0)
 
     # inside
     def _both(self, command: str, at_session: Callable[[SessionClient, str], SafetyReport | None]) -> None:
         run, session, why = self.run, self.session, f"{command} by {person()} in the window"
         if session is not None:
             self._go(command, lambda: self._urgently(session, command, why, at_session))
-        if run is not None and is_alive(run):
-            self._go(command, lambda: Answer(command, str(send(run, command)["text"])))
-        elif session is None:
-            self.answered.emit(Answer(command, "Nothing is shown that moves.", done=False))
+
+        def ask() -> Answer | None:
+            if run is not None and is_alive(run):
+                return Answer(command, str(send(run, command)["text"]))
+            return None if session is not None else self._to_all(command, why, at_session)
+
+        self._go(command, ask)
 
     def _urgently(
         self, session: FoundSession, command: str, why: str, work: Callable[[SessionClient, str], SafetyReport | None]
     ) -> Answer:
-        """Use the line that stands open; a new one where it is broken."""
+        """Use the line that stands open; a new one where it is broken, or busy with a ramp to rest."""
         with self._lock:
             client = self._urgent if self.session == session else None
-            if client is not None:
-                try:
-                    return _told(session, command, work(client, why))
-                except SessionError:
-                    self._urgent = None
-                    client.close()
+            self._urgent = None if client is not None else self._urgent
+        if client is not None:
+            try:
+                answer = _told(session, command, work(client, why))
+            except SessionError:
+                _close(client)
+            else:
+                self._put_back(session, client)
+                return answer
         with attach(session, name=f"{self.name} of {person()}", control=False) as client:
             return _told(session, command, work(client, why))
 
+    def _to_all(self, command: str, why: str, work: Callable[[SessionClient, str], SafetyReport | None]) -> Answer:
+        """Send to every session of this user, for nothing is shown that moves: what moves elsewhere must be reached."""
+
+        def send_to(session: FoundSession) -> Answer:
+            try:
+                with attach(session, name=f"{self.name} of {person()}", control=False) as client:
+                    return _told(session, command, work(client, why))
+            except (ProtocolError, BackendError, OSError) as exc:
+                return Answer(command, f"{session.device}: {exc}", done=False)
+
+        sessions = find_sessions()
+        if not sessions:
+            return Answer(command, "Nothing is shown that moves, and no session is open.", done=False)
+        with ThreadPoolExecutor(len(sessions)) as pool:  # one that hangs keeps no other from it
+            found = list(pool.map(send_to, sessions))
+        words = " ".join(answer.text for answer in found)
+        return Answer(
+            command, f"Nothing is shown that moves, so all sessions were asked. {words}", all(one.done for one in found)
+        )
+
     def _open_urgent(self, session: FoundSession | None) -> None:
         with self._lock:
-            if self._urgent is not None:
-                self._urgent.close()
-            self._urgent = None
-            if session is not None and session == self.session:
-                with suppress(ProtocolError, BackendError):
-                    self._urgent = attach(session, name=f"{self.name}, for FREEZE", control=False, watches=True)
+            old, self._urgent = self._urgent, None
+        if old is not None:
+            _close(old)
+        if session is not None and session == self.session:
+            with suppress(ProtocolError, BackendError):
+                self._put_back(session, attach(session, name=f"{self.name}, for FREEZE", control=False, watches=True))
 
-    def _go(self, command: str, ask: Callable[[], Answer]) -> None:
+    def _put_back(self, session: FoundSession, client: SessionClient) -> None:
+        """Keep a line for FREEZE, unless another stands open or it is to another session by now."""
+        with self._lock:
+            kept = self._urgent is None and self.session == session
+            self._urgent = client if kept else self._urgent
+        if not kept:
+            _close(client)
+
+    def _go(self, command: str, ask: Callable[[], Answer | None]) -> None:
+        def told(answer: Answer | None) -> None:
+            if answer is not None:
+                self.answered.emit(answer)
+
         def failed(exc: Exception) -> None:
             if not isinstance(exc, ProtocolError | BackendError | OSError):
                 log.error("%s: %s", command, exc, exc_info=exc)
             self.answered.emit(Answer(command, str(exc), done=False))
 
-        do(self, ask, self.answered.emit, failed, name=command)
+        do(self, ask, told, failed, name=command)
 
 
 def _acknowledged(done: Sequence[object]) -> str:

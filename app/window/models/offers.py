@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
@@ -22,7 +22,7 @@ class Offer:
     about: str
     text: str
     verbs: tuple[tuple[str, str, str], ...]
-    lost: LostSession | None = None
+    lost: LostSession | None = field(default=None, compare=False)  # its knobs are an array; the text tells all of it
 
 
 def offer_of(run: RunView | None, session: SessionView | None, lost: Sequence[LostSession]) -> Offer | None:

@@ -33,22 +33,24 @@ def rows_of(session: SessionView, now: float | None = None) -> list[RigRow]:
     period = max(OLD_S, OLD_TICKS * (info.tick_s or 0.0) / info.speed)
     return [
         *_controls(info, seen, late, period), *_inputs(info, seen, late, period), *_readouts(info, seen, late, period),
-        *_monitors(seen, late),
+        *_monitors(seen, late, 0.0 if session.lost else math.inf),
     ]  # fmt: skip
 
 
 def interlocks_of(session: SessionView) -> list[InterlockRow]:
-    """Make the rows of the interlocks."""
+    """Make the rows of the interlocks; of a session that does not answer nothing is known, so that each counts as tripped."""
     seen = session.seen
     if seen is None:
         return []
     found = []
     for one in seen.interlocks:
+        if one.tripped is None or session.lost:
+            found.append(InterlockRow(one.name, one.when, one.action, why=session.lost))
+            continue
         values = ", ".join(f"{name} = {value:.6g}{in_unit(unit)}" for name, (value, unit, _) in one.values.items())
-        known = one.tripped is not None
-        many = "many readouts" if known else ""  # of which no look lists the values
-        age = max((float(told[2]) for told in one.values.values()), default=_reading_s(session) if known else math.nan)
-        found.append(InterlockRow(one.name, one.when, one.action, values or many, age, math.inf, bool(one.tripped), one.why))
+        many = "many readouts"  # of which no look lists the values
+        age = max((float(told[2]) for told in one.values.values()), default=_reading_s(session))
+        found.append(InterlockRow(one.name, one.when, one.action, values or many, age, math.inf, one.tripped, one.why))
     return found
 
 
@@ -109,11 +111,11 @@ def _readouts(info: DeviceInfo, seen: Seen | None, late: float, period: float) -
     return found
 
 
-def _monitors(seen: Seen | None, late: float) -> list[RigRow]:
+def _monitors(seen: Seen | None, late: float, period: float) -> list[RigRow]:
     if seen is None:
         return []
     return [
-        RigRow(name, "monitor", math.nan, float(value), str(unit), -math.inf, math.inf, "", float(age) + late, math.inf)
+        RigRow(name, "monitor", math.nan, float(value), str(unit), -math.inf, math.inf, "", float(age) + late, period)
         for name, (value, unit, age) in seen.monitors.items()
     ]  # fmt: skip
 

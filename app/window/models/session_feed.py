@@ -22,6 +22,7 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, lost_sessions
 from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.lost import lost_sessions as dead_sessions
 from aeqlab.protocols.lost import seen_to
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_view import SessionView as Seen
@@ -241,24 +242,19 @@ class SessionList(QObject):
 
 
 def _look_for_sessions(over: threading.Event, send: Post) -> None:
-    told: tuple[tuple[FoundSession, ...], tuple[LostSession, ...]] | None = None
+    told: tuple[tuple[FoundSession, ...], tuple[tuple[str, int, str], ...]] | None = None
+    hung: tuple[LostSession, ...] = ()
     while not over.is_set():
         try:
             running = tuple(find_sessions())
-            lost = tuple(lost_sessions()) if told is None or running != told[0] else told[1]
+            if told is None or running != told[0]:  # those that do not answer: each is attached to, which it notes down
+                hung = tuple(one for one in lost_sessions() if one.hung)
+            lost = (*hung, *dead_sessions())  # files alone: what was done about a device shows at once
         except (ProtocolError, OSError) as exc:
             log.warning("which sessions there are cannot be told: %s", exc)
         else:
-            if (running, lost) != told:
-                told = running, lost
-                send(told)
+            now = running, tuple((one.address, one.pid, one.sentence()) for one in lost)  # their knobs are arrays: never equal
+            if now != told:
+                told = now
+                send((running, lost))
         over.wait(LISTED_S)
-
-
-def session_of_run(folder: Path, sessions: tuple[FoundSession, ...], controls: str = "") -> FoundSession | None:
-    """Find the session of a run: its own, in its folder; or the one whose control token the run holds, if `controls` tells."""
-    own = folder.resolve() / "session"
-    for session in sessions:
-        if Path(session.folder) == own:
-            return session
-    return next((one for one in sessions if controls and controls == one.address), None)

@@ -28,6 +28,7 @@ from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.reports import HoldReport
 
 log = logging.getLogger("aeqlab.window")
+CLOSING_S = 3.0  #: longest wait for what is under way when the window closes
 Tell = Callable[[str, float], None]
 ARMS, IDENTIFIES = "Arms", "Identifies"  #: abilities
 
@@ -62,7 +63,8 @@ class TuneWork(QObject):
         self.busy = ""
         self._asked_version: int | None = None
         self._asking = False
-        self._leave = threading.Event()
+        self._leave, self._left = threading.Event(), threading.Event()
+        self._left.set()
         commander.answered.connect(self._hear)
 
     def set_session(self, view: SessionView | None) -> None:
@@ -78,8 +80,9 @@ class TuneWork(QObject):
         session = view.found
 
         def took(gains: Gains) -> None:
-            self._asking, self._asked_version = False, version
-            if session == self._found:
+            self._asking = False
+            if session == self._found:  # of another one nothing was asked yet
+                self._asked_version = version
                 self._take_gains(gains)
 
         def failed(exc: Exception) -> None:
@@ -167,6 +170,11 @@ class TuneWork(QObject):
         """Ask what is under way to leave at the next tick; a bump brings its targets back."""
         self._leave.set()
 
+    def close(self) -> None:
+        """Let what is under way leave, and wait for that, shortly: a window that closes leaves no target bumped."""
+        self.stop()
+        self._left.wait(CLOSING_S)
+
     # inside
     def _long(self, command: str, what: str, work: Callable[[SessionClient, Tell], str]) -> None:
         session = self._commander.session
@@ -176,24 +184,28 @@ class TuneWork(QObject):
         if self.busy:
             self._answer(Answer(command, f"{self.busy} is under way. Wait for it, or stop it first.", done=False))
             return
-        leave = self._leave = threading.Event()
+        leave, left = self._leave, self._left = threading.Event(), threading.Event()
         tell = Post(self, self._progress, latest=True)
-        name = f"{self._commander.name} of {person()}"
         self._set_busy(what)
 
+        def look() -> None:
+            if leave.is_set():
+                raise AbortRequested(f"{command} was stopped by {person()}")
+
+        def progress(now: str, part: float) -> None:
+            tell((now, part))
+            look()
+
         def ask() -> Answer:
-            with attach(session, name=name, control=True) as client:
-
-                def look() -> None:
-                    if leave.is_set():
-                        raise AbortRequested(f"{command} was stopped by {person()}")
-
-                def progress(now: str, part: float) -> None:
-                    tell((now, part))
-                    look()
-
-                client.point_interrupt = look
-                return Answer(command, work(client, progress))
+            try:
+                with self._commander.line(session, control=True) as client:
+                    client.point_interrupt = look
+                    try:
+                        return Answer(command, work(client, progress))
+                    finally:
+                        client.point_interrupt = None  # the line may be that of the token, which stays
+            finally:
+                left.set()
 
         def finished(answer: Answer) -> None:
             self._set_busy("")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.protocols.status import STANDING
 from aeqlab.protocols.words import in_unit
 
 Array = NDArray[np.float64]
@@ -68,6 +69,8 @@ def held(run: RunView | None, session: SessionView | None) -> Vital:
     value = float(error[at])
     mood = Mood.GOOD if value <= 1.0 else Mood.WRONG
     word = "held" if value <= 1.0 else "not held"
+    if session is not None and (session.lost or session.state in STANDING):  # nothing holds theta now, or nobody knows
+        mood, word = Mood.UNKNOWN, f"at the last clamp {word}"
     return Vital("held", f"{word}, worst {_knob(run, session, k)} {value:.2g} tol ({verdict})", meaning, mood)
 
 
@@ -104,7 +107,8 @@ def to_rail(run: RunView | None, session: SessionView | None) -> Vital:
     if session is not None and session.info is not None and session.setpoints is not None:
         knobs = session.info.controls
         u, low, high = (np.asarray(one, dtype=np.float64) for one in (session.setpoints, knobs.low, knobs.high))
-        names, unit, meaning = knobs.names, knobs.unit, f"{meaning}, by the setpoints as they are now."
+        when = "were heard last" if session.lost else "are now"
+        names, unit, meaning = knobs.names, knobs.unit, f"{meaning}, by the setpoints as they {when}."
     elif run is not None and "knobs" in run.facts and (last := _last_knobs(run)) is not None:
         facts = run.facts["knobs"]
         u, n = last, len(last)
@@ -120,6 +124,8 @@ def to_rail(run: RunView | None, session: SessionView | None) -> Vital:
     mood = (
         Mood.GOOD if not share[k] <= 0.1 or not np.isfinite(high[k] - low[k]) else Mood.WATCH if share[k] > 0.01 else Mood.WRONG
     )
+    if session is not None and session.lost:
+        mood = Mood.UNKNOWN
     return Vital("rail", f"to rail {room[k]:.2g}{in_unit(unit)} {names[k]}", meaning, mood)
 
 

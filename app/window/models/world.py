@@ -45,6 +45,7 @@ class World(QObject):
         self.run: RunView | None = None
         self.session: SessionView | None = None
         self._chosen: FoundSession | None = None  # a session that was asked for by name
+        self._attached: FoundSession | None = None  # that the run works with, or did: it is its device still
         self.run_feed, self.session_feed, self.sessions = RunFeed(self), SessionFeed(self), SessionList(self)
         self.commander = Commander(self)
         self.run_feed.changed.connect(self._take_run)
@@ -72,7 +73,7 @@ class World(QObject):
             return
         self.run = None
         self.run_feed.follow(folder)
-        self._chosen = None
+        self._chosen = self._attached = None
         self._see_sessions()
         self.run_shown.emit(folder)
         self.changed.emit()
@@ -101,6 +102,7 @@ class World(QObject):
 
     def _take_session(self, view: SessionView) -> None:
         self.session = view
+        self.commander.standing = None if view.status is None else view.status.standing
         if self.run_feed.folder is None and view.status is not None and (match := _RUN_IN_CONTROL.match(view.status.control)):
             self._show_run_named(match[1], view)
         self.changed.emit()
@@ -110,6 +112,7 @@ class World(QObject):
         for folder in (self.runs / name, beside if beside.name == name else beside / name):
             if (folder / "record.sqlite").exists():
                 self.run_feed.follow(folder.absolute())
+                self._attached = view.found
                 self.commander.serve(folder.absolute(), view.found)
                 self.run_shown.emit(folder.absolute())
                 return
@@ -130,7 +133,7 @@ class World(QObject):
             self._follow(there or self._chosen)
         elif folder is not None:
             own = folder / "session"
-            there = next((one for one in self.sessions.running if Path(one.folder) == own), None)
+            there = next((one for one in self.sessions.running if Path(one.folder) == own or one == self._attached), None)
             if there is not None or not self._was_of(folder):
                 self._follow(there)
             if there is None:
@@ -140,9 +143,10 @@ class World(QObject):
         self.commander.serve(folder, None if self.session_feed.view is None else self.session_feed.view.found)
 
     def _was_of(self, folder: Path) -> bool:
-        """Tell whether the session that is watched is the run's own and has died: then what became of it is shown on."""
+        """Tell whether the session that is watched is the run's and has died: then what became of it is shown on."""
         view = self.session_feed.view
-        return view is not None and bool(view.lost) and Path(view.found.folder) == folder / "session"
+        its = view is not None and (view.found == self._attached or Path(view.found.folder) == folder / "session")
+        return view is not None and its and bool(view.lost)
 
     def _look_who_is_controlled(self, folder: Path) -> None:
         """Find a session that the run attached to, by who controls it; it is asked in a thread."""
@@ -155,6 +159,7 @@ class World(QObject):
 
         def found(session: FoundSession | None) -> None:
             if session is not None and folder == self.run_feed.folder and self._chosen is None:
+                self._attached = session
                 self._follow(session)
                 self.commander.serve(folder, session)
 

@@ -163,6 +163,7 @@ class ExperimentPanel(QWidget):
 
     def _file_dialog(self, title: str, mode: QFileDialog.AcceptMode) -> QFileDialog:
         self._dialog = dialog = QFileDialog(self, title, str(self.document.model.base), _FILES)
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
         dialog.setAcceptMode(mode)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         return dialog

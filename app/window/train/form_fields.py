@@ -209,6 +209,7 @@ class FieldEditor(QObject):
 
     def _browse(self) -> None:
         self._dialog = dialog = QFileDialog(self.core, f"Choose the file for {self.field.key}", str(self.base))
+        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self.take_path)
         dialog.show()  # not modal: nothing stands in the way of FREEZE and MAKE SAFE

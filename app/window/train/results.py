@@ -6,6 +6,7 @@ The newest kind of result comes to the front by itself until someone chooses a t
 from __future__ import annotations
 
 import numpy as np
+from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from aeqlab.app.window.learned_shown import show_learned
@@ -40,8 +41,8 @@ class Results(QWidget):
             self.tabs.addTab(name)
             self.stack.addWidget(sheet)
         self.tabs.setToolTip("What was read last without a nudge, in several ways (left, right: the next one)")
-        self.tabs.tabBarClicked.connect(self._clicked)
-        self.tabs.currentChanged.connect(self.stack.setCurrentIndex)
+        self.tabs.tabBarClicked.connect(self._chose)
+        self.tabs.currentChanged.connect(self._chose)  # by keys: what comes to the front by itself is not told
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -70,8 +71,7 @@ class Results(QWidget):
         self.errors.clear()
         self.errors.set_awaited("the first evaluation of data with labels")
         self.learned.set_awaited("the first reading without a nudge")
-        for k, (name, _) in enumerate(self.pages):
-            self.tabs.setTabVisible(k, name == "Learned")
+        self._show_tabs({"Learned"})
         self._front("Learned")
         self.tabs.setVisible(False)
 
@@ -94,19 +94,25 @@ class Results(QWidget):
             there.add("Scan")
             if learned is None or int(run.column("scans", "step")[-1]) >= learned.step:
                 newest = "Scan"
-        for k, (name, _) in enumerate(self.pages):
-            self.tabs.setTabVisible(k, name in there)
+        self._show_tabs(there)
         self.tabs.setVisible(len(there) > 1)
         self._front(self.chosen if self.chosen in there else newest)
 
     def _front(self, name: str) -> None:
         place = [one for one, _ in self.pages].index(name)
-        self.tabs.setCurrentIndex(place)
+        with QSignalBlocker(self.tabs):
+            self.tabs.setCurrentIndex(place)
         self.stack.setCurrentIndex(place)
 
-    def _clicked(self, index: int) -> None:
+    def _show_tabs(self, there: set[str]) -> None:
+        with QSignalBlocker(self.tabs):
+            for k, (name, _) in enumerate(self.pages):
+                self.tabs.setTabVisible(k, name in there)
+
+    def _chose(self, index: int) -> None:
         if index >= 0:
             self.chosen = self.tabs.tabText(index)
+            self.stack.setCurrentIndex(index)
 
     # the pages
     def _show_classes(self, run: RunView, learned: run_curves.Learned) -> set[str]:

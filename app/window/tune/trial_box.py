@@ -10,6 +10,7 @@ from aeqlab.app.window.theme import GRID
 from aeqlab.protocols.gains import Trial
 
 AS_BEFORE = "Nothing is on trial. Every change here is a trial: it goes back by itself after 30 s, unless Keep is pressed."
+UNKNOWN = "Whether gains are on trial is not known: the session does not answer. A trial goes back by itself all the same."
 
 
 class TrialBox(QWidget):
@@ -40,14 +41,14 @@ class TrialBox(QWidget):
         """Get the trial that is shown."""
         return self._trial
 
-    def set_trial(self, trial: Trial | None, left_s: float) -> None:
-        """Show a trial that has so many seconds left; None: none is on."""
+    def set_trial(self, trial: Trial | None, left_s: float, *, known: bool = True) -> None:
+        """Show a trial that has so many seconds left; None: none is on, or where that is not `known`, nobody knows."""
         self._trial = trial
         self.keep.setEnabled(trial is not None)
         self.revert.setEnabled(trial is not None)
         self.bar.setVisible(trial is not None)
         if trial is None:
-            self.words.say(AS_BEFORE, "dim")
+            self.words.say(AS_BEFORE if known else UNKNOWN, "dim")
             return
         self.bar.setRange(0, max(int(1000 * trial.seconds), 1))
         self.bar.setValue(int(1000 * max(left_s, 0.0)))

@@ -148,6 +148,10 @@ class Tune(QWidget):
             self._fill_table()
             self._show_trial()
 
+    def stop(self) -> None:
+        """Leave what is under way, as at the end of the window."""
+        self.work.close()
+
     # showing
     def _say_needs(self) -> None:
         text = self._needs()
@@ -185,7 +189,7 @@ class Tune(QWidget):
         view = self._view
         trial = None if view is None or view.seen is None or view.lost else view.seen.trial
         late = 0.0 if view is None else time.monotonic() - view.heard_at
-        self.trial.set_trial(trial, 0.0 if trial is None else trial.left_s - late)
+        self.trial.set_trial(trial, 0.0 if trial is None else trial.left_s - late, known=view is None or not view.lost)
 
     def _show_busy(self) -> None:
         view, work, run = self._view, self.work, self._run
