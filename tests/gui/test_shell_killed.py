@@ -93,3 +93,16 @@ def test_a_killed_session_is_made_safe_by_its_guardian_and_the_window_says_so(
         shell.asking.offer.buttons["look back"].click()
         until(lambda: "session" in shell.past.story.sentence.text(), "its story")
         process.wait()
+
+
+def test_a_session_that_ends_as_it_should_leaves_nothing_unknown(
+    qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    with endless(tmp_path, SLOW) as (run, _), window(qtbot, qapp, tmp_path, monkeypatch, Target(run=run)) as shell:
+        until(lambda: shell.world.session is not None and shell.world.session.status is not None, "the session of the run")
+        send(run, "stop")
+        until(lambda: not is_alive(run), "the end of the run")
+        until(lambda: "its session has ended" in shell.messages.in_words(), "that the session ended, too")
+        until(lambda: shell.banner.sign.value() is Standing.IDLE, "how the run ended")
+        assert "stopped" in shell.banner.doing.text()

@@ -22,8 +22,8 @@ from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.alarms import Alarm
 from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, lost_sessions
 from aeqlab.protocols.errors import ProtocolError
+from aeqlab.protocols.lost import last_commands, seen_to
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
-from aeqlab.protocols.lost import seen_to
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_view import SessionView as Seen
 from aeqlab.protocols.status import SessionEvent, SessionState, SessionStatus
@@ -53,6 +53,7 @@ class SessionView:
         heard_at: when it last answered, by time.monotonic.
         lost: why nothing is known of it now; empty where it answers.
         verdict: what its guardian said of the device, once the session is gone.
+        ended: it has come to its end as it should, and left nothing that somebody has to see to.
     """
 
     found: FoundSession
@@ -66,6 +67,7 @@ class SessionView:
     heard_at: float = 0.0
     lost: str = ""
     verdict: Verdict | None = None
+    ended: bool = False
 
     @property
     def state(self) -> SessionState:
@@ -192,7 +194,8 @@ class _Watcher(threading.Thread):
         safety = client.safety() if status.state is SessionState.SAFE else None
         self._view = replace(
             view, status=status, seen=seen, alarms=alarms, info=client.info,
-            events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="", verdict=None,
+            events=(*view.events, *events)[-EVENTS:], safety=safety, heard_at=time.monotonic(), lost="",
+            verdict=None, ended=False,
         )  # fmt: skip
         self._send(self._view)
 
@@ -202,7 +205,9 @@ class _Watcher(threading.Thread):
             return
         verdict = guardian_verdict(Path(self.found.folder))
         told = _left(self.found) if verdict is None else verdict.sentence()
-        self._view = replace(self._view, lost=f"{told} ({why.rstrip('.')})" if told else why, verdict=verdict)
+        ended = verdict is None and last_commands(self.found.address) is None and self.found not in find_sessions()
+        said = f"{told} ({why.rstrip('.')})" if told else why
+        self._view = replace(self._view, lost=said, verdict=verdict, ended=ended)
         self._send(self._view)
 
 

@@ -101,6 +101,11 @@ class World(QObject):
         self.changed.emit()
 
     def _take_session(self, view: SessionView) -> None:
+        if view.ended:  # nothing is unknown of a device that its session left as it should
+            self._chosen = self._attached = None
+            self._follow(None)
+            self.said.emit(f"{view.found.device}: its session has ended.", False)
+            return
         self.session = view
         self.commander.standing = None if view.status is None else view.status.standing
         if self.run_feed.folder is None and view.status is not None and (match := _RUN_IN_CONTROL.match(view.status.control)):
