@@ -115,7 +115,12 @@ def autotune(operator: Any, knobs: Sequence[int] | None = None, by: str = "", se
     if given := [k for k in which if np.isnan(gains.factor[k])]:  # what their standard gains are the session tells
         operator.try_gains({"knobs": given, "factor": 1.0}, by, seconds)
         gains = operator.gains()
-    found = choose(gains, operator.info, which)
+    try:
+        found = choose(gains, operator.info, which)
+    except NotAllowedError:
+        if given:
+            operator.revert_gains(by)  # nothing better is known, so those that were given stay
+        raise
     trial = operator.try_gains({"knobs": which, "factor": found[0].tolist()}, by, seconds)
     return Autotuned(tuple(which), *found, trial=trial)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aeqlab.app.window.models.experiment_edits import difference
@@ -277,6 +277,8 @@ VALUES = st.recursive(
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@example("\xa0𝛽")
+@example('\u2028\x00\x7f𝛽: "')
 @given(VALUES)
 def test_what_is_written_on_a_line_is_read_again(value: Any) -> None:
     assert plain(f"a: [{inline(value)}, 1]\n") == {"a": [value, 1]}

@@ -138,6 +138,9 @@ class Connect(QWidget):
         if not found or self._view is None or self._view.info is None:
             self.guide.tell(f"{channel} is no knob of the rig that is connected. Save the file and connect it first.")
             return
+        if self.guide.guide.draft.changed:  # a name may stand at another channel in what was not saved and connected yet
+            self.guide.tell("Save the file and connect it again first: what is wired otherwise here is not what is connected.")
+            return
         row, k = found[0]
         knobs = self._view.info.controls if row == "control" else self._view.info.inputs
         size = WIGGLED * float(knobs.high[k] - knobs.low[k])

@@ -88,5 +88,5 @@ def _text(text: str) -> str:
     if is_text and _PLAIN.fullmatch(text) and not text.endswith((" ", ":")):
         return text
     if _CONTROL.search(text):
-        return json.dumps(text, ensure_ascii=True)
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
     return "'" + text.replace("'", "''") + "'"

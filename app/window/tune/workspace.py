@@ -279,7 +279,8 @@ class Tune(QWidget):
 
     def _stop(self) -> None:
         if _identifying(self._run) is not None:
-            self._commander.to_run("abort")  # the knobs go back at the next tick
+            alone = self._run is not None and self._run.sequence is not None and len(self._run.sequence.own) == 1
+            self._commander.to_run("abort" if alone else "skip")  # the knobs go back at the next tick, or with this stage
         self.work.stop()
 
 
