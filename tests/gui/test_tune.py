@@ -174,6 +174,7 @@ def test_a_trial_goes_back_by_itself_and_one_that_is_kept_is_read_again(
     before = session.gains().ki.copy()
     tune.work.seconds = 5.0
     tune.table.choose([2, 4])
+    qtbot.waitUntil(lambda: list(tune.speed._chosen) == [2, 4], timeout=LONG_MS)  # the slider has heard of it
     tune.speed.slider.setFocus()
     qtbot.keyClick(tune.speed.slider, Qt.Key.Key_PageUp)
     assert "would leave" in tune.speed.margin.text()
