@@ -117,10 +117,11 @@ def live(folder: Path) -> Iterator[Path]:
         process.wait()
 
 
-def look(shell: Shell, name: str, *, filled: bool = True) -> None:
+def look(shell: Shell, name: str, *, filled: bool = True, ready: Callable[[], object] = lambda: True) -> None:
     """Look at the window as it is, at both sizes, light and dark, and keep the pictures where they are wanted.
 
-    `filled` is whether every plot has something to show; where not it must say what it awaits.
+    `filled` is whether every plot has something to show; where not it must say what it awaits. `ready` is what to wait for before
+    each picture.
     """
     application = QApplication.instance()
     assert isinstance(application, QApplication)
@@ -130,6 +131,7 @@ def look(shell: Shell, name: str, *, filled: bool = True) -> None:
             shell.dark.setChecked(dark)
             theme().apply(application, dark=dark)
             found = ["not looked at yet"]
+            until(ready, f"what {name} shows")
             for _ in range(6):  # what goes on changes texts, and their room is found anew at the next event
                 QTest.qWait(100)
                 picture = shell.grab()
@@ -215,8 +217,7 @@ def test_an_experiment_with_a_mistake(shell: Shell, folder: Path) -> None:
     shell.open_experiment(file)
     document = shell.train.experiment.document
     until(lambda: document.is_examined and document.found is not None and document.found.problems, "the mistake")
-    until(lambda: "1 wrong" in shell.train.experiment.below.tabText(0), "its line")
-    look(shell, "experiment")
+    look(shell, "experiment", ready=lambda: document.is_examined and "1 wrong" in shell.train.experiment.below.tabText(0))
 
 
 def test_the_story_of_a_run(shell: Shell, folder: Path) -> None:

@@ -206,18 +206,26 @@ def images_of(learned: Learned, data_kind: str) -> Array | None:
     return learned.inputs.reshape(-1, side, side) if data_kind in IMAGES and pixels and side * side == pixels else None
 
 
-def traced_samples(run: RunView, most: int = 20) -> list[TracedSample]:
-    """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together."""
+def traced_samples(run: RunView, most: int = 20, after: int = -1) -> list[TracedSample]:
+    """Get the last samples whose course was kept, oldest first: a free phase, the homeostatic one and the nudged one together.
+
+    Args:
+        run: the run.
+        most: as many at most.
+        after: those of later training steps alone; the rest costs nothing.
+    """
     steps = run.column("traces", "step")
     parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance", *TERMS.values())}
-    ends = np.flatnonzero(np.diff(steps)) + 1
-    found = []
-    for first, last in zip([0, *ends], [*ends, len(steps)], strict=True):
+    bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+    found: list[TracedSample] = []
+    for first, last in zip(bounds[-2::-1], bounds[:0:-1], strict=True):
+        if first == last or len(found) == most or steps[first] <= after:
+            break
         phases = [{name: part[k] for name, part in parts.items() if len(part) > k} for k in range(first, last)]
         fine = [one for one in phases if one.get("error") is not None and one["error"].ndim == 2 and len(one["t"])]
         if fine and fine[0]["phase"] == "hold":
             found.append(_sample(int(steps[first]), fine))
-    return found[-most:]
+    return found[::-1]
 
 
 def _sample(step: int, phases: list[dict[str, Any]]) -> TracedSample:

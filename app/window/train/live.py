@@ -105,14 +105,12 @@ class LivePanels(QWidget):
             self.cost.set_curve(curve.name, curve.x, curve.y, unit=curve.unit, visible=curve.shown, k=k, points=curve.points)
 
     def _show_samples(self, run: RunView) -> None:
-        samples = run_curves.traced_samples(run)
+        samples = run_curves.traced_samples(run, after=self._traced)
         facts = run.facts.get("knobs", {})
         if samples and self._traced < 0:
             error_unit = "tol" if samples[-1].in_tolerances else str(run.facts.get("units", {}).get("theta", ""))
             self.scope.set_knobs(facts.get("names", [])[: samples[0].u.shape[1]], facts.get("unit", ""), error_unit)
         for sample in samples:
-            if sample.step <= self._traced:
-                continue
             self._traced = sample.step
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
             clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s

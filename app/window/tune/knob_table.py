@@ -28,6 +28,7 @@ Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
 SORTED = Role.UserRole
 NAME, STATE = 0, 3  # between them stand the first two numbers
+LEAST = 8 * GRID  #: px of a column
 NUMBERS = {1: 0, 2: 1} | {k + 2: k for k in range(2, len(COLUMNS))}  #: columns that are numbers, and which
 WIDTH = len(COLUMNS) + 2
 DIGITS = {"error": 2, "settle": 3, "factor": 3, "room": 3, "phase": 3}
@@ -178,6 +179,8 @@ class KnobTable(QWidget):
         if knobs.names and not self._sized:
             self._sized = True
             self.view.resizeColumnsToContents()
+            for column in range(self._shown.columnCount()):  # numbers that are not known yet will need room
+                self.view.setColumnWidth(column, max(self.view.columnWidth(column), LEAST))
 
     def choose(self, knobs: Iterable[int]) -> None:
         """Choose these knobs, and no others."""

@@ -232,8 +232,8 @@ class Tune(QWidget):
     def _take_samples(self, run: RunView) -> None:
         if run.folder != self._folder:
             self._folder, self._traced = run.folder, -1
-        for sample in run_curves.traced_samples(run):
-            if sample.step <= self._traced or not sample.in_tolerances:  # without a tolerance there is no one scale
+        for sample in run_curves.traced_samples(run, after=self._traced):
+            if not sample.in_tolerances:  # without a tolerance there is no one scale
                 continue
             self._traced = sample.step
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
