@@ -215,6 +215,27 @@ def test_a_session_that_hangs_keeps_the_window_from_nothing(qtbot: QtBot, client
         os.kill(found.guardian, signal.SIGCONT)
 
 
+def test_the_session_of_a_run_is_watched_on_until_it_is_told_what_became_of_it(qapp: object, tmp_path: Path) -> None:
+    world = World(tmp_path / "runs")
+    run = tmp_path / "runs" / "one"
+    its = replace(NOWHERE, folder=str(run / "session"))
+    try:
+        world.show_run(run)
+        world.sessions.changed.emit((), ())
+        assert world.session_feed.view is None
+        world.sessions.running = (its,)
+        world.sessions.changed.emit((its,), ())
+        assert world.session_feed.view is not None
+        world.sessions.running = ()  # its end shows here before whoever watches it has said a word
+        world.sessions.changed.emit((), ())
+        assert world.session_feed.view is not None
+        assert world.session_feed.view.found == its
+        world.show_run(tmp_path / "runs" / "two")
+        assert world.session_feed.view is None
+    finally:
+        world.close()
+
+
 def test_the_session_of_a_run_stays_shown_when_another_begins(qtbot: QtBot, client: SessionClient, tmp_path: Path) -> None:
     (found,) = find_sessions()
     world = World(tmp_path / "runs")

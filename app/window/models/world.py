@@ -148,10 +148,12 @@ class World(QObject):
         self.commander.serve(folder, None if self.session_feed.view is None else self.session_feed.view.found)
 
     def _was_of(self, folder: Path) -> bool:
-        """Tell whether the session that is watched is the run's and has died: then what became of it is shown on."""
+        """Tell whether the session that is watched was the run's: what became of it is shown on.
+
+        Whether it died or ended as it should is told by whoever watches it, maybe after it is no longer among those that run.
+        """
         view = self.session_feed.view
-        its = view is not None and (view.found == self._attached or Path(view.found.folder) == folder / "session")
-        return view is not None and its and bool(view.lost)
+        return view is not None and (view.found == self._attached or Path(view.found.folder) == folder / "session")
 
     def _look_who_is_controlled(self, folder: Path) -> None:
         """Find a session that the run attached to, by who controls it; it is asked in a thread."""

@@ -104,7 +104,7 @@ class Tune(QWidget):
         commands.hold_wanted.connect(work.hold)
         commands.bump_wanted.connect(lambda: work.bump(self._chosen()))
         commands.stop_wanted.connect(self._stop)
-        work.gains_changed.connect(lambda _: self._show_gains())
+        work.gains_changed.connect(lambda _: self._take_gains())
         work.busy_changed.connect(lambda _: self._show_busy())
         work.progressed.connect(lambda what, part: commands.set_busy(what, part))
         work.bumped.connect(self._take_bump)
@@ -245,6 +245,10 @@ class Tune(QWidget):
             self.grid.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
             self._settle = self.grid.settle
             self.grid.set_origin(f"{run.folder.name}, {run.state}")
+
+    def _take_gains(self) -> None:
+        self._fill_table()  # first: what is chosen is chosen from it
+        self._show_gains()
 
     def _take_bump(self, found: Bumped) -> None:
         """Draw a bump, and add its first course to the traces of all knobs."""
