@@ -170,6 +170,11 @@ class DeviceInfo:
     speed: float = 1.0
 
     @property
+    def inputs_at_rest(self) -> NDArray[Any]:
+        """Get the rest values of the input knobs for one presentation, shape (samples, inputs)."""
+        return np.tile(self.inputs.rest, (self.samples or 1, 1)).astype(self.dtype)
+
+    @property
     def n_parameters(self) -> int:
         """Length of the flat parameter vector."""
         return sum(block.size for block in self.parameters)

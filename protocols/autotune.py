@@ -18,6 +18,7 @@ from aeqlab.protocols.errors import NotAllowedError
 from aeqlab.protocols.gains import Gains, Trial
 from aeqlab.protocols.predicted import settled_at, step_answer, tick_for
 from aeqlab.protocols.stability import margins
+from aeqlab.protocols.words import range_in_words
 
 Array = NDArray[Any]
 GAIN_MARGIN, PHASE_MARGIN_DEG = 2.5, 50.0  #: that a choice leaves at least
@@ -52,8 +53,9 @@ class Autotuned:
         """Say it for a person."""
         many = f"{len(self.knobs)} knobs" if len(self.knobs) > 1 else "1 knob"
         return (
-            f"{many}: {_range(self.factor)} times the standard gains, to settle in {_range(self.settles_s)} s by the model, "
-            f"where the standard gains need {_range(self.standard_s)} s. Gain margin at least {np.nanmin(self.gain_margin):.3g}."
+            f"{many}: {range_in_words(self.factor)} times the standard gains, to settle in {range_in_words(self.settles_s)} s by "
+            f"the model, where the standard gains need {range_in_words(self.standard_s)} s. "
+            f"Gain margin at least {np.nanmin(self.gain_margin):.3g}."
         )
 
 
@@ -123,8 +125,3 @@ def autotune(operator: Any, knobs: Sequence[int] | None = None, by: str = "", se
         raise
     trial = operator.try_gains({"knobs": which, "factor": found[0].tolist()}, by, seconds)
     return Autotuned(tuple(which), *found, trial=trial)
-
-
-def _range(row: Array) -> str:
-    low, high = float(np.nanmin(row)), float(np.nanmax(row))
-    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"

@@ -20,6 +20,7 @@ from aeqlab.protocols.errors import NotAllowedError, ProtocolError
 from aeqlab.protocols.gains import Gains
 from aeqlab.protocols.predicted import first_correction, step_answer, tick_for
 from aeqlab.protocols.reports import HoldReport
+from aeqlab.protocols.words import range_in_words
 
 Array = NDArray[Any]
 TOLERANCES = 20.0  #: a bump is so many tolerances high where nobody says how high
@@ -83,10 +84,10 @@ class Bumped:
         if len(late):
             more = f" and {len(late) - 1} more" if len(late) > 1 else ""
             return f"{self.names[late[0]]}{more} did not come within tolerance after a bump."
-        k = int(np.argmax(self.settle_s))
+        k, over = int(np.argmax(self.settle_s)), 100.0 * float(np.max(self.overshoot, initial=0.0))
         return (
-            f"{len(self.knobs)} bumped by {_range(self.size)} {self.unit}: within tolerance after {self.settle_s[k]:.3g} s at "
-            f"most ({self.names[k]}), overshoot at most {100.0 * float(np.max(self.overshoot, initial=0.0)):.0f} %."
+            f"{len(self.knobs)} bumped by {range_in_words(self.size)} {self.unit}: within tolerance after "
+            f"{self.settle_s[k]:.3g} s at most ({self.names[k]}), overshoot at most {over:.0f} %."
         )
 
 
@@ -114,9 +115,13 @@ def bump(
     tell = progress if progress is not None else lambda what, part: None
     seen = operator.watch()
     if seen.inputs is None:
-        operator.present(np.tile(info.inputs.rest, (info.samples or 1, 1)).astype(info.dtype))
+        operator.present(info.inputs_at_rest)
     tell("holding theta where it is", 0.0)
     first: HoldReport = operator.hold()
+    if not first.accepted or first.tolerance is None:
+        raise NotAllowedError(
+            f"bump: {first.why_not_held or 'theta is not held'}, so nothing can be told from a step. Hold it first."
+        )
     base = np.array(operator.watch().target, dtype=np.float64)
     tolerance = np.array(first.tolerance, dtype=np.float64)
     way = _size(info, gains, which, size, tolerance, np.asarray(operator.controls(), dtype=np.float64))
@@ -225,8 +230,3 @@ def _figures(courses: Sequence[Course], tolerance: Array) -> tuple[Array, Array]
         beyond = (error * np.sign(one.step)).max(axis=0) - tolerance  # within tolerance it is no overshoot
         over.append(np.maximum(beyond, 0.0) / np.abs(one.step))
     return np.max(settle, axis=0), np.max(over, axis=0)
-
-
-def _range(row: Array) -> str:
-    low, high = float(np.min(row)), float(np.max(row))
-    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"

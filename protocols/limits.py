@@ -163,7 +163,7 @@ class LimitedDevice(Device):
     def _ramp_to_rest(self) -> None:
         info = self._seen_info
         if self._presented is None:  # time passes only with inputs; make safe brings them to rest too
-            self.inner.present(np.tile(info.inputs.rest, (info.samples or 1, 1)))
+            self.inner.present(info.inputs_at_rest)
         knobs = self.inner.info.controls
         self._at, self._slewing = np.clip(self.inner.controls(), knobs.low, knobs.high), info.controls.rest
         while self._slewing is not None:  # every tick comes nearer by what the slew allows

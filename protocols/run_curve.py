@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from aeqlab.protocols.record_reader import opened
 from aeqlab.protocols.record_walk import Walk
+from aeqlab.protocols.words import square_in_words
 
 Array = NDArray[Any]
 POINTS = 1000
@@ -69,4 +70,4 @@ def cost_curve(path: Path, points: int = POINTS) -> CostCurve:
 
 def _unit(connection: sqlite3.Connection) -> str:
     found = connection.execute("SELECT unit FROM columns WHERE table_name = 'steps' AND column_name = 'cost_free'").fetchone()
-    return "" if found is None or found[0] in ("1", "(1)^2") else str(found[0])
+    return "" if found is None else square_in_words(str(found[0]))

@@ -17,7 +17,7 @@ from aeqlab.backends.settings import Dimensions
 from aeqlab.protocols.control import send
 from aeqlab.protocols.crosscheck import device_facts
 from aeqlab.protocols.data import DataWidths, data_widths
-from aeqlab.protocols.errors import CheckpointError, DataError, FileErrors
+from aeqlab.protocols.errors import DataError, FileErrors
 from aeqlab.protocols.experiment import LoadedExperiment, load_experiment
 from aeqlab.protocols.sequence_plan import SequencePlan
 from aeqlab.protocols.stage_words import how_long, what_moves
@@ -230,6 +230,3 @@ def edit_of(told: ToldSequence, rows: Sequence[Any], *, pause_after_running: boo
     if pause_after_running is not None:
         change["pause_after_running"] = pause_after_running
     return json.dumps(change)
-
-
-__all__ = ["CheckpointError", "StageWords", "ToldSequence", "ToldStage", "ask_sequence", "edit_of", "read_sequence"]

@@ -362,7 +362,7 @@ class Setpoints:
             return True
         self._settings_back()
         self.settings, self.beta, self.coupling = {}, 0.0, float(begun["coupling"])
-        self.inputs = rest_inputs(session) if begun["inputs"] is None else np.array(begun["inputs"])
+        self.inputs = session.info.inputs_at_rest if begun["inputs"] is None else np.array(begun["inputs"])
         self.u = None if begun["u"] is None else np.array(begun["u"])
         self.theta = None if begun["theta"] is None else np.array(begun["theta"])
         self.apply()
@@ -425,11 +425,6 @@ def described(session: RunSession) -> Described:
     return Described(session.info, session.abilities)
 
 
-def rest_inputs(session: RunSession) -> Array:
-    """Get the rest values of the input knobs, shape (samples, inputs)."""
-    return np.tile(session.info.inputs.rest, (session.info.samples or 1, 1)).astype(session.info.dtype)
-
-
 def _inputs_now(session: RunSession) -> Array:
     now = session.adjusted.inputs
-    return rest_inputs(session) if now is None else np.array(now)
+    return session.info.inputs_at_rest if now is None else np.array(now)

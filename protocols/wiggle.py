@@ -105,7 +105,7 @@ def wiggle(
         raise NotAllowedError("wiggle: a size above 0 is needed, and 1 to 100 times.")
     inputs = operator.watch().inputs
     if inputs is None:
-        inputs = np.tile(info.inputs.rest, (info.samples or 1, 1)).astype(info.dtype)
+        inputs = info.inputs_at_rest
     operator.present(inputs)
     if row == "control":
         operator.advance()  # so that the knobs are as they stand

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 #: Which cost a number is; a cost read under a nudge is never called anything that could be taken for the free one.
 COSTS = {
     "cost_free": "cost",
@@ -36,6 +39,18 @@ def duration_in_words(seconds: float) -> str:
         return f"{hours} h {minutes:02} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def range_in_words(values: Iterable[float]) -> str:
+    """Say from where to where numbers go, in three digits: 0.2 to 0.5, or 0.2; what is nan is left out."""
+    known = [f"{value:.3g}" for value in sorted(float(value) for value in values if not math.isnan(value))]
+    return " to ".join(dict.fromkeys((known[0], known[-1]))) if known else "not known"
+
+
+def square_in_words(unit: str) -> str:
+    """Say a unit as a record has it: (V)^2 is V², and what is no unit is nothing."""
+    plain = f"{unit[1:-3]}²" if unit.startswith("(") and unit.endswith(")^2") else unit
+    return "" if plain in ("1", "1²") else plain
 
 
 def in_unit(unit: str) -> str:

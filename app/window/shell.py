@@ -6,8 +6,6 @@ are made when they are first needed: the window is there before its plots.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +19,7 @@ from aeqlab.app.window.banner import BannerBar
 from aeqlab.app.window.control_bar import ControlBar
 from aeqlab.app.window.files import Files
 from aeqlab.app.window.first_start import FirstStart
+from aeqlab.app.window.guarded import Guarded
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.menus import GIVE_KEY, TAKE_KEY, Menus
 from aeqlab.app.window.messages import MessageLine
@@ -60,6 +59,7 @@ class Shell(QMainWindow):
         self.world, self.settings = world, settings
         self._stale = True
         self._title = ""
+        self._safely = Guarded()
         self.banner, self.vitals, self.messages, self.alarms = BannerBar(), VitalsLine(), MessageLine(), AlarmsPanel()
         self.first, self.asking, self.night = FirstStart(), Asking(), NightBar()
         self.control = ControlBar(TAKE_KEY, GIVE_KEY)
@@ -351,13 +351,6 @@ class Shell(QMainWindow):
         for part in (connect, tune, train, self.projector):
             if part is not None:
                 self._safely(part.redraw)
-
-    def _safely(self, work: Callable[..., object], *values: object) -> None:
-        """Do a part of a look; what goes wrong in it is told, and the others are done all the same."""
-        try:
-            work(*values)
-        except Exception:
-            sys.excepthook(*sys.exc_info())
 
     def _show_state(self, banner: Banner, session: SessionView | None) -> None:
         self.banner.setValue(banner)

@@ -352,7 +352,7 @@ def test_time_on_the_wall_goes_on_by_itself(start: Start) -> None:
     device.present(np.array([[0.3]]))
     device.set_controls(np.full(5, 1.0))
     first = device.advance()
-    assert (Flag.SLEWING in first.flags) == (first.dt < 0.5) or 0.4 < first.dt < 0.6  # 1 V at 2 V/s, however late we look
+    assert Flag.SLEWING in first.flags or first.dt > 0.5  # 1 V at 2 V/s takes so long; a machine that was held up looks later
     assert first.dt >= 0.02
     until(lambda: not plant_status(folder)["slewing"])  # the ramp goes on while its client is silent
     journal = read_journal(folder / "journal")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +9,8 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
+from shell_helpers import window
 
-from aeqlab.app.window.application import Target, make_window
 from aeqlab.app.window.connect.channel_model import WIGGLE
 from aeqlab.app.window.connect.rig_model import NAME, SETPOINT
 from aeqlab.app.window.models.rig_problems import Step
@@ -25,14 +23,8 @@ WAIT_MS = 60_000
 
 @pytest.fixture
 def shell(qtbot: QtBot, qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    made = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
-    qtbot.addWidget(made)
-    made.show()
-    yield made
-    made.close()
+    with window(qtbot, qapp, tmp_path, monkeypatch) as made:
+        yield made
     for found in find_sessions():  # what the window started outlives it
         with attach(found, control=False) as client:
             client.end_session("the end of the test")
@@ -96,3 +88,8 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.SAFE, timeout=WAIT_MS)
     qtbot.keyClick(shell, Qt.Key.Key_F7)  # no run is there that could go on: the session itself does
     qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.IDLE, timeout=WAIT_MS)
+
+    guide.guide.edit(lambda draft: draft.set_instrument("adc", "delay_s", 0.001))  # not saved, so not what is connected
+    cells.scrollTo(index)
+    qtbot.mouseClick(cells.viewport(), Qt.MouseButton.LeftButton, pos=cells.visualRect(index).center())
+    qtbot.waitUntil(lambda: "Save the file and connect it again first" in guide.told.text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,22 @@ from train_helpers import LONG_MS, live_run, open_shell
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from run_helpers import SMALL
 
+from aeqlab.app.window.models.commander import Answer
 from aeqlab.app.window.train.running_sequence import RunningSequence
 from aeqlab.protocols import load_run
 from aeqlab.protocols.control import send
 from aeqlab.protocols.run_folder import is_alive
+from aeqlab.protocols.sequence_told import TO_COME, ToldSequence, ToldStage
 
 TEXT = SMALL.replace(
     "  - train: {method: centered, beta: 0.2}\n  - evaluate: {}\n",
     "  - evaluate: {}\n  - train: {method: centered, beta: 0.2, epochs: 1000000}\n  - hold: {seconds: 1}\n  - evaluate: {}\n",
 )
+
+HOLDS = ToldSequence(
+    tuple(ToldStage(str(k), 0, "hold", "seconds: 1", TO_COME, entry={"hold": {"seconds": 1.0}}) for k in range(3)),
+    begun=0, edits=4, then="freeze", live=True,
+)  # fmt: skip
 
 
 def listed(widget: RunningSequence) -> list[tuple[str, str, str]]:
@@ -32,13 +40,54 @@ def listed(widget: RunningSequence) -> list[tuple[str, str, str]]:
     return [(row.text(0).partition(" ")[2], row.text(1), row.text(4)) for row in rows if row is not None]
 
 
+@pytest.fixture
+def three_holds(qtbot: QtBot) -> RunningSequence:
+    """Give the list of a sequence with three stages to come, which was changed four times; the second is chosen."""
+    widget = RunningSequence()
+    qtbot.addWidget(widget)
+    widget.set_value(HOLDS)
+    widget.choose("1")
+    return widget
+
+
+def test_a_refusal_is_said_though_the_change_of_somebody_else_is_told_before_it(
+    qtbot: QtBot, three_holds: RunningSequence
+) -> None:
+    with qtbot.waitSignal(three_holds.edit_wanted, timeout=LONG_MS):
+        three_holds.take_out()
+    three_holds.set_value(replace(HOLDS, edits=5))
+    assert three_holds.waiting
+    assert not three_holds.out.isEnabled()
+    three_holds.take_answer(Answer("edit", "Someone else changed the sequence meanwhile.", done=False))
+    assert three_holds.notice.label.text() == "Nothing was changed. Someone else changed the sequence meanwhile."
+    assert not three_holds.waiting
+    assert three_holds.out.isEnabled()
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_a_change_is_in_force_once_the_run_has_accepted_and_told_it(three_holds: RunningSequence, told_first: bool) -> None:
+    three_holds.take_out()
+    told = replace(HOLDS, rows=HOLDS.rows[:2], edits=5)
+    first, second = (lambda: three_holds.set_value(told)), (lambda: three_holds.take_answer(Answer("edit", "It is changed.")))
+    if not told_first:
+        first, second = second, first
+    first()
+    assert three_holds.waiting
+    second()
+    assert not three_holds.waiting
+    assert len(listed(three_holds)) == 3  # two stages, and what comes then
+    assert three_holds.current is not None
+    assert three_holds.current.path == "0"
+
+
 def test_stages_to_come_are_changed_while_the_run_goes_on(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with live_run(tmp_path, TEXT) as folder, open_shell(qtbot, tmp_path / "runs", folder, monkeypatch) as shell:
         widget = shell.train.sequence
 
         def changed(times: int) -> None:
-            qtbot.waitUntil(lambda: widget.told is not None and widget.told.edits == times, timeout=LONG_MS)
-            assert not widget.waiting
+            qtbot.waitUntil(
+                lambda: widget.told is not None and widget.told.edits == times and not widget.waiting, timeout=LONG_MS
+            )
 
         qtbot.waitUntil(lambda: widget.told is not None and widget.told.begun == 2, timeout=LONG_MS)
         qtbot.waitUntil(lambda: shell.train.live.sequence.text() == "Show sequence: train, 2 of 4", timeout=LONG_MS)

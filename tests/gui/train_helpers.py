@@ -14,8 +14,9 @@ from pytestqt.qtbot import QtBot
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from run_helpers import experiment, start_worker, wait_for
+from shell_helpers import window
 
-from aeqlab.app.window.application import Target, make_window
+from aeqlab.app.window.application import Target
 from aeqlab.app.window.shell import Shell
 
 LONG_MS = 60_000  #: how long a state is waited for at most: the machine may be busy
@@ -24,19 +25,8 @@ LONG_MS = 60_000  #: how long a state is waited for at most: the machine may be 
 @contextmanager
 def open_shell(qtbot: QtBot, runs: Path, run: Path | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """Open the whole window, on a run if there is one."""
-    monkeypatch.setenv("AEQLAB_STATE", str(runs.parent / "state"))
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    application = QApplication.instance()
-    assert isinstance(application, QApplication)
-    shell = make_window(application, runs, Target(run=run))
-    qtbot.addWidget(shell)
-    shell.resize(1280, 800)
-    shell.show()
-    try:
+    with window(qtbot, QApplication.instance(), runs.parent, monkeypatch, Target(run=run)) as shell:
         yield shell
-    finally:
-        shell.close()
 
 
 @contextmanager

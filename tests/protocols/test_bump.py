@@ -11,6 +11,7 @@ import pytest
 from session_helpers import SETTLE, client_of, inputs_of, served, slow, targets_of
 
 from aeqlab.backends.device import Clock
+from aeqlab.protocols import autotune as autotune_module
 from aeqlab.protocols.autotune import GAIN_MARGIN, autotune
 from aeqlab.protocols.bump import bump
 from aeqlab.protocols.errors import AbortRequested, FrozenError, NotAllowedError
@@ -143,3 +144,25 @@ def test_autotune_is_a_trial_that_settles_sooner(session: Session) -> None:
         autotune(session, [])
     session.configure(homeostasis=HomeostasisSettings(controller="quasi-static"))
     assert (autotune(session).factor == 1.0).all()
+
+
+def test_a_refused_autotune_leaves_the_gains_that_were_given(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.present(inputs_of(session))
+    session.hold(np.zeros(session.info.n_parameters))
+    session.try_gains({"knobs": [2], "ki": 1.0})
+    session.keep_gains()
+    before = session.gains().ki
+    monkeypatch.setattr(autotune_module, "GAIN_MARGIN", 1e9)  # which no factor leaves
+    with pytest.raises(NotAllowedError, match="no factor makes u1 settle"):
+        autotune(session, [1, 2])
+    after = session.gains()
+    assert after.trial is None
+    np.testing.assert_array_equal(after.ki, before)
+
+
+def test_no_bump_where_theta_cannot_be_held(session: Session) -> None:
+    session.configure(homeostasis=HomeostasisSettings(controller="integral", tolerance=1e-3, max_ticks=10))
+    session.present(inputs_of(session))
+    session.hold(np.full(session.info.n_parameters, 0.4))  # further than it gets in ten ticks
+    with pytest.raises(NotAllowedError, match=r"bump: theta is not held .* nothing can be told"):
+        bump(session, [1], 0.05)

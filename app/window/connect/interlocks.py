@@ -100,14 +100,16 @@ class Interlocks(QWidget):
                 )
             )
             colours.append(now.fault if beyond and not one.old else now.dim if one.old or unknown else now.text)
-            tips.append(f"Read every {one.period_s:g} s; its last reading is {age(one.age_s)} s old.")
+            often = f"Read every {one.period_s:g} s; its" if math.isfinite(one.period_s) else "Its"
+            tips.append(f"{often} last reading is {age(one.age_s)} s old.")
         self.monitors.show_lines(lines, colours, tips)
         lines, colours, tips = [], [], []
         for lock in self._interlocks:
             lines.append((lock.name, lock.when, _ACTIONS.get(lock.action, lock.action), lock.values, age(lock.age_s),
                           f"✕ {lock.state}" if lock.bad else lock.state))  # fmt: skip
             colours.append(now.fault if lock.bad else now.text)
-            tips.append(lock.why or f"Data older than {lock.stale_s:g} s count as tripped.")
+            limit = f"older than {lock.stale_s:g} s" if math.isfinite(lock.stale_s) else "too old by the rig file"
+            tips.append(lock.why or f"Data {limit} count as tripped.")
         self.interlocks.show_lines(lines, colours, tips)
         bad = [lock.name for lock in self._interlocks if lock.bad]
         if not self._interlocks:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,9 +42,11 @@ def start_run(experiment: str | Path, runs: Path, overrides: Sequence[str] = ())
         OSError: a text could not be written down.
     """
     if is_text(experiment):
-        path = Path.cwd() / f".experiment-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.yaml"  # its paths count from here
-        path.write_text(str(experiment), encoding="utf-8")
+        handle, name = tempfile.mkstemp(".yaml", ".experiment-", Path.cwd())  # its paths count from here
+        os.close(handle)
+        path = Path(name)
         try:
+            path.write_text(str(experiment), encoding="utf-8")
             return start_run(path, runs, overrides)
         finally:
             path.unlink(missing_ok=True)  # the run folder has what was asked

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.jobs import Post, do
@@ -149,7 +148,7 @@ class TuneWork(QObject):
 
         def work(client: SessionClient, tell: Tell) -> str:
             if client.watch().inputs is None:
-                _present_rest(client)
+                client.present(client.info.inputs_at_rest)  # without inputs no time passes
             report: HoldReport = client.hold()
             return "Theta is held." if report.accepted else f"{report.why_not_held[:1].upper()}{report.why_not_held[1:]}."
 
@@ -254,9 +253,3 @@ def _gains_of(session: FoundSession) -> Gains:
 def _plan_of(session: FoundSession) -> tuple[str, ...]:
     with attach(session, name="window", control=False) as client:
         return tuple(map(str, client.arming_plan()))
-
-
-def _present_rest(client: SessionClient) -> None:
-    """Present the inputs at rest, without which no time passes."""
-    info = client.info
-    client.present(np.tile(info.inputs.rest, (info.samples or 1, 1)).astype(info.dtype))

@@ -10,15 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QKeySequence, QShortcut
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QPushButton,
-    QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -30,7 +28,7 @@ from aeqlab.app.window.models.running_edits import entry_of, line_of, marked
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.form_notice import Notice
 from aeqlab.app.window.train.sequence_list import THEN
-from aeqlab.app.window.train.stage_menu import set_stage_menu
+from aeqlab.app.window.train.stage_pieces import set_stage_menu, stage_button, stage_keys, stage_tree
 from aeqlab.protocols.errors import FileErrors
 from aeqlab.protocols.sequence_told import OFF, RUNNING, TO_COME, ToldSequence, ToldStage, edit_of
 
@@ -49,6 +47,7 @@ class RunningSequence(QWidget):
         super().__init__(parent)
         self.told: ToldSequence | None = None
         self.waiting = False  #: a change was sent, and the run has not answered or not told the sequence since
+        self._accepted = False  # the run has said yes to it
         self._sent_at = 0  # changes there were when it was sent
         self._wanted: int | None = None  # the stage to choose once the change is in force
         self._current = ""
@@ -59,15 +58,7 @@ class RunningSequence(QWidget):
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.notice = Notice()
-        self.tree = QTreeWidget()
-        self.tree.setHeaderLabels(list(_COLUMNS))
-        self.tree.setAccessibleName("Stages of the run")
-        self.tree.setUniformRowHeights(True)
-        self.tree.header().setStretchLastSection(False)
-        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        for index, width in enumerate(_WIDTHS):
-            self.tree.setColumnWidth(index, width)
-        self.tree.header().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        self.tree = stage_tree("Stages of the run", _COLUMNS, _WIDTHS, wide=2)
         self.tree.currentItemChanged.connect(lambda item, _: self._enter(item))
         column.addWidget(self.summary)
         column.addWidget(self.notice)
@@ -93,9 +84,7 @@ class RunningSequence(QWidget):
         self.line.setPlaceholderText("choose a stage that is to come")
         self.line.returnPressed.connect(self.change_options)
         self.line.textEdited.connect(lambda _: self._allow())
-        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.line)
-        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
-        escape.activated.connect(self._show_options)
+        stage_keys("Esc", self.line, self._leave_options)
         label.setBuddy(self.line)
         self.change = QPushButton("Change options")
         self.change.setToolTip("Send what is written here to the run (Enter)")
@@ -110,7 +99,7 @@ class RunningSequence(QWidget):
         self.add = QPushButton("Add stage")
         self.add.setToolTip("Add a stage behind the chosen one, or as the next (Ins)")
         set_stage_menu(self.add, self.add_stage)
-        self._shortcut("Ins", self.add.showMenu)
+        stage_keys("Ins", self.tree, self.add.showMenu)
         line.addWidget(self.add)
         self.copy = self._button(line, "Copy", "Ctrl+D", self.copy_stage, "Copy the chosen stage behind itself")
         self.up = self._button(line, "Move up", "Alt+Up", lambda: self.move_stage(-1), "Let it come before the one above")
@@ -127,23 +116,16 @@ class RunningSequence(QWidget):
         line.addWidget(self.pause)
         return line
 
-    def _button(self, line: QHBoxLayout, text: str, keys: str, work: Callable[[], None], meaning: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(f"{meaning} ({keys})")
-        button.clicked.connect(work)
-        self._shortcut(keys, work)
+    def _button(self, line: QHBoxLayout, text: str, keys: str, work: Callable[[], object], meaning: str) -> QPushButton:
+        button = stage_button(text, keys, self.tree, work, meaning)
         line.addWidget(button)
         return button
-
-    def _shortcut(self, keys: str, work: Callable[[], object]) -> None:
-        shortcut = QShortcut(QKeySequence(keys), self.tree)
-        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-        shortcut.activated.connect(work)
 
     # what is known
     def set_value(self, told: ToldSequence | None) -> None:
         """Take the sequence as the run tells it; None: nobody tells."""
-        if self.waiting and (told is None or not told.live or told.edits > self._sent_at):
+        in_force = told is None or not told.live or (self._accepted and told.edits > self._sent_at)
+        if self.waiting and in_force:  # a change of somebody else's may be told before the run has answered this one
             self.waiting = False
             wanted, self._wanted = self._wanted, None
             if told is not None and wanted is not None and wanted < len(told.own):
@@ -158,8 +140,10 @@ class RunningSequence(QWidget):
         if answer.command != "edit" or not self.waiting:
             return
         if answer.done:
+            self._accepted = True
             self.notice.end()
-            return  # what it has now comes with the next look
+            self.set_value(self.told)  # what it has now may be here already, else it comes with the next look
+            return
         self.waiting, self._wanted = False, None
         self.notice.say(f"Nothing was changed. {answer.text}")
         self._fill()
@@ -230,7 +214,7 @@ class RunningSequence(QWidget):
             return
         rows = told.to_come
         change(rows)
-        self.waiting, self._sent_at = True, told.edits
+        self.waiting, self._accepted, self._sent_at = True, False, told.edits
         self._wanted = None if choose is None else told.begun + choose
         self.notice.end()
         self._allow()
@@ -300,6 +284,11 @@ class RunningSequence(QWidget):
         self._current = "" if item is None else str(item.data(0, Qt.ItemDataRole.UserRole) or "")
         self._show_options()
 
+    def _leave_options(self) -> None:
+        """Show the options as they are, whatever was typed."""
+        self.line.setText(self.line.property("shown"))
+        self._allow()
+
     def _show_options(self) -> None:
         row = self.current
         text = "" if row is None or row.entry is None else line_of(row.entry)
@@ -307,9 +296,6 @@ class RunningSequence(QWidget):
             self.line.setProperty("shown", text)
             self.line.setText(text)
             self.line.setCursorPosition(0)
-        elif self.sender() is not None and isinstance(self.sender(), QShortcut):
-            self.line.setText(text)  # Esc: as it is
-        row = self.current
         self.off.setChecked(row is not None and row.off)
         self.pause.setChecked(row is not None and row.pause_after)
         self._allow()

@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QColor, QKeySequence, QShortcut
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
-    QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -28,7 +26,7 @@ from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.form_document import ExperimentDocument
 from aeqlab.app.window.train.form_fields import CalmCombo
 from aeqlab.app.window.train.form_row import node_at
-from aeqlab.app.window.train.stage_menu import set_stage_menu
+from aeqlab.app.window.train.stage_pieces import set_stage_menu, stage_button, stage_tree
 from aeqlab.protocols.yaml import Node
 
 THEN = {
@@ -54,16 +52,8 @@ class SequenceList(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        self.tree = QTreeWidget()
-        self.tree.setHeaderLabels(list(_COLUMNS))
+        self.tree = stage_tree("Stages of the sequence", _COLUMNS, _WIDTHS, wide=1)
         self.tree.headerItem().setToolTip(2, "Estimated once nothing is wrong with the experiment")
-        self.tree.setAccessibleName("Stages of the sequence")
-        self.tree.setUniformRowHeights(True)
-        self.tree.header().setStretchLastSection(False)
-        self.tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        for index, width in enumerate(_WIDTHS):
-            self.tree.setColumnWidth(index, width)
-        self.tree.header().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.tree.currentItemChanged.connect(lambda item, _: self._entered(item))
         column.addWidget(self.tree, 1)
         column.addLayout(self._ending())
@@ -112,13 +102,8 @@ class SequenceList(QWidget):
         self.pause = self._check(line, "Pause after", "pause_after", "The run pauses after the stage until someone continues")
         return line
 
-    def _button(self, line: QHBoxLayout, text: str, keys: str, work: Callable[[], None], meaning: str) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(f"{meaning} ({keys})")
-        button.clicked.connect(work)
-        shortcut = QShortcut(QKeySequence(keys), self.tree)
-        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-        shortcut.activated.connect(work)
+    def _button(self, line: QHBoxLayout, text: str, keys: str, work: Callable[[], object], meaning: str) -> QPushButton:
+        button = stage_button(text, keys, self.tree, work, meaning)
         line.addWidget(button)
         return button
 
