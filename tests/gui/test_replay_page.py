@@ -41,7 +41,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("stopped")
     requests = Requests()
     result = run_experiment(
-        experiment(folder, SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 2")), runs=folder / "runs", requests=requests,
+        experiment(folder, SMALL.replace("beta: 0.2", "beta: 0.2, epochs: 50")), runs=folder / "runs", requests=requests,
         on_progress=lambda now: requests.ask_stop("stop by ada: enough") if now.done > 80 else None,
     )  # fmt: skip
     add_note(result.folder, "ada", "the lamp flickered")

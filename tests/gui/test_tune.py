@@ -84,7 +84,8 @@ def shown(
     qtbot: QtBot, shell: Shell, stack: ExitStack, device: Device, settings: RigSettings | SimulatedSettings, folder: Path,
     homeostasis: HomeostasisSettings = HOLD,
 ) -> World:  # fmt: skip
-    """Serve a device by a thread of this process, as a session of its own does, and show it."""
+    """Serve a device by a thread of this process, as a session of its own does, and show it once the one before is forgotten."""
+    qtbot.waitUntil(lambda: shell.tune.work.gains is None, timeout=LONG_MS)
     place = folder / "gains"
     server = stack.enter_context(served(device, homeostasis=homeostasis, settling=SETTLE, gains=GainsPlace(place)))
     address = settings.lease_address if isinstance(settings, RigSettings) else "a device"
@@ -100,6 +101,7 @@ def shown(
     shell.world.show_session(found)
     world = World(shell, server, found, place)
     qtbot.waitUntil(lambda: shell.tune.work.gains is not None, timeout=LONG_MS)
+    assert shell.tune.table.model.rowCount() == len(device.info.controls.names)
     return world
 
 
@@ -284,8 +286,9 @@ def test_257_knobs_are_bands_a_map_and_the_worst_ten(qtbot: QtBot, shell: Shell,
     world = shown(qtbot, shell, opened, device, SimulatedSettings(energy="linear"), tmp_path)
     tune = world.tune
     shell.resize(1280, 800)
-    qtbot.waitUntil(lambda: tune.table.model.rowCount() == 257, timeout=LONG_MS)
+    assert tune.table.model.rowCount() == 257
     tune.table.choose([3, 30, 200])
+    qtbot.waitUntil(tune.commands.bump.isEnabled, timeout=LONG_MS)
     tune.commands.bump.click()
     qtbot.waitUntil(lambda: tune.bump.found is not None, timeout=LONG_MS)
     idle(qtbot, tune)

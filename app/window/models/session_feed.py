@@ -203,11 +203,11 @@ class _Watcher(threading.Thread):
         """Say that nothing is known of it now, and what was done about its device if somebody has told."""
         if self._over:
             return
-        verdict = guardian_verdict(Path(self.found.folder))
+        gone = last_commands(self.found.address) is None and self.found not in find_sessions()
+        verdict = guardian_verdict(Path(self.found.folder))  # after that: a guardian that has seen to it may have just ended
         told = _left(self.found) if verdict is None else verdict.sentence()
-        ended = verdict is None and last_commands(self.found.address) is None and self.found not in find_sessions()
         said = f"{told} ({why.rstrip('.')})" if told else why
-        self._view = replace(self._view, lost=said, verdict=verdict, ended=ended)
+        self._view = replace(self._view, lost=said, verdict=verdict, ended=gone and not told)
         self._send(self._view)
 
 
