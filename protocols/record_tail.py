@@ -95,10 +95,10 @@ class RecordTail:
                 return news
             connection.execute("BEGIN")
             try:
-                self._read(connection, news)
+                whole = self._read(connection, news)
             finally:
                 connection.execute("ROLLBACK")
-            self._version = None if news.more else version
+            self._version = version if whole and not news.more else None
         except (sqlite3.Error, ValueError) as exc:
             self._miss(news, f"{self.path.name} cannot be read: {exc}.")
             self.close()
@@ -124,7 +124,9 @@ class RecordTail:
             self._connection.isolation_level = None
         return self._connection
 
-    def _read(self, connection: sqlite3.Connection, news: News) -> None:
+    def _read(self, connection: sqlite3.Connection, news: News) -> bool:
+        """Read each table; False where one of them is to be tried again."""
+        whole = True
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "meta" in there:
             news.facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
@@ -144,9 +146,13 @@ class RecordTail:
                 continue
             try:
                 self._read_table(connection, name, columns, news)
+            except sqlite3.OperationalError as exc:  # locked, or a disk that failed once: it goes on where it was
+                self._miss(news, f"{self.path.name}, {name}: could not be read at once, and is tried again: {exc}.")
+                whole = False
             except sqlite3.DatabaseError as exc:
                 self._miss(news, f"{self.path.name}, {name}: cannot be read on: {exc}.")
                 self._last[name] = 2**62  # the others are read all the same
+        return whole
 
     def _kept_by_attempts(self, connection: sqlite3.Connection) -> tuple[tuple[int, ...], ...]:
         names = [name for name in columns_of(connection, "attempts") if name == "attempt" or name.startswith("kept_")]

@@ -61,7 +61,7 @@ def _show(runs: Path, target: Target, first: Callable[[Shell], None] | None = No
     application.setApplicationName("aeqlab")
     _log_to_file()
     shell = make_window(application, runs, target)
-    signal.signal(signal.SIGINT, lambda *_: shell.close())
+    signal.signal(signal.SIGINT, lambda *_: shell.close_now())
     breath = QTimer(shell)  # lets Python hear Ctrl-C
     breath.start(200)
     breath.timeout.connect(lambda: None)
@@ -94,7 +94,7 @@ def _catch(shell: Shell) -> None:
 
     def caught(kind: type[BaseException], exc: BaseException, trace: types.TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            shell.close()
+            shell.close_now()
             return
         log.error(
             "Something went wrong in the window: %s: %s. All else goes on.", kind.__name__, exc, exc_info=(kind, exc, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal
@@ -17,6 +18,10 @@ NOTE = (
     ("note", "Add note", "Writes it into the record of the run, with your name and the time (Enter)"),
     ("leave", "Drop it", "Nothing is written (Esc)"),
 )
+CLOSE = (
+    ("close", "Close without saving", "The changes are lost; what runs goes on"),
+    ("leave", "Stay", "Nothing is closed (Esc)"),
+)
 CONTROL = "take"
 
 
@@ -29,6 +34,7 @@ class Asking(QWidget):
         resume_wanted, look_back_wanted: the folder of the run.
         safe_wanted, take_wanted: the LostSession.
         control_wanted: take the control token from somebody, as the session names them.
+        close_wanted: close the window, though changes are not saved.
     """
 
     answered = Signal(str)
@@ -38,6 +44,7 @@ class Asking(QWidget):
     safe_wanted = Signal(object)
     take_wanted = Signal(object)
     control_wanted = Signal(str)
+    close_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,10 +52,11 @@ class Asking(QWidget):
         self.question = InlineRow("Question of the run", "answer")
         self.note = InlineRow("Note", "what is to be remembered of this run")
         self.control = InlineRow("Taking control")
+        self.closing = InlineRow("Closing the window")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
-        for row in (self.offer, self.question, self.note, self.control):
+        for row in (self.offer, self.question, self.note, self.control, self.closing):
             column.addWidget(row)
         self._offered: Offer | None = None
         self._run: RunView | None = None
@@ -59,6 +67,7 @@ class Asking(QWidget):
         self.question.chosen.connect(lambda _, text: self.answered.emit(text))
         self.note.chosen.connect(self._take_note)
         self.control.chosen.connect(self._take_control)
+        self.closing.chosen.connect(self._take_closing)
 
     def set_value(self, run: RunView | None, offer: Offer | None) -> None:
         """Show the question of the run, if it asks one, and what is offered."""
@@ -100,6 +109,11 @@ class Asking(QWidget):
         self.control.ask(taking(control), verbs)
         self.control.buttons["leave"].setFocus()
 
+    def ask_to_close(self, unsaved: Sequence[str]) -> None:
+        """Ask whether the window is to be closed with these changes not saved."""
+        self.closing.ask(f"Not saved: {'; '.join(unsaved)}. Ctrl+S there saves it. What runs goes on in any case.", CLOSE)
+        self.closing.buttons["leave"].setFocus()
+
     def see_control(self, control: str) -> None:
         """Hear who holds the token; where that is not whom it was asked about, ask no more."""
         if control != self._holder:
@@ -132,6 +146,11 @@ class Asking(QWidget):
         self.control.end()
         if key == CONTROL:
             self.control_wanted.emit(self._holder)
+
+    def _take_closing(self, key: str, _: str) -> None:
+        self.closing.end()
+        if key == "close":
+            self.close_wanted.emit()
 
     def _to_field(self, row: InlineRow) -> None:
         """Go to the field of a row, unless somebody is writing somewhere else."""

@@ -58,6 +58,7 @@ class Shell(QMainWindow):
         super().__init__()
         self.world, self.settings = world, settings
         self._stale = True
+        self._close_now = False
         self._title = ""
         self._safely = Guarded()
         self.banner, self.vitals, self.messages, self.alarms = BannerBar(), VitalsLine(), MessageLine(), AlarmsPanel()
@@ -298,6 +299,7 @@ class Shell(QMainWindow):
         asking.safe_wanted.connect(command.make_lost_safe)
         asking.take_wanted.connect(command.take_lost)
         asking.control_wanted.connect(command.take_control)
+        asking.close_wanted.connect(self.close_now)
         self.control.take_wanted.connect(self.take_control)
         self.control.give_wanted.connect(command.give_control)
         self.night.wanted.connect(self.go_to)
@@ -372,6 +374,22 @@ class Shell(QMainWindow):
         self.control.set_value(session, ours=command.holds(control))
         self.asking.see_control(control)
 
+    # closing
+    def unsaved(self) -> list[str]:
+        """List what has changes that are not saved, and where that is."""
+        connect, _, train = self._there()
+        found = []
+        if train is not None and train.experiment.document.modified:
+            found.append(f"experiment {train.experiment.document.label} (Train)")
+        if connect is not None and connect.guide.unsaved:
+            found.append(f"{connect.guide.unsaved} (Connect)")
+        return found
+
+    def close_now(self) -> None:
+        """Close the window, whatever is not saved."""
+        self._close_now = True
+        self.close()
+
     # the layout
     def _recall(self) -> None:
         geometry, state = self.settings.value("geometry"), self.settings.value("state")
@@ -381,8 +399,13 @@ class Shell(QMainWindow):
             self.restoreState(state)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the layout, and let go; runs and sessions go on."""
+        """Remember the layout, and let go; runs and sessions go on. Where something is not saved it asks first."""
         self.leave_projector()
+        unsaved = [] if self._close_now else self.unsaved()
+        if unsaved:
+            event.ignore()
+            self.asking.ask_to_close(unsaved)
+            return
         for name, value in (("geometry", self.saveGeometry()), ("state", self.saveState()), ("dark", theme().dark)):
             self.settings.setValue(name, value)
         self._timer.stop()

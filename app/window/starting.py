@@ -18,7 +18,7 @@ from aeqlab.protocols.client import FoundSession
 
 
 class Starter(QObject):
-    """Starts things, one at a time.
+    """Starts things, one at a time: a second press starts nothing twice.
 
     Signals:
         shown: the workspace in which what was started is seen.
@@ -33,6 +33,7 @@ class Starter(QObject):
     def __init__(self, world: World, first: FirstStart) -> None:
         super().__init__(first)
         self._world, self._first = world, first
+        self._under_way = ""
 
     def run(self, experiment: Path | str) -> None:
         """Start an experiment, a file, a preset or a text, and show it."""
@@ -78,17 +79,23 @@ class Starter(QObject):
         return self._world.runs.absolute()
 
     def _begin(self, what: str, start: Callable[[], Started], workspace: str = "Train") -> None:
+        if self._under_way:
+            self._world.said.emit(f"Nothing else is started meanwhile. {self._under_way}", True)
+            return
+        self._under_way = what
         self._first.set_busy(True)
         self._first.set_waiting(what)
         self._world.said.emit(what, False)
 
         def started(found: Started) -> None:
+            self._under_way = ""
             self._first.set_busy(False)
             self._first.set_waiting("")
             self._world.take_started(found)
             self.shown.emit(workspace)
 
         def failed(exc: Exception) -> None:
+            self._under_way = ""
             self._first.set_busy(False)
             self._first.set_waiting(f"It did not start. {exc}")
             self._world.said.emit(str(exc), True)

@@ -61,7 +61,7 @@ def window(
     try:
         yield made
     finally:
-        made.close()
+        made.close_now()
         theme().project(False)
 
 

@@ -361,3 +361,30 @@ def test_a_file_that_is_there_is_written_over_only_when_somebody_says_so(qtbot: 
     assert not guide.arming.over_button.isVisible()
     guide.open(tmp_path / "nowhere.yaml")
     qtbot.waitUntil(lambda: "no such file" in guide.told.text(), timeout=10_000)
+
+
+def test_unsaved_work_is_left_only_when_somebody_says_so(qtbot: QtBot, made: Made, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("kind: rig\ncontrols:\n- {name: of-the-other, channel: 'dac[1]'}\n", encoding="utf-8")
+    guide = made()
+    add(guide, "control", "u", "dac[1]")
+    for begin in (lambda: guide.open(other), guide.new, lambda: guide.bench_started(other)):
+        begin()
+        assert "There are changes in the new rig file that are not saved." in guide.notice.label.text()
+        assert [one.text() for one in guide.notice.buttons][::2] == ["Save first", "Stay"]
+        guide.notice.buttons[2].click()
+        assert not guide.notice.isVisible()
+        assert guide.guide.draft.named("control") == ["u"]
+    guide.open(other)
+    guide.notice.buttons[0].click()
+    assert guide.step == Step.SAVE
+    assert "Write where the file goes" in guide.arming.words.text()
+    guide.arming.path.setText(str(tmp_path / "bench.yaml"))
+    guide.arming.save()
+    qtbot.waitUntil(lambda: guide.unsaved == "", timeout=10_000)
+    put(guide, "u", "name", "u1")
+    assert guide.unsaved == "bench.yaml"
+    guide.open(other)
+    guide.notice.buttons[1].click()
+    qtbot.waitUntil(lambda: guide.guide.draft.named("control") == ["of-the-other"], timeout=10_000)
+    assert "u1" not in (tmp_path / "bench.yaml").read_text(encoding="utf-8")

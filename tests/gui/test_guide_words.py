@@ -38,7 +38,7 @@ def test_every_button_and_page_of_the_guide_is_in_the_window(
         model = view.model()
         if model is not None:
             said |= {str(model.headerData(k, Qt.Orientation.Horizontal)) for k in range(model.columnCount())}
-    shell.close()
+    shell.close_now()
     assert all(pages)
     text = re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL)
     named = re.findall(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])", text)

@@ -242,12 +242,15 @@ def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back:
     path = path_of(back, "stopped")
     open_story(qtbot, back, path)
     back.table.tags_button.click()
+    assert back.table.entry.label.text() == f"Tags of {path.name}"
+    back.table.select(path_of(back, "finished"))  # they go where they were begun, whatever is chosen by then
     qtbot.keyClicks(back.table.entry.line, "drift, night")
     qtbot.keyClick(back.table.entry.line, Qt.Key.Key_Return)
     row = back.table.model.row_of(path)
     assert row is not None
     qtbot.waitUntil(lambda: back.table.model.line(row).tags == ("drift", "night"), timeout=10_000)
     assert load_run(path).notes["text"].tolist() == ["tags: drift, night"]
+    back.table.select(path)
     qtbot.waitUntil(lambda: "tags: drift, night" in back.story.details.toPlainText(), timeout=10_000)
 
 

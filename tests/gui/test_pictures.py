@@ -71,7 +71,7 @@ def shell(qapp: QApplication, folder: Path) -> Iterator[Shell]:
         made = make_window(qapp, folder / "runs", Target())
         made.show()
         yield made
-        made.close()
+        made.close_now()
         made.deleteLater()
         theme().apply(qapp, dark=False)
 

@@ -137,6 +137,10 @@ def test_a_folder_without_a_run_is_told_and_a_damaged_one_opens_as_far_as_it_can
     with qtbot.waitSignal(feed.failed) as told:
         feed.follow(tmp_path / "nothing")
     assert "there is no such folder" in told.args[0]
+    found = views(feed)
+    other = run_experiment(experiment(tmp_path), runs=tmp_path / "elsewhere")
+    other.folder.rename(tmp_path / "nothing")  # as where a share is mounted late
+    qtbot.waitUntil(lambda: bool(found) and found[-1].state == "finished")
     result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs")
     with (result.folder / "record.sqlite").open("r+b") as file:
         file.seek(0, 2)

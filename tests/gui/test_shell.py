@@ -182,6 +182,51 @@ def test_an_exception_in_the_window_is_shown_and_all_else_goes_on(shell: Shell) 
     until(lambda: shell.banner.doing.text() != "left alone", "it is drawn again")
 
 
+def test_changes_that_are_not_saved_keep_the_window_from_closing_until_somebody_says_so(
+    qtbot: QtBot, shell: Shell, tmp_path: Path
+) -> None:
+    path = experiment(tmp_path).path
+    shell.open_experiment(path)
+    document = shell.train.experiment.document
+    until(lambda: document.path == path, "the experiment")
+    assert shell.unsaved() == []
+    shell.train.experiment.editor.setFocus()
+    qtbot.keyClicks(shell.train.experiment.editor, "# mine")
+    until(lambda: document.modified, "that it is changed")
+    shell.connect_page.guide.guide.edit(lambda draft: draft.add("control", "u", "dac[1]"))
+    assert shell.unsaved() == [f"experiment {path.name} (Train)", "the new rig file (Connect)"]
+    row = shell.asking.closing
+    for stays in ("leave", "Escape"):
+        qtbot.keyClick(shell, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+        until(row.isVisible, "the question")
+        assert f"Not saved: experiment {path.name} (Train); the new rig file (Connect)." in row.words.text()
+        assert shell.isVisible()
+        if stays == "leave":
+            row.buttons["leave"].click()
+        else:
+            qtbot.keyClick(row.buttons["leave"], Qt.Key.Key_Escape)
+        until(lambda: not row.isVisible(), "it is asked no more")
+    assert document.modified
+    shell.windowHandle().close()  # as its frame does
+    until(row.isVisible, "the question, where it was closed by its frame")
+    assert shell.isVisible()
+    row.buttons["close"].click()
+    until(lambda: not shell.isVisible(), "the end of the window")
+    assert "# mine" not in path.read_text(encoding="utf-8")
+
+
+def test_what_is_pressed_twice_starts_once(shell: Shell, tmp_path: Path) -> None:
+    path = experiment(tmp_path).path
+    shell.start.run(path)
+    shell.start.run(path)
+    assert "Nothing else is started meanwhile. Starts" in shell.messages.in_words()
+    until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "the end of the run")
+    assert len(list((tmp_path / "runs").glob("*/record.sqlite"))) == 1
+    shell.start.run(path)
+    until(lambda: len(list((tmp_path / "runs").glob("*/record.sqlite"))) == 2, "another one, after that")
+    until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "its end")
+
+
 class Shown(QObject):
     """Notes every widget that comes up as a window of its own."""
 
@@ -269,4 +314,7 @@ def test_a_panel_can_be_enlarged_torn_off_and_brought_back(qtbot: QtBot) -> None
     assert contents[1].isVisible()
     panels.panels[1].back.click()
     assert contents[1].window() is panels.window()
+    panels.panels[1].tear.click()
+    qtbot.keyClick(contents[1], Qt.Key.Key_Escape)
+    until(lambda: contents[1].window() is panels.window(), "Esc brings it back")
     assert panels.rows[0].indexOf(panels.panels[1]) == 1

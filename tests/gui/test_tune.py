@@ -70,7 +70,7 @@ def shell(qapp: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sh
         made.show()
         made.show_workspace("Tune")
         yield made
-        made.close()
+        made.close_now()
         made.deleteLater()
 
 

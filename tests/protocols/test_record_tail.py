@@ -134,3 +134,30 @@ def test_of_a_damaged_or_older_record_the_rest_is_given(tmp_path: Path) -> None:
     assert news.rows["steps"]["step"].tolist() == [1, 2, 3]
     assert news.rows["notes"]["text"].tolist() == ["the door was open"]
     assert news.missing == ["record.sqlite, alarms: the whole table is not there and reads as empty."]
+
+
+class Passing(RecordTail):
+    """Fails at one table as often as it is told to, as a disk does that comes back."""
+
+    left = 2
+
+    def _read_table(self, connection: sqlite3.Connection, name: str, *rest: Any) -> None:
+        if name == "steps" and self.left:
+            self.left -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        super()._read_table(connection, name, *rest)
+
+
+def test_an_error_that_passes_gives_no_table_up(tmp_path: Path) -> None:
+    run = run_experiment(experiment(tmp_path), runs=tmp_path / "runs").folder
+    with Passing(run / "record.sqlite", SOME) as tail:
+        kept = Kept(tail)
+        assert kept.look()
+        assert kept.steps == []
+        assert kept.outcomes, "the others are read meanwhile"
+        assert kept.missing == ["record.sqlite, steps: could not be read at once, and is tried again: disk I/O error."]
+        kept.look()
+        assert len(kept.missing) == 1, "it is said once"
+        kept.look()
+        assert kept.steps == list(range(1, 61))
+        assert not kept.look(), "and then no more than once"

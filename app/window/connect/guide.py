@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Signal
@@ -17,6 +17,7 @@ from aeqlab.app.window.connect.guide_safety import SafetyStep
 from aeqlab.app.window.connect.pieces import Words
 from aeqlab.app.window.models.rig_draft import RigDraft
 from aeqlab.app.window.models.rig_problems import RigProblem, Step
+from aeqlab.app.window.notice import Notice
 from aeqlab.app.window.theme import GRID, theme
 
 TITLES = {Step.INSTRUMENTS: "Instruments", Step.CHANNELS: "Channels", Step.LIMITS: "Limits and rest", Step.SAFETY: "Safety",
@@ -73,12 +74,13 @@ class ConnectGuide(QWidget):
             column.addWidget(lacks)
             tabs.addLayout(column, 1)
             self._tabs[step], self._lacks[step] = tab, lacks
-        self.told = Words()
+        self.told, self.notice = Words(), Notice()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(GRID, GRID, GRID, GRID)
         layout.setSpacing(GRID)
         layout.addLayout(tabs)
         layout.addWidget(self.told)
+        layout.addWidget(self.notice)
         layout.addWidget(self._stack, 1)
         self.told.hide()
         self.channels.wiggle_wanted.connect(self.wiggle_wanted)
@@ -153,22 +155,51 @@ class ConnectGuide(QWidget):
 
     # what others say
     def new(self) -> None:
-        """Begin with an empty rig file."""
-        self.guide.replace(RigDraft())
-        self.go_to(Step.INSTRUMENTS)
+        """Begin with an empty rig file, unless there is unsaved work: then it asks first."""
+
+        def begin() -> None:
+            self.guide.replace(RigDraft())
+            self.go_to(Step.INSTRUMENTS)
+
+        self._leave(begin, "a new one")
 
     def open(self, path: str | Path) -> None:
-        """Open a rig file; one with errors opens with them marked."""
-        self.tell(f"Reading {path}.")
-        self.guide.open(path)
+        """Open a rig file, errors and all, unless there is unsaved work: then it asks first."""
+
+        def read() -> None:
+            self.tell(f"Reading {path}.")
+            self.guide.open(path)
+
+        self._leave(read, Path(path).name)
 
     def _bench(self, preset: str) -> None:
         self.tell(f"Starting {preset}: waiting for the addresses of its instruments.")
         self.bench_wanted.emit(preset)
 
     def bench_started(self, path: str | Path) -> None:
-        """Fill every step from the rig file of a bench that is served now."""
-        self.guide.open(path, lambda: self.go_to(Step.SAVE))
+        """Fill every step from the rig file of a bench that is served now, unless there is unsaved work: then it asks first."""
+        self._leave(lambda: self.guide.open(path, lambda: self.go_to(Step.SAVE)), f"that of the bench, {path}")
+
+    @property
+    def unsaved(self) -> str:
+        """Get the name of the rig file where it has changes that are not saved; else empty."""
+        draft = self.guide.draft
+        return "" if not draft.changed else "the new rig file" if draft.path is None else draft.path.name
+
+    def _leave(self, go_on: Callable[[], None], where: str) -> None:
+        unsaved = self.unsaved
+        if not unsaved:
+            self.notice.end()
+            go_on()
+            return
+        self.notice.say(
+            f"There are changes in {unsaved} that are not saved.",
+            [("Save first", self._save_first), (f"Discard them, open {where}", go_on), ("Stay", None)],
+        )
+
+    def _save_first(self) -> None:
+        self.go_to(Step.SAVE)
+        self.arming.save()
 
     def set_wiggle(self, why_not: str = NOT_OPEN) -> None:
         """Say whether knobs can be wiggled now: empty where they can, else why not."""

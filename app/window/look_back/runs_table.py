@@ -56,6 +56,7 @@ class RunsTable(QWidget):
         self.filter.setSourceModel(self.model)
         self.actions_ = RunActions(self)
         self._read_once = False
+        self._noted: Path | None = None
         self._build()
         self.watch.lines_read.connect(self._take)
         self.watch.went_wrong.connect(lambda text: self._say(text, True))
@@ -152,9 +153,9 @@ class RunsTable(QWidget):
         self.folder_button = self._button(
             "Open folder", "Show the folder of this run", lambda: self.actions_.open_folder(self._paths()[0])
         )
-        self.note_button = self._button("Add note", "Write a note into this run (Ctrl+N)", lambda: self.entry.ask("Note", ""))
+        self.note_button = self._button("Add note", "Write a note into this run (Ctrl+N)", lambda: self._ask_note("Note", ""))
         self.tags_button = self._button(
-            "Add tags", "Add words to find this run by; they are kept among its notes", lambda: self.entry.ask("Tags", "tags: ")
+            "Add tags", "Add words to find this run by; they are kept among its notes", lambda: self._ask_note("Tags", "tags: ")
         )
         row = QHBoxLayout()
         row.setSpacing(GRID)
@@ -240,9 +241,14 @@ class RunsTable(QWidget):
     def _compare(self) -> None:
         self.compare_wanted.emit(tuple(self._paths()))
 
+    def _ask_note(self, what: str, text: str) -> None:
+        """Let somebody write a note into the chosen run; it goes there whatever is chosen by then."""
+        self._noted = self._paths()[0]
+        self.entry.ask(f"{what} of {self._noted.name}", text)
+
     def _note(self, text: str) -> None:
-        if self._paths():
-            self.actions_.add_note(self._paths()[0], text)
+        if self._noted is not None:
+            self.actions_.add_note(self._noted, text)
 
     def _say(self, text: str, wrong: bool) -> None:
         self.message.setText(text)

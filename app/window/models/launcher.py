@@ -115,6 +115,7 @@ def start_bench(preset: str, folder: Path) -> Path:
 
 def _run(words: list[str], runs: Path) -> Started:
     runs.mkdir(parents=True, exist_ok=True)
+    before = set(runs.iterdir())
     process, log = _start([*words, "--quiet"], runs, words[0])
     found: list[Path] = []
 
@@ -124,7 +125,10 @@ def _run(words: list[str], runs: Path) -> Started:
 
     _wait_for(process, log, there)
     if not found:  # it was quicker than we looked
-        found += sorted((path.parent for path in runs.glob("*/record.sqlite")), key=lambda path: path.stat().st_mtime)[-1:]
+        new = (path.parent for path in runs.glob("*/record.sqlite") if path.parent not in before)
+        found += sorted(new, key=lambda path: path.stat().st_mtime)[-1:]
+    if not found:
+        raise RecordError(f"it ended, and left no run in {runs}; see {log}.")
     return Started(log, found[0])
 
 

@@ -172,10 +172,8 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         """Read until it is stopped; whatever goes wrong is told, and tried again."""
-        try:
-            run = load_run(self.folder)
-        except ProtocolError as exc:
-            self._fail((self.folder, str(exc)))
+        run = self._loaded()
+        if run is None:
             return
         self._missing += run.missing
         self._first_part(run)
@@ -191,6 +189,20 @@ class _Reader(threading.Thread):
                     self._miss([f"{self.folder.name} cannot be read: {exc}."])
                     alive = True
                 self.woken.wait(LIVE_S if alive else ENDED_S)
+
+    def _loaded(self) -> Run | None:
+        """Open the record, as soon as that can be done; what keeps it from that is said once. None: it is not wanted any more."""
+        said = ""
+        while not self._over:
+            try:
+                return load_run(self.folder)
+            except ProtocolError as exc:
+                if str(exc) != said:
+                    said = str(exc)
+                    self._fail((self.folder, said))
+            self.woken.wait(ENDED_S)
+            self.woken.clear()
+        return None
 
     def _look(self, tail: RecordTail) -> bool:
         alive = is_alive(self.folder)

@@ -196,8 +196,10 @@ class Graph(QWidget):
             self._box.blockSignals(True)
             self._box.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
             self._box.blockSignals(False)
-            for axis, low, high in (("bottom", left, right), ("left", bottom, top)):
-                self._axes[axis].setRange(low, high)
+            for side, low, high in (("bottom", left, right), ("left", bottom, top)):
+                axis = self._axes[side]
+                if tuple(axis.range) != (low, high):  # an axis whose range is set makes all its figures anew
+                    axis.setRange(low, high)
         view = View(left, right, bottom, top)
         self.middle.traces, self.middle.points = traces, points
         self.middle.rasterise(view, self._box.rect(), ratio)

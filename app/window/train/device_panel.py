@@ -13,11 +13,11 @@ from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models import run_curves
 from aeqlab.app.window.models.knob_places import KnobPlaces, read_places
 from aeqlab.app.window.models.run_feed import RunView
+from aeqlab.app.window.notice import Notice
 from aeqlab.app.window.plots.colour_scale import ColourScale
 from aeqlab.app.window.plots.device_drawing import DeviceDrawing
 from aeqlab.app.window.theme import GRID
 from aeqlab.app.window.train.form_fields import CalmCombo
-from aeqlab.app.window.train.form_notice import Notice
 
 GRID_, LAYERS, FILE = "in a grid", "layer by layer", "as a file says"
 EDGE = 1e-9  #: of the range of a knob; so near a limit it stands at it

@@ -12,11 +12,11 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButt
 
 from aeqlab.app.window.models.experiment_edits import Path_
 from aeqlab.app.window.models.experiment_text import preset_summaries
+from aeqlab.app.window.notice import Notice
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.check_panel import CheckPanel
 from aeqlab.app.window.train.form import ExperimentForm
 from aeqlab.app.window.train.form_document import ExperimentDocument
-from aeqlab.app.window.train.form_notice import Notice
 from aeqlab.app.window.train.sequence_list import SequenceList
 from aeqlab.app.window.train.yaml_editor import YamlEditor
 from aeqlab.app.window.train.yaml_problems import ProblemList

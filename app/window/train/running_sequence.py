@@ -25,8 +25,8 @@ from PySide6.QtWidgets import (
 from aeqlab.app.window.models.commander import Answer
 from aeqlab.app.window.models.experiment_stages import fresh
 from aeqlab.app.window.models.running_edits import entry_of, line_of, marked
+from aeqlab.app.window.notice import Notice
 from aeqlab.app.window.theme import GRID, theme
-from aeqlab.app.window.train.form_notice import Notice
 from aeqlab.app.window.train.sequence_list import THEN
 from aeqlab.app.window.train.stage_pieces import set_stage_menu, stage_button, stage_keys, stage_tree
 from aeqlab.protocols.errors import FileErrors
