@@ -50,6 +50,12 @@ def _in_a_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test be alone with its leases and sessions: what other tests leave is none of its business."""
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
 def shown_at_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let runs of this process look at requests and show their progress at every sample, not some times a second."""
     monkeypatch.setattr("aeqlab.protocols.run_session.LOOK_S", 0.0)

@@ -77,9 +77,7 @@ class Torn(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(panel)
         panel.show()
-        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)
-        escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        escape.activated.connect(self.close)
+        QShortcut(QKeySequence(Qt.Key.Key_Escape), self).activated.connect(self.close)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Give the panel back."""

@@ -27,6 +27,7 @@ from aeqlab.protocols.run_state import Requests
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
+pytestmark = pytest.mark.usefixtures("own_state")
 BENCH = """\
 name: bench
 device: {kind: slow, energy: linear}

@@ -38,7 +38,10 @@ from aeqlab.protocols.lease import holder_of
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
-pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"), pytest.mark.timeout(900),
+    pytest.mark.usefixtures("own_state"),
+]  # fmt: skip
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["kill", "stop"])
 KILLED = pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["kill", "stop"]

@@ -315,6 +315,8 @@ def test_a_panel_can_be_enlarged_torn_off_and_brought_back(qtbot: QtBot) -> None
     panels.panels[1].back.click()
     assert contents[1].window() is panels.window()
     panels.panels[1].tear.click()
-    qtbot.keyClick(contents[1], Qt.Key.Key_Escape)
+    contents[1].window().activateWindow()
+    until(contents[1].isActiveWindow, "it is in front")
+    qtbot.keyClick(contents[1].window(), Qt.Key.Key_Escape)
     until(lambda: contents[1].window() is panels.window(), "Esc brings it back")
     assert panels.rows[0].indexOf(panels.panels[1]) == 1

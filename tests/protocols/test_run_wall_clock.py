@@ -30,7 +30,9 @@ from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
 from aeqlab.protocols.status import SessionState
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"), pytest.mark.usefixtures("own_state"),
+]  # fmt: skip
 
 # ten times as fast as a rig; nudged in nearly all of a step, so that a moment of it mostly meets the nudge
 WALL = """
