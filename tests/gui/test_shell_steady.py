@@ -215,6 +215,29 @@ def test_a_session_that_hangs_keeps_the_window_from_nothing(qtbot: QtBot, client
         os.kill(found.guardian, signal.SIGCONT)
 
 
+def test_a_move_by_hand_comes_to_its_end_before_the_window_is_gone(
+    qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
+    crawls = SLOW.model_copy(update={"slew_V_per_s": 0.5})
+    client = open_session(crawls, seed=1, base=tmp_path, folder=tmp_path / "session", who="the test")
+    try:
+        client.present(client.info.inputs_at_rest)
+        client.give_control()
+        (found,) = find_sessions()
+        commander = Commander()
+        commander.serve(None, found)
+        until(lambda: commander._urgent is not None, "the line for FREEZE")
+        commander.at_session("move", lambda mover: mover.move_knobs("control", [0], [0.5]) and "moved", control=True)
+        until(lambda: client.watch().owners[0] != "loop" and "window" in client.status().control, "it moves")
+        commander.close()
+        assert client.watch().setpoints is not None
+        assert client.watch().setpoints[0] == pytest.approx(0.5)
+        assert client.status().state not in (SessionState.FROZEN, SessionState.SAFE)
+    finally:
+        client.close()
+
+
 def test_the_session_of_a_run_is_watched_on_until_it_is_told_what_became_of_it(qapp: object, tmp_path: Path) -> None:
     world = World(tmp_path / "runs")
     run = tmp_path / "runs" / "one"

@@ -32,6 +32,7 @@ from aeqlab.protocols.run_folder import is_alive
 
 log = logging.getLogger("aeqlab.window")
 TOLD_S = 2.0  #: after so long the session must have told that the token is ours
+CLOSING_S = 3.0  #: longest wait for what is under way when the window closes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Commander(QObject):
         self._urgent: SessionClient | None = None  # stands open for FREEZE and MAKE SAFE
         self._held: tuple[FoundSession, SessionClient] | None = None  # the line that holds the control token
         self._held_at = 0.0
+        self._moving: list[threading.Event] = []  # what was asked of the session under control, each set when it is over
         self.standing: int | None = None  #: number of the standing that the session told last; `let_move` lifts no later one
         self._lock = threading.Lock()  # of these lines; the window's thread takes it too, so that nobody waits while he has it
 
@@ -132,9 +134,16 @@ class Commander(QObject):
             self.answered.emit(Answer(command, "No session is connected.", done=False))
             return
 
+        over = threading.Event()
+        if control:
+            self._moving = [one for one in self._moving if not one.is_set()] + [over]
+
         def ask() -> Answer:
-            with self.line(session, control=control) as client:
-                said = work(client)
+            try:
+                with self.line(session, control=control) as client:
+                    said = work(client)
+            finally:
+                over.set()
             return Answer(command, said if isinstance(said, str) else f"{session.device}: {command} done.")
 
         self._go(command, ask)
@@ -249,7 +258,10 @@ class Commander(QObject):
         self._go("continue", lambda: Answer("continue", take_as_it_is(lost, person()).sentence()))
 
     def close(self) -> None:
-        """Let go of the lines that stand open; a token that is held is given back."""
+        """Let go of the lines that stand open; a token that is held is given back. What moves by hand may end, for a while."""
+        until = time.monotonic() + CLOSING_S
+        for over in self._moving:  # a client that is gone in the middle of a move would leave the device frozen
+            over.wait(max(0.0, until - time.monotonic()))
         self.run = self.session = None
         held = self._take_line()
         if held is not None:

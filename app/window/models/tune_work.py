@@ -14,7 +14,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.jobs import Post, do
-from aeqlab.app.window.models.commander import Answer, Commander
+from aeqlab.app.window.models.commander import CLOSING_S, Answer, Commander
 from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.autotune import autotune
@@ -27,7 +27,6 @@ from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.reports import HoldReport
 
 log = logging.getLogger("aeqlab.window")
-CLOSING_S = 3.0  #: longest wait for what is under way when the window closes
 Tell = Callable[[str, float], None]
 ARMS, IDENTIFIES = "Arms", "Identifies"  #: abilities
 
