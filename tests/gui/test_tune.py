@@ -269,7 +269,7 @@ def test_what_is_refused_is_said_and_a_bump_can_be_stopped(qtbot: QtBot, shell: 
 
 def test_without_anything_to_tune_it_says_what_it_needs(qtbot: QtBot, shell: Shell, opened: ExitStack, tmp_path: Path) -> None:
     tune = shell.tune
-    assert "Gains are tried at a session" in tune.needs.text()
+    qtbot.waitUntil(lambda: "Gains are tried at a session" in tune.needs.text(), timeout=LONG_MS)
     buttons = (tune.commands.identify, tune.commands.autotune, tune.commands.hold, tune.commands.bump, tune.commands.arm)
     assert not any(one.isEnabled() for one in buttons)
     settings = SimulatedSettings(energy="linear", options={"frequencies": 3})
