@@ -13,6 +13,7 @@ import pytest
 from aeqlab.protocols import load_experiment, load_run
 from aeqlab.protocols.load import Run
 
+pytestmark = pytest.mark.usefixtures("own_state")
 EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "examples"
 
 
@@ -20,7 +21,7 @@ def runs_of(example: str, folder: Path) -> tuple[list[Run], str]:
     """Run an example in a folder; its runs in the order they were begun, and what it printed."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / example)],
-        cwd=folder, env={**os.environ, "MPLBACKEND": "Agg"}, capture_output=True, text=True, timeout=240, check=False,
+        cwd=folder, env={**os.environ, "MPLBACKEND": "Agg"}, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     runs = [load_run(path.parent) for path in (folder / "runs").glob("*/record.sqlite")]

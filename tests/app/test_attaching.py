@@ -27,6 +27,7 @@ from aeqlab.protocols.load import load_run
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
+pytestmark = pytest.mark.usefixtures("own_state")
 BENCH = """\
 name: bench
 seed: 3
@@ -59,8 +60,8 @@ def serving(*arguments: str) -> Iterator[tuple[list[str], list[str]]]:
         yield said, logged
     finally:
         process.terminate()
-        code = process.wait(30)
-        reader.join(10)
+        code = process.wait(120)
+        reader.join(60)
         process.stdout.close()
         stderr.close()
     assert code == 0
@@ -163,7 +164,7 @@ def test_a_preset_is_served_with_changes_and_looks_print_nothing() -> None:
             client.status()
         with attach(session, name="who controls") as client:
             client.status()
-        until = time.monotonic() + 20.0
+        until = time.monotonic() + 60.0
         while not any("who controls" in line and "left" in line for line in logged) and time.monotonic() < until:
             time.sleep(0.02)
         assert "key=" not in repr(session)
@@ -221,7 +222,7 @@ def test_a_freeze_of_the_session_pauses_the_run_that_is_attached(bench: Path, ca
             assert code_of("continue", folder.name) == 0
             until_runs_say("running")
             assert code_of("stop") == 0
-            assert run.wait(60) == ExitCode.STOPPED
+            assert run.wait(120) == ExitCode.STOPPED
             run = subprocess.Popen(
                 [sys.executable, "-m", "aeqlab.app.cli", "resume", folder.name],
                 stderr=subprocess.PIPE,
@@ -230,7 +231,7 @@ def test_a_freeze_of_the_session_pauses_the_run_that_is_attached(bench: Path, ca
             )
             until_runs_say(" train")
             assert code_of("stop") == 0
-            assert f", attached to the session bench ({session.address})" in run.communicate(timeout=60)[1]
+            assert f", attached to the session bench ({session.address})" in run.communicate(timeout=120)[1]
         finally:
             run.kill()
             run.communicate()

@@ -24,8 +24,8 @@ from aeqlab.protocols.run import run_experiment
 
 
 def ends(address: str) -> bool:
-    """Tell whether a bench ends within ten seconds."""
-    until = time.monotonic() + 10.0
+    """Tell whether a bench ends within a minute."""
+    until = time.monotonic() + 60.0
     while time.monotonic() < until:
         try:
             BenchLink.connect(address).now()
@@ -94,7 +94,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path, capsys: pyte
         link = BenchLink.connect(address)
         assert link.now() >= 0.0
         link.close()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     for name, said in (("bench-16", "is there already"), ("bench-256", "has no rig file of its own")):
         with pytest.raises(SystemExit) as caught:
             main(["bench", name, "--rig", str(rig)])
@@ -114,6 +114,7 @@ def test_identify_is_a_run_of_that_stage_alone(tmp_path: Path, capsys: pytest.Ca
     assert (folder / "identified.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("own_state")
 def test_without_a_session_there_are_no_alarms(capsys: pytest.CaptureFixture[str]) -> None:
     for words, code in ((["alarms"], 0), (["alarms", "nobody"], 2), (["acknowledge"], 2)):
         with pytest.raises(SystemExit) as caught:

@@ -49,7 +49,7 @@ def session(tmp_path: Path) -> Iterator[FoundSession]:
     yield found
     if process.poll() is None:
         process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
 
 
 def code_of(*arguments: str) -> int:
@@ -125,7 +125,10 @@ def hung_served_run(folder: Path) -> Iterator[SessionClient]:
         yield client
 
 
-def test_freeze_and_safe_reach_the_device_of_a_run_that_hangs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_freeze_and_safe_reach_the_device_of_a_run_that_hangs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commanding, "ANSWER_S", 60.0)  # it answers, if late, and does nothing
     with hung_served_run(tmp_path / "runs" / "first") as client:
         assert code_of("freeze") == 0
         status = client.status()
@@ -148,7 +151,11 @@ def start_run(text: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kind", ["slow", "simulated"])
-def test_safe_through_a_run_is_seen_to_its_end(capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_safe_through_a_run_is_seen_to_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for name, limit in (("ANSWER_S", 60.0), ("BEGIN_S", {"safe": 60.0}), ("END_S", 60.0)):  # it acts, if late
+        monkeypatch.setattr(commanding, name, limit)
     process = start_run(BENCH.replace("slow", kind).replace("beta: 0.1", "beta: 0.1, epochs: 100000"))
     assert code_of("safe", next(Path("runs").iterdir()).name) == 0
     out = capsys.readouterr().out
@@ -159,7 +166,7 @@ def test_safe_through_a_run_is_seen_to_its_end(capsys: pytest.CaptureFixture[str
     else:
         assert "Device safe: 2 echoed." in out
         assert "\nnudge: echoed" in out
-    assert process.wait(30) == ExitCode.ABORTED
+    assert process.wait(120) == ExitCode.ABORTED
 
 
 def test_freeze_reaches_the_device_of_a_run_that_takes_no_commands_and_of_one_that_attached(tmp_path: Path) -> None:

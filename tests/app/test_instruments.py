@@ -25,7 +25,7 @@ def code_of(*arguments: str) -> int:
 
 def test_those_that_are_named_say_who_they_are_and_are_asked_for_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     with TcpServed(Front("QDevil,QDAC-II,121,11-1.14")) as dac, TcpServed(Front("Keysight Technologies,DAQ970A,MY7,A.02")) as adc:
-        assert code_of(f"127.0.0.1:{dac.port}", adc.address) == ExitCode.OK
+        assert code_of("--timeout", "60", f"127.0.0.1:{dac.port}", adc.address) == ExitCode.OK
         for served in (dac, adc):
             assert b"".join(served.heard).split() == [b"*IDN?"] * 6
     out = capsys.readouterr().out
@@ -35,11 +35,15 @@ def test_those_that_are_named_say_who_they_are_and_are_asked_for_nothing_else(ca
 
 
 def test_one_that_does_not_answer_keeps_no_other_from_being_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with (
+        socket.socket() as closed,
+        TcpServed(Front("Maker,Model,7,1")) as there,
+        TcpServed(Front("not a name")) as nameless,
+    ):
+        closed.bind(("127.0.0.1", 0))  # its port is taken, so that nobody else gets it, and nobody listens
         port = closed.getsockname()[1]
-    with TcpServed(Front("Maker,Model,7,1")) as there, TcpServed(Front("not a name")) as nameless:
         addresses = [f"127.0.0.1:{port}", nameless.address, there.address]
-        assert code_of("--timeout", "0.3", *addresses) == ExitCode.FAILED
+        assert code_of("--timeout", "60", *addresses) == ExitCode.FAILED
     out, err = capsys.readouterr()
     assert "Maker Model, serial number 7" in out
     assert f"TCPIP::127.0.0.1::{port}::SOCKET: it cannot be opened: ConnectionRefusedError" in err

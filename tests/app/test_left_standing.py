@@ -60,6 +60,7 @@ def test_a_run_does_not_move_what_a_person_made_safe_through_the_run_before(
     assert list(state_folder().glob("*.stands")) == []
 
 
+@pytest.mark.usefixtures("own_state")
 def test_what_cannot_be_read_stands_for_nobody_and_what_is_continued_is_forgotten(tmp_path: Path) -> None:
     stands = Stands("a bench", "bench")
     stands.note((SessionState.SAFE, "ada", "smoke"))

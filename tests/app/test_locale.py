@@ -27,7 +27,7 @@ def test_a_path_beyond_ascii_in_a_locale_without_it(tmp_path: Path) -> None:
     (folder / "e.yaml").write_text(TEXT, encoding="utf-8")
     plain = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-m", "aeqlab.app.cli", "run", "-q", "--runs", str(folder / "runs"), str(folder / "e.yaml")]
-    done = subprocess.run(command, capture_output=True, timeout=120, env={**os.environ, **plain})
+    done = subprocess.run(command, capture_output=True, timeout=300, env={**os.environ, **plain})
     assert (done.returncode, b"Unexpected" in done.stderr) == (0, False), done.stderr
     (run,) = (folder / "runs").glob("*/provenance.json")
     assert run.read_text(encoding="utf-8")

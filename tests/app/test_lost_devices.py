@@ -22,7 +22,7 @@ from aeqlab.backends.device import Clock
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession, find_sessions, lost_sessions, start_session
 from aeqlab.protocols.experiment import load_experiment
-from aeqlab.protocols.lost import LastCommands, mark_ended
+from aeqlab.protocols.lost import LastCommands, mark_ended, seen_to
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import SessionState
 
@@ -34,6 +34,8 @@ data: {kind: legendre, samples: 4}
 sequence:
   - train: {beta: 0.1, epochs: 100000}
 """
+#: `aeqlab` that waits longer for the guardian, which may take its time on a busy machine.
+PATIENT = "from aeqlab.protocols import ending; ending.WAIT_S = 60.0; from aeqlab.app.cli import main; main()"
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +69,7 @@ def code_of(*arguments: str) -> int:
 def test_a_run_show_and_safe_quote_the_guardian(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bench.yaml").write_text(BENCH, encoding="utf-8")
     run = subprocess.Popen(
-        [sys.executable, "-m", "aeqlab.app.cli", "run", "bench.yaml"],
+        [sys.executable, "-c", PATIENT, "run", "bench.yaml"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
     session = the_session()
@@ -76,12 +78,16 @@ def test_a_run_show_and_safe_quote_the_guardian(tmp_path: Path, capsys: pytest.C
         assert time.monotonic() < until, "it never trained"
         time.sleep(0.05)
     os.kill(session.pid, signal.SIGKILL)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=120)
     assert run.returncode == ExitCode.FAILED
     assert (out + err).count("the guardian said: the device is SAFE") == 1
     assert "State of the device unknown" not in out + err
     assert code_of("show") == 0
     assert "the guardian said: the device is SAFE" in capsys.readouterr().out
+    until = time.monotonic() + 60.0
+    while not seen_to():  # the guardian lets go of the device after its last word
+        assert time.monotonic() < until, "the guardian never let go"
+        time.sleep(0.02)
     assert code_of("safe", next(Path("runs").iterdir()).name) == 0
     assert f"slow linear at {session.address}: already SAFE since" in capsys.readouterr().out
     other = LastCommands("another bench", "slow linear", ("u0",), "V", tmp_path / "other")
@@ -110,13 +116,12 @@ def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, ca
         client.present(np.zeros((1, len(client.info.inputs))))
         client.advance()
         session = the_session()
-        for pid in (session.guardian, session.pid):
-            os.kill(pid, signal.SIGSTOP)
+        assert os.getpgid(session.pid) == session.guardian
+        os.killpg(session.guardian, signal.SIGSTOP)  # both at once: neither sees to the other
         assert code_of("continue") == ExitCode.FAILED  # it is there, and hangs
         assert "which is there but does not answer" in capsys.readouterr().err
-        for pid in (session.guardian, session.pid):
-            os.kill(pid, signal.SIGKILL)
-        until = time.monotonic() + 20.0
+        os.killpg(session.guardian, signal.SIGKILL)
+        until = time.monotonic() + 60.0
         while not [lost for lost in lost_sessions() if not lost.hung]:  # one that is dying hangs for a moment
             assert time.monotonic() < until, "it was never lost"
             time.sleep(0.02)
@@ -129,7 +134,7 @@ def test_continue_takes_the_device_of_a_lost_session_as_it_is(tmp_path: Path, ca
     assert capsys.readouterr().err == ""
     with start_session(file, tmp_path / "second") as client:
         assert client.status().state is SessionState.IDLE
-        until = time.monotonic() + 20.0
+        until = time.monotonic() + 60.0
         while not any(event.kind == "continue" for event in client.log()[0]):
             assert time.monotonic() < until, "it was not said"
             time.sleep(0.02)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="redirections of a POSIX
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """Run a line of the shell; no traceback and no error inside the program come of it."""
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stdout + done.stderr
     assert "inside the program" not in done.stderr
     assert "Exception ignored" not in done.stderr
@@ -50,11 +50,11 @@ interrupt_again()
 class Cleaned:
     def __del__(self):
         raise KeyboardInterrupt
-Cleaned()
 try:
-    threading.Event().wait(60)
+    Cleaned()
+    threading.Event().wait(100)
 except KeyboardInterrupt:
     print("interrupted")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -22,6 +22,7 @@ from aeqlab.app.window.plots.curve_plot import CurvePlot
 from aeqlab.app.window.theme import theme
 from aeqlab.protocols import load_run
 from aeqlab.protocols.control import send
+from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_curve import cost_curve
 from aeqlab.protocols.run_folder import is_alive
@@ -33,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from run_helpers import SMALL, experiment
 
 PATH = int(Qt.ItemDataRole.UserRole) + 2
+LONG_MS = 60_000  #: within which something must be so, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def back(qtbot: QtBot, runs: Path) -> LookBack:
     widget.resize(1280, 700)
     widget.show()
     widget.open_runs_folder(runs)
-    qtbot.waitUntil(lambda: widget.table.model.rowCount() == 7, timeout=20_000)
+    qtbot.waitUntil(lambda: widget.table.model.rowCount() == 7, timeout=LONG_MS)
     return widget
 
 
@@ -92,7 +94,7 @@ def shown(back: LookBack) -> list[list[str]]:
 def open_story(qtbot: QtBot, back: LookBack, path: Path) -> None:
     """Choose a run and wait for its story."""
     assert back.table.select(path)
-    qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == path, timeout=10_000)
+    qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == path, timeout=LONG_MS)
 
 
 def test_every_run_has_its_row_and_the_newest_its_story_without_a_click(qtbot: QtBot, back: LookBack) -> None:
@@ -106,7 +108,7 @@ def test_every_run_has_its_row_and_the_newest_its_story_without_a_click(qtbot: Q
     other = next(row for row in rows if row[Column.NAME] == "other")
     assert other[Column.METHOD] == "spsa"
     assert other[Column.RESULT].startswith("cost on the test set ")
-    qtbot.waitUntil(lambda: back.story.story is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: back.story.story is not None, timeout=LONG_MS)
     assert back.story.story is not None
     newest = back.table.filter.index(0, 0).data(PATH)
     assert back.story.story.path == newest
@@ -163,7 +165,7 @@ def test_a_cause_is_told_and_one_goes_there(qtbot: QtBot, back: LookBack) -> Non
     assert isinstance(button, QPushButton)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert back.pages.currentIndex() == 1
-    qtbot.waitUntil(lambda: "diverged" in back.replay.happened.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "diverged" in back.replay.happened.text(), timeout=LONG_MS)
     assert back.replay.folder == diverged
     assert back.replay.moment is not None
     assert back.replay.moment.step == load_run(diverged).steps["step"][-1]
@@ -205,7 +207,7 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs
         flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
         back.table.view.selectionModel().select(index, flags)
     back.table.compare_button.click()
-    qtbot.waitUntil(lambda: len(back.compare.curves) == 3 and "Reading" not in back.compare.title.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: len(back.compare.curves) == 3 and "Reading" not in back.compare.title.text(), timeout=LONG_MS)
     plot = back.compare.plot
     assert plot.names() == list(back.compare.names)
     for k, path in enumerate(back.compare.paths):
@@ -214,7 +216,7 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs
         assert back.table.model.data(back.table.model.index(row, 0), Qt.ItemDataRole.ForegroundRole) == QColor(theme().curve(k))
     costs = load_run(back.compare.paths[0]).steps["cost_free"]
     assert curve_of(plot, plot.names()[0])[1] == pytest.approx(costs)
-    qtbot.waitUntil(lambda: not plot._due, timeout=20_000)  # its own timer draws it
+    qtbot.waitUntil(lambda: not plot._due, timeout=LONG_MS)  # its own timer draws it
     plot.show_curve(plot.names()[1], False)
     assert plot._curves[plot.names()[1]].on is False
     differences = back.compare.differences
@@ -230,7 +232,7 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs
     t = load_run(back.compare.paths[0]).steps["t"]
     assert curve_of(plot, plot.names()[0])[0] == pytest.approx(t - t[0])
     where = runs / "costs.csv"
-    with qtbot.waitSignal(back.told, timeout=20_000) as told:
+    with qtbot.waitSignal(back.told, timeout=LONG_MS) as told:
         plot.save_beside(where)
     assert told.args == [f"Saved {where}.", False]
     table = where.read_text(encoding="utf-8")
@@ -248,10 +250,10 @@ def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back:
     qtbot.keyClick(back.table.entry.line, Qt.Key.Key_Return)
     row = back.table.model.row_of(path)
     assert row is not None
-    qtbot.waitUntil(lambda: back.table.model.line(row).tags == ("drift", "night"), timeout=10_000)
+    qtbot.waitUntil(lambda: back.table.model.line(row).tags == ("drift", "night"), timeout=LONG_MS)
     assert load_run(path).notes["text"].tolist() == ["tags: drift, night"]
     back.table.select(path)
-    qtbot.waitUntil(lambda: "tags: drift, night" in back.story.details.toPlainText(), timeout=10_000)
+    qtbot.waitUntil(lambda: "tags: drift, night" in back.story.details.toPlainText(), timeout=LONG_MS)
 
 
 def test_exports_go_beside_the_runs_and_overwrite_nothing(qtbot: QtBot, back: LookBack, runs: Path) -> None:
@@ -260,25 +262,37 @@ def test_exports_go_beside_the_runs_and_overwrite_nothing(qtbot: QtBot, back: Lo
     for name in (f"{path.name}-csv", f"{path.name}-2-csv"):
         back.table.actions_.export([path], "CSV")
         assert "Exporting" in back.table.message.text()
-        qtbot.waitUntil(lambda: "Exported to" in back.table.message.text(), timeout=20_000)
+        qtbot.waitUntil(lambda: "Exported to" in back.table.message.text(), timeout=LONG_MS)
         assert (runs / "exports" / name / "steps.csv").exists()
     back.table.actions_.bundle([path, path_of(back, "stopped")])
-    qtbot.waitUntil(lambda: "Bundled" in back.table.message.text() and "files" in back.table.message.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "Bundled" in back.table.message.text() and "files" in back.table.message.text(), timeout=LONG_MS)
     assert (runs / "exports" / "runs.zip").exists()
     back.table.actions_.export([path_of(back, "unknown")], "CSV")
-    qtbot.waitUntil(lambda: bool(back.table.message.property("wrong")), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(back.table.message.property("wrong")), timeout=LONG_MS)
     assert "not" in back.table.message.text()
 
 
 def test_what_is_selected_stays_selected_while_runs_come_and_go(qtbot: QtBot, back: LookBack, runs: Path) -> None:
     stopped = path_of(back, "stopped")
     open_story(qtbot, back, stopped)
+    taken = path_of(back, "diverged")
     shutil.copytree(path_of(back, "finished"), runs / "20300101-000000-later-zzzz")
-    shutil.rmtree(path_of(back, "diverged"))
+    shutil.rmtree(taken)
     back.table.watch.read()
-    qtbot.waitUntil(lambda: any("later" in str(row) for row in back.table.model._row_of), timeout=10_000)
+    added = runs / "20300101-000000-later-zzzz"
+    there = back.table.model.row_of  # a reading that was under way may have seen both, or none of the two yet
+    qtbot.waitUntil(lambda: there(added) is not None and there(taken) is None, timeout=LONG_MS)
     assert back.table.model.rowCount() == 7
     assert [line.path for line in back.table.selected] == [stopped]
+
+
+def test_the_story_of_a_run_that_was_not_in_the_table_yet_is_told_anew_too(qtbot: QtBot, back: LookBack, runs: Path) -> None:
+    added = Path(shutil.copytree(path_of(back, "finished"), runs / "20300101-000000-later-zzzz"))
+    back.show_story(added)  # before the table has looked again
+    qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == added, timeout=LONG_MS)
+    qtbot.waitUntil(lambda: back.table.model.row_of(added) is not None, timeout=LONG_MS)
+    add_note(added, "ada", "the lamp flickered")
+    qtbot.waitUntil(lambda: "the lamp flickered" in back.story.details.toPlainText(), timeout=LONG_MS)
 
 
 def test_the_newest_of_a_great_many_are_there_first(qtbot: QtBot, made: Path, tmp_path: Path) -> None:
@@ -290,7 +304,7 @@ def test_the_newest_of_a_great_many_are_there_first(qtbot: QtBot, made: Path, tm
     told: list[int] = []
     back.table.watch.lines_read.connect(lambda lines: told.append(len(lines)))
     back.open_runs_folder(tmp_path)
-    qtbot.waitUntil(lambda: back.table.model.rowCount() == 120, timeout=20_000)
+    qtbot.waitUntil(lambda: back.table.model.rowCount() == 120, timeout=LONG_MS)
     assert told[:2] == [50, 120]
 
 
@@ -327,33 +341,32 @@ def test_buttons_of_the_table_do_in_the_window_what_they_say(
     window = make_window(qapp, runs, Target())  # type: ignore[arg-type]
     qtbot.addWidget(window)
     window.show()
-    files = Files()
+    files, stopped = Files(), next(path for path in runs.iterdir() if read_line(path).state == "stopped")
     QDesktopServices.setUrlHandler("file", files, "open")
     try:
         window.show_workspace("Look back")
         table = window.past.table
-        qtbot.waitUntil(lambda: table.model.rowCount() == 7, timeout=20_000)
-        stopped = path_of(window.past, "stopped")
-        table.select(stopped)
+        qtbot.waitUntil(lambda: table.model.rowCount() == 7, timeout=LONG_MS)
+        assert table.select(stopped)
         before = len(load_run(stopped).steps)
         table.folder_button.click()
         assert files.opened == [stopped]
         table.as_that_button.click()
         assert window.tabs.currentWidget() is window.train
         document = window.train.experiment.document
-        qtbot.waitUntil(lambda: "epochs: 500" in document.text, timeout=20_000)
+        qtbot.waitUntil(lambda: "epochs: 500" in document.text, timeout=LONG_MS)
         window.show_workspace("Look back")
         assert table.resume_button.isEnabled()
         table.resume_button.click()
-        qtbot.waitUntil(lambda: is_alive(stopped) and len(load_run(stopped).steps) > before, timeout=60_000)
-        qtbot.waitUntil(lambda: window.world.run is not None and window.world.run.folder == stopped, timeout=20_000)
+        qtbot.waitUntil(lambda: is_alive(stopped) and len(load_run(stopped).steps) > before, timeout=LONG_MS)
+        qtbot.waitUntil(lambda: window.world.run is not None and window.world.run.folder == stopped, timeout=LONG_MS)
         window.world.commander.to_run("stop")
-        qtbot.waitUntil(lambda: not is_alive(stopped), timeout=60_000)
+        qtbot.waitUntil(lambda: not is_alive(stopped), timeout=LONG_MS)
         row = table.model.row_of(stopped)
         assert row is not None
-        qtbot.waitUntil(lambda: table.model.line(row).attempts == 2, timeout=20_000)
+        qtbot.waitUntil(lambda: table.model.line(row).attempts == 2, timeout=LONG_MS)
         window.past.show_story(stopped)
-        qtbot.waitUntil(lambda: "resumed" in window.past.story.sentence.text(), timeout=20_000)
+        qtbot.waitUntil(lambda: "resumed" in window.past.story.sentence.text(), timeout=LONG_MS)
     finally:
         QDesktopServices.unsetUrlHandler("file")
         if is_alive(stopped):

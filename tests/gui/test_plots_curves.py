@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import sys
 import xml.etree.ElementTree as ET
 from itertools import pairwise
@@ -21,6 +22,7 @@ from aeqlab.app.window.plots.figures import span_of_seconds, written
 from aeqlab.app.window.plots.layers import Mark, Phase
 from aeqlab.app.window.theme import theme
 
+LONG_MS = 60_000  #: within which something must be so, on a busy machine
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -224,10 +226,10 @@ def test_a_csv_has_units_and_the_run_and_every_number(plot: CurvePlot, tmp_path:
 def test_saving_beside_tells_how_it_went(plot: CurvePlot, qtbot: QtBot, tmp_path: Path) -> None:
     plot.set_curve("a", [0, 1], [1, 2])
     for name in ("a.csv", "a.png"):
-        with qtbot.waitSignal(plot.saved):
+        with qtbot.waitSignal(plot.saved, timeout=LONG_MS):
             plot.save_beside(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 20
-    with qtbot.waitSignal(plot.failed) as told:
+    with qtbot.waitSignal(plot.failed, timeout=LONG_MS) as told:
         plot.save_beside(tmp_path / "missing" / "a.csv")
     assert "Choose another place" in told.args[0]
     with qtbot.waitSignal(plot.failed) as told:
@@ -268,6 +270,7 @@ def test_updates_leave_no_reference_to_none_behind(plot: CurvePlot, updates: int
         plot.redraw()
         QApplication.processEvents()
         if k in (49, updates + 49):
+            gc.collect()  # what other tests left goes now or has gone, and not between the two counts
             counts.append(sys.getrefcount(None))
     # an immortal None (Python 3.12) always counts the same; before, a loss would end the interpreter after a while
     assert abs(counts[1] - counts[0]) < 30
@@ -306,7 +309,6 @@ def test_figures_of_an_axis_without_a_prefix_are_those_of_the_data(qtbot: QtBot)
     for unit, scaled in (("V", True), ("V²", False), ("1", False)):
         plot.set_axes("step", "", "cost", unit)
         plot.set_curve("cost", np.arange(10), np.linspace(0.01, 0.02, 10))
-        plot.redraw(even_if_hidden=True)
-        qtbot.wait(20)
+        settle(plot)
         axis = plot.graph._axes["left"]
         assert (axis.autoSIPrefixScale != 1.0) == scaled, unit

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from aeqlab.app.window.plots import oscilloscope
 from aeqlab.app.window.plots.knob_grid import KnobGrid, settle_times
 from aeqlab.app.window.plots.oscilloscope import Oscilloscope
 from aeqlab.app.window.plots.samples import Memory, bands_of
@@ -119,13 +122,16 @@ def test_graphs_share_x_and_nothing_moves_it_while_one_is_zoomed(qtbot: QtBot) -
     assert scope.errors.view.right == pytest.approx(0.89)
 
 
-def test_a_fast_run_leaves_the_window_most_of_its_time(qtbot: QtBot) -> None:
+def test_a_fast_run_leaves_the_window_most_of_its_time(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
     scope = Oscilloscope()
     shown(qtbot, scope)
     feed(scope, 16, 20)
+    times = iter([100.0, 100.05, 100.1, 100.3, 100.35])  # a redraw takes 50 ms
+    monkeypatch.setattr(oscilloscope, "time", SimpleNamespace(monotonic=lambda: next(times)))
     assert scope.redraw()
     feed(scope, 16, 1)
     assert not scope.redraw()  # at once again: no
+    assert scope.redraw()
 
 
 def test_a_wrong_shape_is_refused_and_nothing_is_lost(qtbot: QtBot) -> None:

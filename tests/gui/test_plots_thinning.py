@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aeqlab.app.window.plots import raster
@@ -21,6 +21,7 @@ def walk(points: int = 10_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(random.uniform(0, 5, points)), random.normal(size=points).cumsum()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9_999), st.booleans(), st.integers(0, 100))
 def test_one_outlier_survives_wherever_it_is(place: int, up: bool, seed: int) -> None:
     x, y = walk(seed=seed)

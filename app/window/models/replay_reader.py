@@ -134,6 +134,7 @@ class _Reader(threading.Thread):
         self._over = False
         self._end = math.nan  # of the time line
         self._at_end = False  # whether that was asked for last
+        self._alive = False  # whether it was told that the run goes on
 
     def wish(self, kind: str, value: float) -> None:
         """Ask for a moment, in place of the one asked for before."""
@@ -150,6 +151,7 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         """Read until it is stopped; whatever goes wrong is told."""
         try:
+            self._alive = is_alive(self.folder)  # before it is read: what is written until it ends is read then
             with Replay(self.folder) as replay:
                 self._read(replay)
         except ProtocolError as exc:
@@ -165,16 +167,17 @@ class _Reader(threading.Thread):
         if story is not None:
             self._open(replay, story, course)
             self._tell((self.folder, story))
-            if self._at_end:
-                self.wish("time", math.inf)  # its end is known better now
+            with self._wished:
+                if self._at_end and self._wish is None:
+                    self._wish = "time", math.inf  # its end is known better now
         looked = time.monotonic()
         while not self._over:
-            alive = is_alive(self.folder)
             with self._wished:
                 if self._wish is None and not self._over:
-                    self._wished.wait(LIVE_S if alive else None)
+                    self._wished.wait(LIVE_S if self._alive else None)
             self._answer(replay, course)
-            if alive and time.monotonic() - looked >= LIVE_S:
+            if self._alive and time.monotonic() - looked >= LIVE_S:  # once more after it ended, which is told then
+                self._alive = is_alive(self.folder)
                 replay.refresh()
                 story = self._story() or story
                 course = self._open(replay, story)
@@ -192,7 +195,7 @@ class _Reader(threading.Thread):
         times = [at for at in times if math.isfinite(at)]
         begin, self._end = (min(times), max(times)) if times else (math.nan, math.nan)
         missing = tuple(dict.fromkeys((*missing_of(replay), *(story.missing if story is not None else ()))))
-        told = Opened(self.folder, begin, self._end, replay.count, course.every, is_alive(self.folder), missing)
+        told = Opened(self.folder, begin, self._end, replay.count, course.every, self._alive, missing)
         self._tell((self.folder, told))
         return course
 
