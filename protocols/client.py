@@ -33,8 +33,8 @@ from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.session_file import SessionFile, write_private
 
 __all__ = [
-    "FoundSession", "LostSession", "SessionClient", "attach", "find_sessions", "lost_session", "lost_sessions", "make_lost_safe",
-    "open_session", "owner_of", "start_session",
+    "FoundSession", "LostSession", "SessionClient", "attach", "find_sessions", "hung_sessions", "lost_session", "lost_sessions",
+    "make_lost_safe", "open_session", "owner_of", "start_session",
 ]  # fmt: skip
 
 _END_IT = "End that session and start it with these: aeqlab session FILE."
@@ -261,8 +261,13 @@ def _ready(process: subprocess.Popen[bytes], folder: Path, before: list[FoundSes
 
 def lost_sessions() -> list[LostSession]:
     """List the lost sessions of this user: those that died with their guardians, and those that are there but do not answer."""
-    hung = [last_commands(session.address) for session in find_sessions() if not _answers(session)]
-    return [replace(lost, hung=True) for lost in hung if lost is not None] + dead_sessions()
+    return hung_sessions(find_sessions()) + dead_sessions()
+
+
+def hung_sessions(sessions: Sequence[FoundSession]) -> list[LostSession]:
+    """List those of some sessions that are there but do not answer. Each is attached to, which it notes down."""
+    hung = [last_commands(session.address) for session in sessions if not _answers(session)]
+    return [replace(lost, hung=True) for lost in hung if lost is not None]
 
 
 def refusal(address: str) -> str:

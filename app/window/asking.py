@@ -71,8 +71,10 @@ class Asking(QWidget):
 
     def set_value(self, run: RunView | None, offer: Offer | None) -> None:
         """Show the question of the run, if it asks one, and what is offered."""
-        self._run = run
+        before, self._run = self._run, run
         asked = "" if run is None or not run.alive else str((run.progress or {}).get("question") or "")
+        if run is not None and run.alive and run.progress is None and before is not None and before.folder == run.folder:
+            asked = self._asked  # it does not answer just now: what is being written stays
         if asked != self._asked:
             self._asked = asked
             if asked:

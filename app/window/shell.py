@@ -369,8 +369,10 @@ class Shell(QMainWindow):
 
     def _show_control(self) -> None:
         session, command = self.world.session, self.world.commander
-        control = "" if session is None or session.lost or session.status is None else session.status.control
-        command.see_control(control)
+        status = None if session is None or session.lost else session.status
+        control = "" if status is None else status.control
+        if session is not None and status is not None:  # one that does not answer does not tell who holds it
+            command.see_control(control, session.heard_at)
         self.control.set_value(session, ours=command.holds(control))
         self.asking.see_control(control)
 

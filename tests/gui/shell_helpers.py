@@ -22,6 +22,7 @@ from aeqlab.app.window.shell import Shell
 from aeqlab.app.window.theme import theme
 
 LONG_S = 90.0  #: of a machine that does other things as well
+LONG_MS = 90_000
 
 #: A run that goes on until somebody ends it: two stages to skip between.
 ENDLESS = """

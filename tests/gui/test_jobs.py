@@ -9,6 +9,7 @@ import pytest
 import shiboken6
 from PySide6.QtCore import QObject
 from pytestqt.qtbot import QtBot
+from shell_helpers import LONG_MS
 
 from aeqlab.app.window.jobs import Post, do
 
@@ -16,7 +17,7 @@ from aeqlab.app.window.jobs import Post, do
 def test_what_is_found_arrives_in_the_windows_thread(qtbot: QtBot) -> None:
     owner, found = QObject(), []
     do(owner, lambda: threading.current_thread().name, lambda name: found.extend([name, threading.current_thread()]), name="look")
-    qtbot.waitUntil(lambda: len(found) == 2)
+    qtbot.waitUntil(lambda: len(found) == 2, timeout=LONG_MS)
     assert found == ["look", threading.main_thread()]
 
 
@@ -27,10 +28,10 @@ def test_what_goes_wrong_is_told(qtbot: QtBot, caplog: pytest.LogCaptureFixture)
         raise ValueError("the disk is full")
 
     do(owner, work, failed=told.append)
-    qtbot.waitUntil(lambda: len(told) == 1)
+    qtbot.waitUntil(lambda: len(told) == 1, timeout=LONG_MS)
     assert str(told[0]) == "the disk is full"
     do(owner, work)
-    qtbot.waitUntil(lambda: "the disk is full" in caplog.text)
+    qtbot.waitUntil(lambda: "the disk is full" in caplog.text, timeout=LONG_MS)
 
 
 def test_nothing_is_delivered_to_a_widget_that_is_gone(qtbot: QtBot) -> None:
@@ -39,7 +40,7 @@ def test_nothing_is_delivered_to_a_widget_that_is_gone(qtbot: QtBot) -> None:
     slow = next(thread for thread in threading.enumerate() if thread.name == "slow")
     shiboken6.delete(owner)
     go.set()
-    slow.join(5.0)
+    slow.join()  # what it sends is on its way then
     qtbot.wait(20)
     assert told == []
 
@@ -63,7 +64,7 @@ def test_a_post_brings_every_value_in_order_or_the_latest_alone(qtbot: QtBot, la
     thread = threading.Thread(target=lambda: [post(k) for k in range(100)])
     thread.start()
     thread.join()
-    qtbot.waitUntil(lambda: owner.taken[-1:] == [99])
+    qtbot.waitUntil(lambda: owner.taken[-1:] == [99], timeout=LONG_MS)
     assert owner.taken == ([99] if latest else list(range(100)))
 
 
@@ -87,4 +88,4 @@ def test_owners_may_go_while_threads_send_to_them(qtbot: QtBot) -> None:
     qtbot.wait(50)
     owner = Owner()
     do(owner, lambda: 7, owner.take)
-    qtbot.waitUntil(lambda: owner.taken == [7])
+    qtbot.waitUntil(lambda: owner.taken == [7], timeout=LONG_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from pytestqt.qtbot import QtBot
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from record_helpers import steps, write_steps
 from run_helpers import experiment, read_steps, start_worker, wait_for
+from shell_helpers import LONG_MS, LONG_S
 
 from aeqlab.app.window.models.growing import Growing
-from aeqlab.app.window.models.run_feed import RunFeed, RunView
+from aeqlab.app.window.models.run_feed import RunFeed, RunView, _Reader
 from aeqlab.protocols import load_run
 from aeqlab.protocols.control import send
 from aeqlab.protocols.record import Record
+from aeqlab.protocols.record_tail import RecordTail
 from aeqlab.protocols.run import resume_run, run_experiment
 
 
@@ -53,7 +56,7 @@ def test_a_run_that_ended_is_shown_as_its_folder_tells_it(qtbot: QtBot, tmp_path
     feed = RunFeed()
     found = views(feed)
     feed.follow(result.folder)
-    qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") == 60)
+    qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") == 60, timeout=LONG_MS)
     view, run = found[-1], load_run(result.folder)
     assert (view.state, view.alive, view.ended, view.name, view.part) == ("finished", False, True, "small", 1.0)
     np.testing.assert_array_equal(view.column("steps", "cost_free"), run.steps["cost_free"])
@@ -76,24 +79,28 @@ def test_a_live_run_grows_answers_commands_and_is_told_apart_when_it_was_killed(
         found = views(feed)
         feed.follow(folder)
         read_steps(process, 20)
-        qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") >= 20)
-        qtbot.waitUntil(lambda: found[-1].progress is not None and found[-1].progress["stage"] == "train")
+        threading.Thread(
+            target=process.stdout.read if process.stdout else print, daemon=True
+        ).start()  # its pipe must not fill up
+        qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") >= 20, timeout=LONG_MS)
+        qtbot.waitUntil(lambda: found[-1].progress is not None and found[-1].progress["stage"] == "train", timeout=LONG_MS)
         assert found[-1].alive
-        send(folder, "pause")
+        send(folder, "pause", timeout_s=LONG_S)
         feed.look()
-        qtbot.waitUntil(lambda: found[-1].state == "paused")
-        qtbot.waitUntil(lambda: (found[-1].progress or {}).get("state") == "paused")
+        qtbot.waitUntil(lambda: found[-1].state == "paused", timeout=LONG_MS)
+        qtbot.waitUntil(lambda: (found[-1].progress or {}).get("state") == "paused", timeout=LONG_MS)
     finally:
         process.kill()
         process.wait()
-    qtbot.waitUntil(lambda: found[-1].state == "interrupted")
+    qtbot.waitUntil(lambda: found[-1].state == "interrupted", timeout=LONG_MS)
     assert "killed" in found[-1].reason
     assert found[-1].progress is None
     feed.close()
 
 
-def test_a_resume_takes_the_place_of_what_it_superseded(qtbot: QtBot, tmp_path: Path) -> None:
+def test_a_resume_takes_the_place_of_what_it_superseded(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment(tmp_path)
+    monkeypatch.setenv("STANDS_AT", "30")  # it does not come to its end before it is killed
     process = start_worker("run", tmp_path / "experiment-under-test.yaml", tmp_path / "runs")
     read_steps(process, 30)
     process.kill()
@@ -102,10 +109,10 @@ def test_a_resume_takes_the_place_of_what_it_superseded(qtbot: QtBot, tmp_path: 
     feed = RunFeed()
     found = views(feed)
     feed.follow(folder)
-    qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") >= 30)
+    qtbot.waitUntil(lambda: bool(found) and found[-1].rows("steps") >= 30, timeout=LONG_MS)
     resume_run(folder)
     feed.look()
-    qtbot.waitUntil(lambda: found[-1].state == "finished" and found[-1].rows("steps") == 60)
+    qtbot.waitUntil(lambda: found[-1].state == "finished" and found[-1].rows("steps") == 60, timeout=LONG_MS)
     assert found[-1].column("steps", "step").tolist() == list(range(1, 61))
     feed.close()
 
@@ -115,6 +122,13 @@ def test_of_a_long_run_a_part_is_there_first_and_then_the_whole(
 ) -> None:
     monkeypatch.setattr("aeqlab.app.window.models.run_feed.LONG", 3_000)
     monkeypatch.setattr("aeqlab.app.window.models.run_feed.COARSE", 500)
+    look, seen = _Reader._look, threading.Event()
+
+    def look_later(self: _Reader, tail: RecordTail) -> bool:
+        seen.wait(LONG_S)  # of two views that come quickly the window takes the later one
+        return look(self, tail)
+
+    monkeypatch.setattr(_Reader, "_look", look_later)
     (tmp_path / "run").mkdir()
     record = Record.create(tmp_path / "run" / "record.sqlite", durable=False, facts={"name": "long", "state": "finished"})
     write_steps(record, steps(5_000))
@@ -122,10 +136,11 @@ def test_of_a_long_run_a_part_is_there_first_and_then_the_whole(
     feed = RunFeed()
     found = views(feed)
     feed.follow(tmp_path / "run")
-    qtbot.waitUntil(lambda: bool(found))
+    qtbot.waitUntil(lambda: bool(found), timeout=LONG_MS)
     assert found[0].part == 0.1
     assert found[0].rows("steps") == 500
-    qtbot.waitUntil(lambda: found[-1].part == 1.0 and found[-1].rows("steps") == 5_000)
+    seen.set()
+    qtbot.waitUntil(lambda: found[-1].part == 1.0 and found[-1].rows("steps") == 5_000, timeout=LONG_MS)
     whole, some = found[-1], found[0]
     at = np.searchsorted(whole.column("steps", "step"), some.column("steps", "step"))
     np.testing.assert_array_equal(whole.column("steps", "cost_1")[at], some.column("steps", "cost_1"))
@@ -134,13 +149,13 @@ def test_of_a_long_run_a_part_is_there_first_and_then_the_whole(
 
 def test_a_folder_without_a_run_is_told_and_a_damaged_one_opens_as_far_as_it_can(qtbot: QtBot, tmp_path: Path) -> None:
     feed = RunFeed()
-    with qtbot.waitSignal(feed.failed) as told:
+    with qtbot.waitSignal(feed.failed, timeout=LONG_MS) as told:
         feed.follow(tmp_path / "nothing")
     assert "there is no such folder" in told.args[0]
     found = views(feed)
     other = run_experiment(experiment(tmp_path), runs=tmp_path / "elsewhere")
     other.folder.rename(tmp_path / "nothing")  # as where a share is mounted late
-    qtbot.waitUntil(lambda: bool(found) and found[-1].state == "finished")
+    qtbot.waitUntil(lambda: bool(found) and found[-1].state == "finished", timeout=LONG_MS)
     result = run_experiment(experiment(tmp_path), runs=tmp_path / "runs")
     with (result.folder / "record.sqlite").open("r+b") as file:
         file.seek(0, 2)
@@ -148,6 +163,6 @@ def test_a_folder_without_a_run_is_told_and_a_damaged_one_opens_as_far_as_it_can
         file.truncate(size * 2 // 3 // 4096 * 4096)
     found = views(feed)
     feed.follow(result.folder)
-    qtbot.waitUntil(lambda: bool(found) and bool(found[-1].missing))
+    qtbot.waitUntil(lambda: bool(found) and bool(found[-1].missing), timeout=LONG_MS)
     assert "cannot be read" in found[-1].missing[0]
     feed.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+from shell_helpers import LONG_MS
 
 from aeqlab.app.window.models.commander import Answer, Commander
 from aeqlab.app.window.models.session_feed import SessionFeed, SessionList, SessionView
@@ -43,22 +44,22 @@ def watched(feed: SessionFeed) -> list[SessionView]:
 
 def test_state_reading_events_and_alarms_arrive(qtbot: QtBot, client: SessionClient) -> None:
     listed = SessionList()
-    with qtbot.waitSignal(listed.changed):
+    with qtbot.waitSignal(listed.changed, timeout=LONG_MS):
         listed.start()
     (found,) = listed.running
     feed = SessionFeed()
     views = watched(feed)
     feed.follow(found)
-    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None)
+    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None, timeout=LONG_MS)
     assert views[-1].info is not None
     assert views[-1].info.controls.names == client.info.controls.names
     client.present(np.full((1, 1), 0.3))
     readout = client.advance(0.05)
-    qtbot.waitUntil(lambda: views[-1].readout is not None and views[-1].readout.t == readout.t)
+    qtbot.waitUntil(lambda: views[-1].readout is not None and views[-1].readout.t == readout.t, timeout=LONG_MS)
     assert any("connected" in event.text for event in views[-1].events)
     client.freeze("the test says so", by="ada")
     feed.look()
-    qtbot.waitUntil(lambda: views[-1].state is SessionState.FROZEN)
+    qtbot.waitUntil(lambda: views[-1].state is SessionState.FROZEN, timeout=LONG_MS)
     assert "the test says so" in views[-1].reason
     feed.close()
     listed.close()
@@ -67,36 +68,36 @@ def test_state_reading_events_and_alarms_arrive(qtbot: QtBot, client: SessionCli
 def test_freeze_arrives_within_a_tenth_of_a_second_and_safe_brings_its_report(qtbot: QtBot, client: SessionClient) -> None:
     commander = Commander()
     commander.serve(None, the_session())
-    qtbot.waitUntil(lambda: commander._urgent is not None)
+    qtbot.waitUntil(lambda: commander._urgent is not None, timeout=LONG_MS)
     told: list[Answer] = []
     commander.answered.connect(told.append)
     began = time.monotonic()
     commander.freeze()
-    qtbot.waitUntil(lambda: bool(told))
+    qtbot.waitUntil(lambda: bool(told), timeout=LONG_MS)
     assert time.monotonic() - began < 2.0  # how fast it is tells benchmarks/window.py
     assert told[0].done
     assert client.status().state is SessionState.FROZEN
     commander.make_safe()
-    qtbot.waitUntil(lambda: len(told) == 2)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=LONG_MS)
     assert told[1].report is not None
     assert told[1].report.safe
     assert client.status().state is SessionState.SAFE
     commander.let_move()
-    qtbot.waitUntil(lambda: len(told) == 3)
+    qtbot.waitUntil(lambda: len(told) == 3, timeout=LONG_MS)
     commander.close()
 
 
 def test_a_refusal_comes_back_as_a_sentence(qtbot: QtBot, client: SessionClient) -> None:
     commander = Commander()
-    with qtbot.waitSignal(commander.answered) as told:
+    with qtbot.waitSignal(commander.answered, timeout=LONG_MS) as told:
         commander.to_run("pause")
     assert told.args == [Answer("pause", "No run is shown that could pause.", done=False)]
     commander.serve(None, the_session())
     u = np.full(5, 1e3)
-    with qtbot.waitSignal(commander.answered) as told:
+    with qtbot.waitSignal(commander.answered, timeout=LONG_MS) as told:
         commander.take_control(client.who)
     assert told.args[0].done
-    with qtbot.waitSignal(commander.answered) as told:
+    with qtbot.waitSignal(commander.answered, timeout=LONG_MS) as told:
         commander.at_session("move", lambda c: c.set_controls(u), control=True)
     assert not told.args[0].done
     assert "1000" in told.args[0].text
@@ -110,7 +111,7 @@ def test_a_session_that_hangs_is_unknown_within_two_seconds_and_one_that_died_sa
     feed = SessionFeed()
     views = watched(feed)
     feed.follow(found)
-    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None)
+    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None, timeout=LONG_MS)
     os.kill(found.guardian, signal.SIGSTOP)  # it would see to it before anybody can look
     os.kill(found.pid, signal.SIGSTOP)
     stopped = time.monotonic()
@@ -121,7 +122,7 @@ def test_a_session_that_hangs_is_unknown_within_two_seconds_and_one_that_died_sa
     finally:
         os.kill(found.pid, signal.SIGKILL)
         os.kill(found.guardian, signal.SIGCONT)
-    qtbot.waitUntil(lambda: views[-1].verdict is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: views[-1].verdict is not None, timeout=LONG_MS)
     assert views[-1].state is SessionState.SAFE
     assert "the guardian said: the device is SAFE" in views[-1].reason
     feed.close()

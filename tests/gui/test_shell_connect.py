@@ -47,7 +47,10 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
         return next(k for k in range(table.view.model().rowCount()) if table.view.model().index(k, NAME).data() == name)
 
     def typed(name: str, text: str) -> None:
-        qtbot.waitUntil(lambda: table.view.findChild(QLineEdit) is None)  # the editor of the last word has closed
+        qtbot.waitUntil(
+            lambda: table.view.findChild(QLineEdit) is None, timeout=WAIT_MS
+        )  # the editor of the last word has closed
+        qtbot.waitUntil(lambda: not table.model.read_only, timeout=WAIT_MS)
         index = table.view.model().index(row_of(name), SETPOINT)
         table.view.setCurrentIndex(index)
         table.view.edit(index)
@@ -59,10 +62,10 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     assert page.pages.currentWidget() is page.panels
     knob = table.model.rows[0]
     typed(knob.name, f"{knob.high + 1}")
-    qtbot.waitUntil(lambda: f"outside its limits {knob.low:g} to {knob.high:g}" in table.words.text())
+    qtbot.waitUntil(lambda: f"outside its limits {knob.low:g} to {knob.high:g}" in table.words.text(), timeout=WAIT_MS)
     value = knob.low + 0.9 * (knob.high - knob.low)
     typed(knob.name, f"{value:g}")
-    qtbot.waitUntil(lambda: table.asking)  # it is a large jump
+    qtbot.waitUntil(lambda: table.asking, timeout=WAIT_MS)  # it is a large jump
     assert f"to {value:g} V?" in table.question.text()
     table.move_button.click()
     qtbot.waitUntil(lambda: "was moved to" in table.words.text() or "✕" in table.words.text(), timeout=WAIT_MS)
@@ -77,10 +80,10 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     index = rows.index_of(uid, WIGGLE)
     cells = guide.channels.table
     cells.scrollTo(index)
-    qtbot.waitUntil(lambda: cells.viewport().rect().contains(cells.visualRect(index).center()))
+    qtbot.waitUntil(lambda: cells.viewport().rect().contains(cells.visualRect(index).center()), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: not rows.wiggle_hint, timeout=WAIT_MS)  # the move has given the control token back
     qtbot.mouseClick(cells.viewport(), Qt.MouseButton.LeftButton, pos=cells.visualRect(index).center())
-    qtbot.waitUntil(lambda: "to and fro" in guide.told.text())
+    qtbot.waitUntil(lambda: "to and fro" in guide.told.text(), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: "to and fro" not in guide.told.text(), timeout=WAIT_MS)
     assert guide.told.text().startswith(f"{knob.name} moves theta"), guide.told.text()
 
@@ -91,5 +94,6 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
 
     guide.guide.edit(lambda draft: draft.set_instrument("adc", "delay_s", 0.001))  # not saved, so not what is connected
     cells.scrollTo(index)
+    qtbot.waitUntil(lambda: not rows.wiggle_hint, timeout=WAIT_MS)
     qtbot.mouseClick(cells.viewport(), Qt.MouseButton.LeftButton, pos=cells.visualRect(index).center())
-    qtbot.waitUntil(lambda: "Save the file and connect it again first" in guide.told.text())
+    qtbot.waitUntil(lambda: "Save the file and connect it again first" in guide.told.text(), timeout=WAIT_MS)

@@ -53,6 +53,7 @@ def test_the_token_is_taken_visibly_a_knob_by_hand_and_both_are_given_back(
             QTest.keyClick(asking.control.buttons["leave"], Qt.Key.Key_Escape)
             assert not asking.control.isVisible()
             assert run.status().control == run.who
+            until(control.take.isEnabled, "the button Take control")
             control.take.click()
             asking.control.buttons["take"].click()
             until(lambda: control.words.text() == "control: this window", "the token is ours")
@@ -108,23 +109,30 @@ def test_a_rig_is_connected_alarms_are_acknowledged_and_closing_the_window_gives
             until(lambda: shell.world.session is not None and shell.world.session.status is not None, "the session of the rig")
             table = shell.connect_page.table
             until(lambda: len(table.model.rows) > 32, "its knobs and readouts")
-            assert shell.control.words.text() == "control: nobody"
+            until(lambda: shell.control.words.text() == "control: nobody", "who holds the token")
             QTest.keyClick(shell, Qt.Key.Key_T, CONTROL)
             until(lambda: shell.control.give.isEnabled(), "the token is ours")
             # the first reading finds the monitor out of its limits
             table.move_wanted.emit("u03", 0.05)
             until(lambda: "u03 was moved to 0.05" in shell.messages.in_words(), "the move")
-            until(shell.alarms.isVisible, "the alarm")
-            (alarm,) = [one for one in shell.alarms.value() if "temperature" in one.text]
-            assert not alarm.by
+
+            def of_temperature() -> list[str]:
+                return [one.by for one in shell.alarms.value() if "temperature" in one.text]
+
+            until(lambda: shell.alarms.isVisible() and of_temperature() == [""], "the alarm")
             shell.alarms.all.click()
-            until(lambda: all(one.by for one in shell.alarms.value()), "it is acknowledged, by name")
-            assert shell.alarms.value(), "its cause is there still"
+            until(
+                lambda: bool(of_temperature()) and all(of_temperature()), "it is acknowledged, by name; its cause is there still"
+            )
             (found,) = find_sessions()
             shell.close()
-            with attach(found, name="a person") as client:
-                assert client.controls_device, "the window gave the token back"
-                assert client.status().state.value != "frozen", "and said goodbye"
+
+            def given_back() -> bool:
+                with attach(found, name="a person") as client:
+                    assert client.status().state.value != "frozen", "it said goodbye"
+                    return client.controls_device
+
+            until(given_back, "the window gave the token back")  # a thread of its own does
     finally:
         for session in find_sessions():
             with suppress(SessionError), attach(session, name="the test", control=False) as client:

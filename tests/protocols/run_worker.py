@@ -1,13 +1,14 @@
 """A run in a process of its own, for tests that kill it: python run_worker.py run FILE RUNS [KEY=VALUE...] | resume FOLDER.
 
 Writes the number of each step to stdout once it is committed. The environment variable CHECKPOINT_EVERY_S sets the time between
-checkpoints.
+checkpoints; STANDS_AT names a step after which it stands still until it is killed.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 from aeqlab.protocols.experiment import load_experiment
@@ -20,6 +21,8 @@ _commit = Record.step
 def _commit_and_say(self: Record, row: StepRow) -> None:
     _commit(self, row)
     os.write(1, f"{row.step}\n".encode())
+    if str(row.step) == os.environ.get("STANDS_AT"):
+        threading.Event().wait()
 
 
 def main() -> int:

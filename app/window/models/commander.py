@@ -31,7 +31,7 @@ from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.run_folder import is_alive
 
 log = logging.getLogger("aeqlab.window")
-TOLD_S = 2.0  #: after so long the session must have told that the token is ours
+TOLD_S = 2.0  #: what a session tells so long after the token was taken must name us
 CLOSING_S = 3.0  #: longest wait for what is under way when the window closes
 
 
@@ -207,10 +207,15 @@ class Commander(QObject):
 
         self._go("control", ask)
 
-    def see_control(self, control: str) -> None:
-        """Hear who holds the token; where somebody took it from this window its line is closed."""
+    def see_control(self, control: str, told_at: float) -> None:
+        """Hear who holds the token; where somebody took it from this window its line is closed.
+
+        Args:
+            control: the holder, as the session named them.
+            told_at: when it did, by time.monotonic: what it told before the token was taken says nothing.
+        """
         held = self._held
-        if held is not None and not self.holds(control) and time.monotonic() - self._held_at > TOLD_S:
+        if held is not None and not self.holds(control) and told_at - self._held_at > TOLD_S:
             self._let_go()
 
     def hold(self) -> None:
@@ -325,10 +330,12 @@ class Commander(QObject):
 
     def _open_urgent(self, session: FoundSession | None) -> None:
         with self._lock:
+            if session != self.session:  # another is shown by now; its line may stand open already
+                return
             old, self._urgent = self._urgent, None
         if old is not None:
             _close(old)
-        if session is not None and session == self.session:
+        if session is not None:
             with suppress(ProtocolError, BackendError):
                 self._put_back(session, attach(session, name=f"{self.name}, for FREEZE", control=False, watches=True))
 

@@ -7,6 +7,7 @@ the window, whatever its thread waits for. No reading is taken for the window's 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from aeqlab.app.window.jobs import Post
 from aeqlab.backends.device import DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.alarms import Alarm
-from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, lost_sessions
+from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, hung_sessions, lost_sessions
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lost import last_commands, seen_to
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
@@ -35,6 +36,7 @@ log = logging.getLogger("aeqlab.window")
 EVERY_S = 0.1  #: so often a session is asked
 UNKNOWN_S = 1.2  #: after so long without an answer its state counts as unknown
 LISTED_S = 0.5  #: so often it is looked which sessions there are
+HUNG_S = 15.0  #: so often one that did not answer is asked whether it does
 EVENTS = 2_000  #: events that are kept
 
 
@@ -249,11 +251,16 @@ class SessionList(QObject):
 def _look_for_sessions(over: threading.Event, send: Post) -> None:
     told: tuple[tuple[FoundSession, ...], tuple[tuple[str, int, str], ...]] | None = None
     hung: tuple[LostSession, ...] = ()
+    asked = -math.inf
     while not over.is_set():
         try:
             running = tuple(find_sessions())
             if told is None or running != told[0]:  # those that do not answer: each is attached to, which it notes down
-                hung = tuple(one for one in lost_sessions() if one.hung)
+                hung, asked = tuple(hung_sessions(running)), time.monotonic()
+            elif hung and time.monotonic() - asked >= HUNG_S:  # it may have been late only
+                silent = {one.address for one in hung}
+                hung = tuple(hung_sessions([one for one in running if one.address in silent]))
+                asked = time.monotonic()
             lost = (*hung, *dead_sessions())  # files alone: what was done about a device shows at once
         except (ProtocolError, OSError) as exc:
             log.warning("which sessions there are cannot be told: %s", exc)
