@@ -12,6 +12,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 from pytestqt.qtbot import QtBot
+from shell_helpers import LONG_MS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 import struck
@@ -62,11 +63,11 @@ def test_the_cause_of_a_bad_night_is_at_most_three_clicks_from_opening_the_windo
     window.show()
     try:
         hand = Hand(window)
-        qtbot.waitUntil(lambda: hand.sees(window.first.look_back), timeout=20_000)
+        qtbot.waitUntil(lambda: hand.sees(window.first.look_back), timeout=LONG_MS)
         hand.click(window.first.look_back)
         story = window.past.story
-        qtbot.waitUntil(lambda: story.story is not None and story.story.path == run.path, timeout=30_000)
-        assert hand.sees(story.sentence)
+        qtbot.waitUntil(lambda: story.story is not None and story.story.path == run.path, timeout=LONG_MS)
+        qtbot.waitUntil(lambda: hand.sees(story.sentence), timeout=LONG_MS)
         if what not in story.sentence.text():
             what = OR_ELSE.get(name, what)
         assert what in story.sentence.text(), "the summary says it in one sentence"
@@ -75,12 +76,12 @@ def test_the_cause_of_a_bad_night_is_at_most_three_clicks_from_opening_the_windo
         assert what in item.text(0), "and it is the first of what went wrong"
         button = story.causes.itemWidget(item, 5)
         assert isinstance(button, QPushButton)
-        qtbot.waitUntil(lambda: hand.sees(button), timeout=10_000)
+        qtbot.waitUntil(lambda: hand.sees(button), timeout=LONG_MS)
 
         hand.click(button)
         replay = window.past.replay
-        qtbot.waitUntil(lambda: replay.moment is not None and what in replay.happened.text(), timeout=30_000)
-        qtbot.waitUntil(lambda: hand.sees(replay.happened), timeout=10_000)
+        qtbot.waitUntil(lambda: replay.moment is not None and what in replay.happened.text(), timeout=LONG_MS)
+        qtbot.waitUntil(lambda: hand.sees(replay.happened), timeout=LONG_MS)
         assert replay.moment is not None
         assert abs(replay.moment.step - when) <= (20 if name == "drift" else 1), "it shows the step that was struck"
         assert "now" in replay.happened.text()

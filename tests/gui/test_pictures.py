@@ -134,6 +134,7 @@ def look(shell: Shell, name: str, *, filled: bool = True, ready: Callable[[], ob
             until(ready, f"what {name} shows")
             for _ in range(6):  # what goes on changes texts, and their room is found anew at the next event
                 QTest.qWait(100)
+                QApplication.sendPostedEvents()  # also where drawing took all of that time
                 picture = shell.grab()
                 found = wrong(shell, picture.toImage(), filled=filled)
                 if not found:
@@ -188,6 +189,7 @@ def test_the_rig_now(shell: Shell, rig: Path) -> None:
     page = shell.connect_page
     page.pages.setCurrentWidget(page.panels)
     until(lambda: page.table.model.rowCount() > 30, "the rows of the rig")
+    until(page.console.instrument.count, "the instruments of the console")
     page.console.line.setText("*IDN?")
     page.console.ask()
     until(lambda: "QDAC" in page.console.transcript.toPlainText(), "the answer of an instrument")
@@ -239,6 +241,7 @@ def test_runs_side_by_side(shell: Shell) -> None:
     shell.show_workspace("Look back")
     shell.past.pages.setCurrentIndex(0)
     table = shell.past.table
+    until(lambda: table.model.rowCount() >= 2, "the runs")
     table.filter.set_text("linear-regression")
     table.view.selectAll()
     table.compare_button.click()

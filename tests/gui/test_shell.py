@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_keys_pause_continue_skip_freeze_and_stop_a_run_which_goes_on_while_the_
         shell.show_workspace("Train")
         places = [shell.night.strip._x(event.at) for event in shell.night.night.events]  # type: ignore[union-attr]
         with qtbot.waitSignal(shell.night.wanted) as wanted:
-            click = QPoint(round(places[0]), shell.night.strip.height() // 3)
+            click = QPoint(math.floor(places[0]), shell.night.strip.height() // 3)
             qtbot.mouseClick(shell.night.strip, Qt.MouseButton.LeftButton, pos=click)
         assert wanted.args == [shell.night.night.events[0].at]  # type: ignore[union-attr]
         qtbot.keyClick(shell, Qt.Key.Key_F7)
@@ -121,7 +122,7 @@ def test_keys_pause_continue_skip_freeze_and_stop_a_run_which_goes_on_while_the_
             qtbot.mouseClick(again.banner.stop, Qt.MouseButton.LeftButton)
             until(lambda: not is_alive(live), "the end of the run")
             until(lambda: "stopped" in again.banner.doing.text(), "the banner tells of it")
-            assert "Stops at the end of this sample." in again.messages.in_words()
+            until(lambda: "Stops at the end of this sample." in again.messages.in_words(), "what was answered to Stop")
             assert again.world.run is not None
             until(lambda: again.world.run.rows("steps") == len(load_run(live).steps), "every step")  # type: ignore[union-attr]
         run = load_run(live)
@@ -222,8 +223,10 @@ def test_what_is_pressed_twice_starts_once(shell: Shell, tmp_path: Path) -> None
     assert "Nothing else is started meanwhile. Starts" in shell.messages.in_words()
     until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "the end of the run")
     assert len(list((tmp_path / "runs").glob("*/record.sqlite"))) == 1
+    first = shell.world.run_feed.folder
     shell.start.run(path)
     until(lambda: len(list((tmp_path / "runs").glob("*/record.sqlite"))) == 2, "another one, after that")
+    until(lambda: shell.world.run_feed.folder != first, "the other one is shown")
     until(lambda: shell.world.run is not None and shell.world.run.state == "finished", "its end")
 
 
