@@ -33,7 +33,6 @@ from aeqlab.backends.errors import BackendError, DeviceStateError, WireError
 from aeqlab.backends.plant import Plant
 from aeqlab.backends.slow_settings import SlowSettings
 
-
 #: One that ends by itself waits so much longer for its first client, in s: whoever started it may be held up.
 FIRST_S = 60.0
 
