@@ -33,6 +33,9 @@ from aeqlab.backends.errors import BackendError, DeviceStateError, WireError
 from aeqlab.backends.plant import Plant
 from aeqlab.backends.slow_settings import SlowSettings
 
+#: One that ends by itself waits so much longer for its first client, in s: whoever started it may be held up.
+FIRST_S = 60.0
+
 
 @dataclass(slots=True)
 class _Pending:
@@ -63,7 +66,8 @@ class PlantServer:
         self._client: Connection | None = None
         self._client_pid = 0
         self._pending: _Pending | None = None
-        self._heard = self._left = self._beat = time.monotonic()
+        self._heard = self._beat = time.monotonic()
+        self._left = self._heard + FIRST_S  # nobody left yet
         self._ended = False
         wall = self._settings.clock is Clock.WALL
         self._wall = wall

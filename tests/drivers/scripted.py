@@ -14,19 +14,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 HANG_UP = None
+TOLD = "told"
 NAME = b"Maker,Model,7,1.0"
 
 
 @dataclass(frozen=True)
 class Later:
-    """Bytes that come so many seconds from now, whatever is asked and answered meanwhile."""
+    """Bytes that come so many seconds from now, or from when the script is told, whatever is asked and answered meanwhile."""
 
     seconds: float
     data: bytes
+    told: bool = False
 
 
-#: One step of a reply: bytes are sent, a number is a pause in s, `Later` happens by itself, `HANG_UP` ends the link.
-Step = bytes | float | Later | None
+#: One step of a reply: bytes are sent, a number is a pause in s, `Later` happens by itself, `TOLD` waits until the test says that
+#: nobody waits for the reply any more (`Script.told`), `HANG_UP` ends the link.
+Step = bytes | float | str | Later | None
 Reply = tuple[Step, ...]
 
 
@@ -43,6 +46,7 @@ class Script:
     seen: list[bytes] = field(default_factory=list)
     replies: dict[bytes, list[Reply]] = field(default_factory=dict)
     otherwise: Callable[[bytes], Reply] = lambda message: ()
+    told: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.replies.setdefault(b"*IDN?", [(NAME + self.end,)])
@@ -74,6 +78,8 @@ class Script:
                     self._by_itself(step, send)
                 elif isinstance(step, bytes):
                     send(step)
+                elif isinstance(step, str):
+                    self.told.wait(60.0)
                 else:
                     time.sleep(step)
 
@@ -91,15 +97,15 @@ class Script:
         del kept[: at + len(self.end)]
         return message
 
-    @staticmethod
-    def _by_itself(step: Later, send: Callable[[bytes], object]) -> None:
+    def _by_itself(self, step: Later, send: Callable[[bytes], object]) -> None:
         def say() -> None:
+            if step.told:
+                self.told.wait(60.0)
+            time.sleep(step.seconds)
             with contextlib.suppress(OSError):
                 send(step.data)
 
-        timer = threading.Timer(step.seconds, say)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=say, daemon=True).start()
 
 
 class Server:
@@ -127,6 +133,10 @@ class Server:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.hang_up()
+
+    def says(self, data: bytes) -> None:
+        """Say something by itself, to whoever called last."""
+        self._links[-1].sendall(data)
 
     def hang_up(self) -> None:
         while self._links:
@@ -200,7 +210,7 @@ def serving(script: Script) -> Iterator[Server]:
         server.stop()
 
 
-def until(condition: Callable[[], bool], patience_s: float = 10.0) -> None:
+def until(condition: Callable[[], bool], patience_s: float = 60.0) -> None:
     """Wait until something is so; a command without a reply is heard some time after it was sent."""
     deadline = time.monotonic() + patience_s
     while not condition():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import select
 import socket
 import struct
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvisa
-from scripted import HANG_UP, NAME, Later, Reply, Script, Server, serving, until
+from scripted import HANG_UP, NAME, TOLD, Later, Reply, Script, Server, serving, until
 
 from aeqlab.drivers import connection as module
 from aeqlab.drivers import line as lines
@@ -35,7 +36,8 @@ from aeqlab.drivers.identity import check_identity
 from aeqlab.drivers.readings import finite, numbers
 from aeqlab.drivers.visa_line import VisaLine
 
-TIMEOUT_S = 0.4
+TIMEOUT_S = 1.0  #: of whoever waits in vain; a thread may be held up for nearly as long before a reply counts as late
+PATIENT_S = 60.0
 
 
 @pytest.fixture
@@ -55,7 +57,8 @@ def wire(server: Server) -> Wire:
 
 
 @pytest.fixture
-def link(wire: Wire) -> Iterator[Connection]:
+def hasty(wire: Wire) -> Iterator[Connection]:
+    """A connection that gives up soon."""
     connection = Connection(wire, "dac")
     connection.open()
     yield connection
@@ -63,12 +66,18 @@ def link(wire: Wire) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def slow(server: Server) -> Iterator[Connection]:
+def link(server: Server) -> Iterator[Connection]:
     """A connection that would wait for long: whatever ends at once did not wait for its timeout."""
-    connection = Connection(Wire(server.address, timeout_s=20.0), "dac")
+    connection = Connection(Wire(server.address, timeout_s=PATIENT_S), "dac")
     connection.open()
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def slow(link: Connection) -> Connection:
+    """The same, where that is what a test is about."""
+    return link
 
 
 @pytest.fixture
@@ -94,13 +103,13 @@ def until_it_raises(call: Callable[[], object], error: type[DriverError]) -> Non
 
 
 class AtOnce:
-    """See that what happens inside takes far less than a timeout of 20 s."""
+    """See that what happens inside takes far less than a timeout of 60 s."""
 
     def __enter__(self) -> None:
         self.begin = time.monotonic()
 
     def __exit__(self, *exc: object) -> None:
-        assert time.monotonic() - self.begin < 5.0
+        assert time.monotonic() - self.begin < 30.0
 
 
 # what is said and heard
@@ -112,7 +121,7 @@ def test_a_query_and_a_write(script: Script, link: Connection) -> None:
     assert script.seen == [b"*IDN?", b"MEAS?", b"SOUR:VOLT 1", b"MEAS?"]
     latency = link.latency()
     assert (latency.exchanges, latency.failed) == (3, 0)
-    assert 0 < latency.median_s <= latency.longest_s < TIMEOUT_S
+    assert 0 < latency.median_s <= latency.longest_s < PATIENT_S
 
 
 def test_what_is_no_ascii_is_not_sent(script: Script, link: Connection) -> None:
@@ -137,7 +146,7 @@ def test_ends(end: str, visa: bool, request: pytest.FixtureRequest) -> None:
     values = np.array([float(np.frombuffer(end[-1:].encode() * 4, "<f4")[0])] * 3)  # a block full of what ends a reply
     script.on("B?", encode(values) + end.encode())
     with serving(script) as server:
-        link = Connection(Wire(server.address, timeout_s=TIMEOUT_S, read_end=end, write_end=end))
+        link = Connection(Wire(server.address, timeout_s=PATIENT_S, read_end=end, write_end=end))
         assert link.open().serial == "7"
         assert link.query("A?") == ("1\n2" if end == "!" else "1,2")
         np.testing.assert_array_equal(link.query_block("B?", count=3), values.astype("f4"))
@@ -178,11 +187,11 @@ def test_small_messages_are_sent_at_once(link: Connection) -> None:
     assert line._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_messages_name_the_instrument(link: Connection, wire: Wire) -> None:
-    assert link.where == f"dac at {wire.address}"
+def test_messages_name_the_instrument(hasty: Connection, wire: Wire) -> None:
+    assert hasty.where == f"dac at {wire.address}"
     assert Connection(wire).where == wire.address
-    with pytest.raises(ReplyLateError, match=f"^dac at {wire.address}: no reply to 'A\\?' within 0.4 s."):
-        link.query("A?")
+    with pytest.raises(ReplyLateError, match=f"^dac at {wire.address}: no reply to 'A\\?' within 1 s."):
+        hasty.query("A?")
 
 
 # blocks
@@ -200,7 +209,7 @@ def test_blocks_there_and_back(script: Script, server: Server, dtype: str, visa:
         return (told[-1] + b"\n",)
 
     script.otherwise = answer
-    link = Connection(Wire(server.address))
+    link = Connection(Wire(server.address, timeout_s=PATIENT_S))
     link.open()
     rng = np.random.default_rng(1)
     for size in (0, 1, 10, 4096):
@@ -232,11 +241,12 @@ def test_a_block_ahead_of_a_question_goes_in_one_packet(
     assert sent == [b"BLOC " + block + b"\nA?\n", b"BLOC " + block + b"\nB?\n"]
 
 
-def test_silence_after_a_block_ahead(script: Script, link: Connection) -> None:
-    script.on("A?", (Later(TIMEOUT_S + 0.1, b"late\n"),), b"1.5\n")
+def test_silence_after_a_block_ahead(script: Script, hasty: Connection) -> None:
+    script.on("A?", (Later(0.1, b"late\n", told=True),), b"1.5\n")
     with pytest.raises(ReplyLateError, match=re.escape("no reply to 'A?'")):
-        link.query("A?", link.block("BLOC ", np.arange(3.0)))
-    assert link.query("A?") == "1.5"  # and not what came late
+        hasty.query("A?", hasty.block("BLOC ", np.arange(3.0)))
+    script.told.set()
+    assert hasty.query("A?") == "1.5"  # and not what came late
 
 
 def test_a_block_in_pieces(script: Script, link: Connection) -> None:
@@ -249,7 +259,7 @@ def test_a_block_in_pieces(script: Script, link: Connection) -> None:
 def test_a_long_reply_whose_end_is_torn(script: Script, server: Server) -> None:
     long = b"1.5," * 100_000
     script.on("LONG?", (long[:99_999], 0.02, long[99_999:] + b"\r", 0.05, b"\n"))
-    link = Connection(Wire(server.address, read_end="\r\n"))
+    link = Connection(Wire(server.address, read_end="\r\n", timeout_s=PATIENT_S))
     script.on("*IDN?", NAME + b"\r\n")
     link.open()
     assert link.query("LONG?") == long.decode()
@@ -266,11 +276,11 @@ def test_what_no_block_can_hold_is_not_sent(script: Script, link: Connection) ->
 
 # late replies
 LATE: dict[str, Reply] = {
-    "before the resync": (TIMEOUT_S + 0.1, b"1.0\n"),
-    "while it is drained": (TIMEOUT_S + 0.02, b"1.0\n"),
-    "before the name": (TIMEOUT_S + 0.2, b"1.0\n"),
-    "after the name": (Later(TIMEOUT_S + 0.3, b"1.0\n"),),
-    "in two pieces": (TIMEOUT_S + 0.1, b"1", 0.1, b".0\n"),
+    "before the resync": (TOLD, b"1.0\n"),
+    "while it is drained": (TOLD, 0.02, b"1.0\n"),
+    "before the name": (TOLD, 0.2, b"1.0\n"),
+    "after the name": (Later(0.3, b"1.0\n", told=True),),
+    "in two pieces": (TOLD, 0.1, b"1", 0.1, b".0\n"),
     "never": (),
 }
 
@@ -280,6 +290,7 @@ def ask_after_a_late_one(script: Script, link: Connection, command: str, pause_s
     script.on("FAST?", *(b"%d\n" % k for k in range(10, 90)))
     with pytest.raises(ReplyLateError):
         link.query(command)
+    script.told.set()
     time.sleep(pause_s)
     for k in range(10, 20):
         assert link.query("FAST?") == str(k)
@@ -288,43 +299,52 @@ def ask_after_a_late_one(script: Script, link: Connection, command: str, pause_s
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_a_late_reply_never_answers_the_next_query(script: Script, link: Connection, late: str) -> None:
+def test_a_late_reply_never_answers_the_next_query(script: Script, hasty: Connection, late: str) -> None:
     script.on("SLOW?", LATE[late])
-    ask_after_a_late_one(script, link, "SLOW?", 0.2 if "resync" in late else 0.0)
+    ask_after_a_late_one(script, hasty, "SLOW?", 0.2 if "resync" in late else 0.0)
     assert script.seen.count(b"*IDN?") == 2
 
 
 @pytest.mark.parametrize("late", ["before the resync", "after the name"])
-def test_nor_does_it_through_the_visa_library(script: Script, through_visa: None, link: Connection, late: str) -> None:
-    assert isinstance(link._line, VisaLine)
+def test_nor_does_it_through_the_visa_library(script: Script, through_visa: None, hasty: Connection, late: str) -> None:
+    assert isinstance(hasty._line, VisaLine)
     script.on("SLOW?", LATE[late])
-    ask_after_a_late_one(script, link, "SLOW?", 0.2 if "resync" in late else 0.0)
+    ask_after_a_late_one(script, hasty, "SLOW?", 0.2 if "resync" in late else 0.0)
 
 
 @pytest.mark.parametrize("pause_s", [0.02, 0.2])
-def test_a_late_reply_that_is_the_name_itself(script: Script, link: Connection, pause_s: float) -> None:
+def test_a_late_reply_that_is_the_name_itself(script: Script, hasty: Connection, pause_s: float) -> None:
     name = NAME + b"\n"
-    script.on("*IDN?", (TIMEOUT_S + pause_s, name), (0.1, name), name)
-    ask_after_a_late_one(script, link, "*IDN?")
+    script.on("*IDN?", (TOLD, pause_s, name), (0.1, name), name)
+    ask_after_a_late_one(script, hasty, "*IDN?")
 
 
-def test_a_reply_that_nobody_waits_for_any_more_is_found_before_the_next_question(script: Script, link: Connection) -> None:
-    script.on("SET 1", (Later(0.0, b"OK\n"),))  # home-built boards answer commands too
+def test_a_reply_that_nobody_waits_for_any_more_is_found_before_the_next_question(
+    script: Script, server: Server, link: Connection
+) -> None:
+    def arrives() -> None:
+        line = link._line
+        assert isinstance(line, lines.SocketLine)
+        until(lambda: bool(select.select([line._socket], [], [], 0.0)[0]))
+
+    script.on("SET 1", b"OK\n")  # home-built boards answer commands too
     script.on("A?", b"1\n", b"2\n")
     link.write("SET 1")
-    time.sleep(0.05)
+    arrives()
     assert link.query("A?") == "1"
-    script.on("B?", (b"7\n", Later(0.05, b"8\n")))
+    script.on("B?", b"7\n")
     assert link.query("B?") == "7"
-    time.sleep(0.1)
+    server.says(b"8\n")
+    arrives()
     assert link.query("A?") == "2"
 
 
-def test_a_write_finds_back_in_step_first(script: Script, link: Connection) -> None:
-    script.on("SLOW?", (TIMEOUT_S + 0.1, b"1.0\n"))
+def test_a_write_finds_back_in_step_first(script: Script, hasty: Connection) -> None:
+    script.on("SLOW?", (TOLD, 0.1, b"1.0\n"))
     with pytest.raises(ReplyLateError):
-        link.query("SLOW?")
-    link.write("VOLT 1")
+        hasty.query("SLOW?")
+    script.told.set()
+    hasty.write("VOLT 1")
     until(lambda: script.seen[-1] == b"VOLT 1")
     assert script.seen == [b"*IDN?", b"SLOW?", b"*IDN?", b"VOLT 1"]
 
@@ -344,7 +364,8 @@ def test_whoever_is_interrupted_leaves_no_reply_for_the_next(
     assert link.query("A?") == "2"
 
 
-def test_one_that_never_comes_back_in_step_is_lost(script: Script, link: Connection) -> None:
+def test_one_that_never_comes_back_in_step_is_lost(script: Script, hasty: Connection) -> None:
+    link = hasty
     script.on("SLOW?", ())
     script.on("*IDN?", b"Other,Model,8,1\n")
     with pytest.raises(ReplyLateError):
@@ -357,17 +378,17 @@ def test_one_that_never_comes_back_in_step_is_lost(script: Script, link: Connect
     assert b"A?" not in script.seen
 
 
-def test_one_that_never_stops_talking_is_lost_in_time(script: Script, server: Server, link: Connection) -> None:
-    script.on("A?", tuple(itertools.chain(*[(b"1\n2", 0.01)] * 1000)))
+def test_one_that_never_stops_talking_is_lost_in_time(script: Script, server: Server, hasty: Connection) -> None:
+    script.on("A?", tuple(itertools.chain(*[(b"1\n2", 0.01)] * 10_000)))
     with AtOnce():
-        until_it_raises(lambda: link.query("A?"), LinkLostError)  # the first may still look like a reply
+        until_it_raises(lambda: hasty.query("A?"), LinkLostError)  # the first may still look like a reply
     server.hang_up()
 
 
 # replies that are wrong
 WRONG: dict[str, tuple[str, Reply]] = {
     "cut short": ("A?", (b"1.",)),
-    "cut short, the rest later": ("A?", (b"1.", TIMEOUT_S + 0.05, b"5\n")),
+    "cut short, the rest later": ("A?", (b"1.", TOLD, 0.05, b"5\n")),
     "garbled": ("A?", (b"1.\xff\x80\n",)),
     "garbled, with an end in the middle": ("A?", (b"1\n.5\n",)),
     "two replies": ("A?", (b"1.5\n2.5\n",)),
@@ -390,13 +411,26 @@ WRONG: dict[str, tuple[str, Reply]] = {
 }  # fmt: skip
 
 
+#: Of these more could still come, so they are waited for.
+CUT = {
+    "cut short",
+    "cut short, the rest later",
+    "a length too long",
+    "a block cut short",
+    "a block without its end",
+    "nothing but an end",
+}
+
+
 @pytest.mark.parametrize("wrong", WRONG)
-def test_after_a_wrong_reply_it_is_in_step_again(script: Script, link: Connection, wrong: str) -> None:
+def test_after_a_wrong_reply_it_is_in_step_again(script: Script, wrong: str, request: pytest.FixtureRequest) -> None:
+    link: Connection = request.getfixturevalue("hasty" if wrong in CUT else "link")
     command, reply = WRONG[wrong]
     script.on(command, reply, encode(np.arange(3.0)) + b"\n" if command == "B?" else b"7\n")
     with pytest.raises(ReplyError, match=r"^dac at TCPIP::127") as caught:
         link.query(command) if command == "A?" else link.query_block(command, count=3)
     assert str(caught.value).count("dac at") == 1
+    script.told.set()
     if command == "A?":
         assert link.query(command) == "7"
     else:
@@ -436,7 +470,7 @@ def test_hanging_up_in_a_block(script: Script, slow: Connection) -> None:
 
 def test_a_write_to_one_that_hung_up(server: Server, slow: Connection) -> None:
     server.hang_up()
-    time.sleep(0.05)
+    until(lambda: bool(select.select([slow._line._socket], [], [], 0.0)[0]))  # type: ignore[union-attr]
     with AtOnce(), pytest.raises(LinkLostError):  # at the first: nothing is told to nobody in silence
         slow.write("VOLT 1")
     assert not slow.is_open
@@ -451,11 +485,11 @@ def test_a_pipe_that_breaks_in_the_middle_of_a_write(slow: Connection, monkeypat
         slow.write("VOLT 1")
 
 
-def test_one_that_takes_nothing_more(script: Script, link: Connection) -> None:
-    script.on("STOP", (30.0,))
-    link.write("STOP")
+def test_one_that_takes_nothing_more(script: Script, hasty: Connection) -> None:
+    script.on("STOP", (300.0,))
+    hasty.write("STOP")
     with AtOnce():
-        until_it_raises(lambda: link.write_block("BLOC ", np.zeros(100_000)), LinkLostError)
+        until_it_raises(lambda: hasty.write_block("BLOC ", np.zeros(100_000)), LinkLostError)
 
 
 def test_it_comes_back(server: Server, slow: Connection, short_pauses: None, script: Script) -> None:
@@ -488,7 +522,7 @@ def test_who_calls_while_it_is_opened_again_need_not_wait(
     until(lambda: not slow.is_open)
     with AtOnce(), pytest.raises(LinkLostError):
         slow.write("VOLT 1")
-    thread.join(20.0)
+    thread.join(60.0)
     assert slow.is_open
 
 
@@ -567,7 +601,7 @@ def test_what_it_says_of_itself_when_it_is_opened_is_no_reply(script: Script) ->
             super()._serve(link)
 
     server = Greets(script)
-    link = Connection(Wire(server.address, timeout_s=TIMEOUT_S))
+    link = Connection(Wire(server.address, timeout_s=PATIENT_S))
     assert link.open().model == "Model"
     link.close()
     server.stop()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from scripted import NAME, Board, Later, Reply, Script
+from scripted import NAME, TOLD, Board, Later, Reply, Script, until
 
 from aeqlab.drivers import connection as module
 from aeqlab.drivers.blocks import encode
@@ -19,7 +19,7 @@ from aeqlab.drivers.errors import AddressError, LinkLostError, ReplyError, Reply
 from aeqlab.drivers.visa_line import VisaLine
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
-TIMEOUT_S = 0.25
+TIMEOUT_S = 0.6
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ def wire_to(board: Board, timeout_s: float = TIMEOUT_S, wakes_s: float = 0.0) ->
 def link(board: Board, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     if request.param == "visa":
         monkeypatch.setattr(module, "line_of", VisaLine)
-    connection = Connection(wire_to(board), "board")
+    late = "late" in request.node.name  # others wait long for a thread that is held up
+    connection = Connection(wire_to(board, timeout_s=TIMEOUT_S if late else 5.0), "board")
     connection.open()
     yield connection
     connection.close()
@@ -76,12 +77,13 @@ def test_blocks_with_ends_in_their_data(script: Script, link: Connection) -> Non
     assert link.query("*IDN?") == NAME.decode()
 
 
-@pytest.mark.parametrize("late", [(TIMEOUT_S + 0.1, b"1\r\n"), (Later(TIMEOUT_S + 0.2, b"1\r\n"),), ()])
+@pytest.mark.parametrize("late", [(TOLD, 0.1, b"1\r\n"), (Later(0.2, b"1\r\n", told=True),), ()])
 def test_a_late_reply_never_answers_the_next_query(script: Script, link: Connection, late: Reply) -> None:
     script.on("SLOW?", late)
     script.on("FAST?", *(b"%d\r\n" % k for k in range(10, 90)))
     with pytest.raises(ReplyLateError):
         link.query("SLOW?")
+    script.told.set()
     for k in range(10, 20):
         assert link.query("FAST?") == str(k)
 
@@ -122,12 +124,12 @@ def test_the_baud_rate_is_set(board: Board) -> None:
 def test_one_that_takes_nothing_more(board: Board, script: Script) -> None:
     link = Connection(wire_to(board))
     link.open()
-    script.on("STOP", (5.0,))
+    script.on("STOP", (300.0,))
     link.write("STOP")
     begin = time.monotonic()
     with pytest.raises(LinkLostError, match="the link broke"):
         link.write_block("BLOC ", np.zeros(100_000))
-    assert time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin < 60.0
     assert not link.is_open
 
 
@@ -138,7 +140,7 @@ def test_a_cable_that_is_pulled(board: Board, script: Script) -> None:
     begin = time.monotonic()
     with pytest.raises(LinkLostError, match="the link broke"):
         link.query("A?")
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - begin < 15.0
     with pytest.raises(LinkLostError, match="there is no link"):
         link.write("SET 1")
     with pytest.raises(AddressError):
@@ -158,22 +160,23 @@ def test_a_cable_that_is_pulled_while_a_reply_is_awaited(board: Board, script: S
     begin = time.monotonic()
     with pytest.raises(LinkLostError, match="the link broke"):
         link.query("A?")
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - begin < 15.0
 
 
 def test_a_board_that_resets_when_it_is_opened(script: Script) -> None:
-    board = Board(script, deaf_s=0.3, banner=b"Board 1.0 ready\r\n")
+    board = Board(script, deaf_s=2.0, banner=b"Board 1.0 ready\r\n")
     with pytest.raises(AddressError, match="does not say its name"):
         Connection(wire_to(board)).open()
+    until(lambda: bool(script.seen))
     board.unplug()
     assert script.seen == [b"lost: *IDN?\r\n"]
 
     script.seen.clear()
     board = Board(script, deaf_s=0.3, banner=b"Board 1.0 ready\r\n")
-    link = Connection(wire_to(board, wakes_s=0.4))
+    link = Connection(wire_to(board, timeout_s=20.0, wakes_s=1.5))
     begin = time.monotonic()
     assert link.open().model == "Model"
-    assert time.monotonic() - begin >= 0.4
+    assert time.monotonic() - begin >= 1.5
     link.close()
     assert script.seen == [b"lost: ", b"*IDN?"] or script.seen == [b"*IDN?"]
     board.unplug()

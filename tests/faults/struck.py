@@ -9,6 +9,8 @@ between        after one step and before the next input
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,15 @@ class Struck(KnowingRig):
         if not self.struck:
             self.struck = 1
             self.strike()
+
+
+def make_safe_beside(rig: Struck, reason: str, by: str) -> None:
+    """Let somebody ask for SAFE from another thread; it is asked for by the end of the call, so the next tick hears of it."""
+    threading.Thread(target=rig.session.make_safe, args=(reason,), kwargs={"by": by}).start()
+    until = time.monotonic() + 60.0
+    while not rig.session._freezing:  # it waits for the device, which this thread has
+        assert time.monotonic() < until, "it never asked"
+        time.sleep(0.001)
 
 
 def trained(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 from rig_helpers import bench_of, open_rig, rig_tree
-from struck import Struck, judged, trained
+from struck import Struck, judged, make_safe_beside, trained
 from test_rig_training_faults import every
 
 from aeqlab.backends.bench_faults import Fault, begin
@@ -65,8 +64,7 @@ def test_a_rig_that_is_wrongly_wired_is_refused_before_a_loop_is_closed_on_it(tm
 def test_an_operator_who_wants_it_safe_gets_it_in_every_phase(tmp_path: Path, way: str, phase: str) -> None:
     def want(rig: Struck) -> None:
         if way == "safe":
-            asked = {"args": ("enough",), "kwargs": {"by": "Ada"}}
-            threading.Thread(target=rig.session.make_safe, **asked).start()  # type: ignore[arg-type]
+            make_safe_beside(rig, "enough", "Ada")
         else:
             rig.session.point_interrupt.__self__.requests.ask_abort("enough", by="Ada")  # type: ignore[union-attr]
 

@@ -100,7 +100,7 @@ def test_a_live_run_grows_answers_commands_and_is_told_apart_when_it_was_killed(
 
 def test_a_resume_takes_the_place_of_what_it_superseded(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment(tmp_path)
-    monkeypatch.setenv("STANDS_AT", "30")  # it does not come to its end before it is killed
+    monkeypatch.setenv("STAYS_AT", "30")  # it does not come to its end before it is killed
     process = start_worker("run", tmp_path / "experiment-under-test.yaml", tmp_path / "runs")
     read_steps(process, 30)
     process.kill()

@@ -30,9 +30,9 @@ def cell(rig: Rig, what: str, call: Callable[[], Any]) -> None:
         rig.point_interrupt = None
         say("at a tick")
 
-    rig.point_interrupt = hook
     rig.present(np.full((1, len(rig.info.inputs)), 0.3))
     rig.nudge(np.full((1, len(rig.info.outputs)), 0.7), 0.1)
+    rig.point_interrupt = hook  # from here on: an exchange with a session may take so long that it looks, too
     try:
         call()
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -47,11 +48,13 @@ def run_sequence(folder: Path, sequence: str, text: str = SMALL) -> tuple[RunRes
     return result, load_run(result.folder)
 
 
-def start_worker(*words: str | Path) -> subprocess.Popen[bytes]:
-    """Start a run in a process of its own; see run_worker.py for the words."""
+def start_worker(*words: str | Path, **settings: object) -> subprocess.Popen[bytes]:
+    """Start a run in a process of its own; see run_worker.py for the words, and for the settings, which are variables there."""
     return subprocess.Popen(
-        [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    )
+        [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, env={**os.environ, **{name: str(value) for name, value in settings.items()}},
+        bufsize=0,  # whoever reads some lines leaves all others to `communicate`
+    )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:

@@ -1,14 +1,15 @@
 """A run in a process of its own, for tests that kill it: python run_worker.py run FILE RUNS [KEY=VALUE...] | resume FOLDER.
 
 Writes the number of each step to stdout once it is committed. The environment variable CHECKPOINT_EVERY_S sets the time between
-checkpoints; STANDS_AT names a step after which it stands still until it is killed.
+checkpoints; STAYS_AT is the number of a step after which nothing is done any more: whoever kills the run, however late, meets it
+before its end.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
+import time
 from pathlib import Path
 
 from aeqlab.protocols.experiment import load_experiment
@@ -21,8 +22,8 @@ _commit = Record.step
 def _commit_and_say(self: Record, row: StepRow) -> None:
     _commit(self, row)
     os.write(1, f"{row.step}\n".encode())
-    if str(row.step) == os.environ.get("STANDS_AT"):
-        threading.Event().wait()
+    while row.step == int(os.environ.get("STAYS_AT", "0")):
+        time.sleep(60.0)
 
 
 def main() -> int:

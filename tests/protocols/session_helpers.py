@@ -46,7 +46,7 @@ def served(device: Device, **options: Any) -> Iterator[SessionServer]:
         yield server
     finally:
         server.request_end("the test is over")
-        owner.join(20)
+        owner.join(60)
         assert not owner.is_alive()
 
 
@@ -65,7 +65,7 @@ def targets_of(client: Any) -> np.ndarray:
     return np.full((1, len(client.info.outputs)), 0.7)
 
 
-def eventually(what: Callable[[], Any], within_s: float = 10.0) -> Any:
+def eventually(what: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Wait until something is so; fail where it never is."""
     until = time.monotonic() + within_s
     while True:

@@ -77,7 +77,7 @@ def test_rows_come_once_and_only_when_there_are_new_ones(tmp_path: Path) -> None
 
 def test_a_live_run_is_followed_to_its_end_and_over_its_resume(tmp_path: Path) -> None:
     loaded = experiment(tmp_path)
-    process = start_worker("run", tmp_path / "experiment-under-test.yaml", tmp_path / "runs")
+    process = start_worker("run", tmp_path / "experiment-under-test.yaml", tmp_path / "runs", STAYS_AT=60)
     wait_for(lambda: bool(list((tmp_path / "runs").glob("*/record.sqlite"))), "the record")
     (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/record.sqlite"))
     with RecordTail(folder / "record.sqlite", SOME) as tail:

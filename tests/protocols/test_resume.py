@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from run_helpers import SMALL, WORKER, experiment, only_run, read_steps, same_runs
+from run_helpers import SMALL, experiment, only_run, read_steps, same_runs, start_worker, wait_for
 
 from aeqlab.protocols import load_run
+from aeqlab.protocols.client import find_sessions
 from aeqlab.protocols.errors import CheckpointError, RecordError
 from aeqlab.protocols.load import Run
 from aeqlab.protocols.progress import Progress
@@ -58,12 +56,9 @@ def _kill_and_resume(folder: Path, whole: Run, moments: list[int], every_s: str)
     path = experiment(folder, RICH).path
     assert path is not None
     words: list[str | Path] = ["run", path, folder / "runs"]
-    acknowledged = 0
+    acknowledged, last = 0, int(whole.steps["step"][-1])
     for moment in moments:
-        process = subprocess.Popen(
-            [sys.executable, str(WORKER), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "CHECKPOINT_EVERY_S": every_s},
-        )  # fmt: skip
+        process = start_worker(*words, CHECKPOINT_EVERY_S=every_s, STAYS_AT=last)
         acknowledged = max(acknowledged, read_steps(process, moment))
         process.kill()
         out, _ = process.communicate()
@@ -287,14 +282,12 @@ def test_a_run_on_a_served_device_is_resumed_bit_for_bit(tmp_path: Path) -> None
     assert whole.state is RunState.FINISHED, whole.reason
     path = experiment(tmp_path, SERVED).path
     assert path is not None
-    process = subprocess.Popen(
-        [sys.executable, str(WORKER), "run", str(path), str(tmp_path / "runs")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "CHECKPOINT_EVERY_S": "0.2"},
-    )  # fmt: skip
+    process = start_worker("run", path, tmp_path / "runs", CHECKPOINT_EVERY_S=0.2, STAYS_AT=6)
     read_steps(process, 3)
     process.kill()  # the session, a process of its own, is left to itself
     process.communicate()
     run = only_run(tmp_path / "runs")
+    wait_for(lambda: not any(Path(s.folder).parent == run.path for s in find_sessions()), "the end of the session")
     result = resume_run(run.path)
     assert result.state is RunState.FINISHED, result.reason
     assert "frozen" in result.device

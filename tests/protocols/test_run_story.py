@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import sys
-import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -175,12 +174,9 @@ def test_the_cause_of_a_bad_night_is_the_first_one_and_in_the_sentence(tmp_path:
 
 
 def test_who_made_it_safe_at_the_session_is_named_once(tmp_path: Path) -> None:
-    from struck import Struck, trained
+    from struck import make_safe_beside, trained
 
-    def want(rig: Struck) -> None:
-        threading.Thread(target=rig.session.make_safe, args=("enough",), kwargs={"by": "Ada"}).start()
-
-    run, _, _ = trained(tmp_path, want, "nudged phase")
+    run, _, _ = trained(tmp_path, lambda rig: make_safe_beside(rig, "enough", "Ada"), "nudged phase")
     story = story_of_run(run.path)
     assert [(cause.what, cause.is_trouble) for cause in story.causes] == [("made safe by Ada", False)]
     assert "made safe by Ada at " in story.sentence

@@ -25,6 +25,7 @@ from aeqlab.protocols import checkpoint, load_run
 from aeqlab.protocols.client import attach, find_sessions
 from aeqlab.protocols.control import send
 from aeqlab.protocols.load import Run
+from aeqlab.protocols.progress import Progress
 from aeqlab.protocols.remote import SessionClient
 from aeqlab.protocols.run import resume_run, run_experiment
 from aeqlab.protocols.run_state import Requests, RunState
@@ -46,7 +47,8 @@ sequence:
   - train: {method: centered, beta: 0.1, free_phase: false, samples: 12}
 then: freeze
 """
-LONG = WALL.replace("samples: 12", "samples: 1000")
+LONG = WALL.replace("samples: 12", "samples: 100000")
+PATIENCE_S = 60.0  #: a run may be held up, and answers a command then
 PROGRAM = [sys.executable, "-m", "aeqlab.app.cli"]
 
 
@@ -123,7 +125,7 @@ def test_a_run_that_does_not_end_holding_takes_its_session_with_it(tmp_path: Pat
     requests.ask_stop("the test")
     result = run_experiment(experiment(tmp_path, text), runs=tmp_path / "runs", requests=requests)
     assert (result.state, result.device) == (RunState.STOPPED, "The device was not moved.")
-    assert not any(Path(s.folder).parent == result.folder for s in find_sessions())
+    wait_for(lambda: not any(Path(s.folder).parent == result.folder for s in find_sessions()), "the end of the session")
 
 
 def test_a_pause_goes_on_holding(tmp_path: Path) -> None:
@@ -131,27 +133,32 @@ def test_a_pause_goes_on_holding(tmp_path: Path) -> None:
     with program("run", path, "--runs", tmp_path / "runs") as process:
         run = steps_of(tmp_path / "runs", 2)
         with session_of(run) as watcher:
-            send(run.path, "pause", who="ada")
+            send(run.path, "pause", who="ada", timeout_s=PATIENCE_S)
             wait_for(lambda: run.state == "paused", "the pause")
-            wait_for(lambda: watcher.status().state is SessionState.HOLDING, "the hold")
+            held = (SessionState.HOLDING, 0.0, "loop")
+
+            def holds() -> bool:  # but for a moment where the run was late in its pause, and went on
+                now = watcher.status()
+                return (now.state, now.beta, now.knobs) == held
+
+            wait_for(holds, "the hold")
             steps, begun = len(run.steps), watcher.status()
-            assert (begun.beta, begun.knobs) == (0.0, "loop")
             wait_for(lambda: watcher.status().t > begun.t + 2.0, "two seconds of the device")
-            assert watcher.status().state is SessionState.HOLDING
+            wait_for(holds, "the hold, still")
             assert (run.state, len(run.steps)) == ("paused", steps)
             target = run.steps["theta"][-1]
             readout, _ = watcher.last()
             assert readout is not None
             np.testing.assert_allclose(readout.parameters, target, atol=0.01)  # V; tens of read noises
-        send(run.path, "continue", who="ada")
+        send(run.path, "continue", who="ada", timeout_s=PATIENCE_S)
         wait_for(lambda: len(run.steps) > steps, "a step")
-        send(run.path, "stop", who="ada")
+        send(run.path, "stop", who="ada", timeout_s=PATIENCE_S)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 3, err
 
 
 def test_a_worker_that_stalls_goes_on_and_finishes(tmp_path: Path) -> None:
-    path = experiment(tmp_path, WALL).path
+    path = experiment(tmp_path, LONG).path
     with program("run", path, "--runs", tmp_path / "runs") as process:
         run = steps_of(tmp_path / "runs", 3)
         with session_of(run) as watcher:
@@ -162,12 +169,16 @@ def test_a_worker_that_stalls_goes_on_and_finishes(tmp_path: Path) -> None:
                 time.sleep(0.6)  # the stall is what this test is about
                 frozen = watcher.status()
                 os.kill(process.pid, signal.SIGCONT)
+        wait_for(lambda: "late" in run.events["word"], "the run to go on")
+        stood = len(run.steps)
+        wait_for(lambda: len(run.steps) >= stood + 4, "four steps more")
+        send(run.path, "skip", who="ada", timeout_s=PATIENCE_S)  # the rest of them
         _, err = process.communicate(timeout=60)
     assert (frozen.state, frozen.beta) == (SessionState.FROZEN, 0.0)
     assert process.returncode == 0, err
     steps = run.steps
-    assert (run.state, len(steps)) == ("finished", 12)
-    assert steps["sample"].tolist() == list(range(12))
+    assert run.state == "finished"
+    assert steps["sample"].tolist() == list(range(len(steps)))
     assert steps["partial"].any()
     assert "late" in run.events["word"].tolist()
 
@@ -190,7 +201,7 @@ def learned_from(journal: Journal) -> list[tuple[float, ...]]:
 
 @pytest.mark.parametrize("moment", [pytest.param("committed", marks=pytest.mark.slow), "nudged"])
 def test_killed_and_resumed_no_step_is_lost_and_no_nudged_phase_is_done_again(tmp_path: Path, bench: Path, moment: str) -> None:
-    path = experiment(tmp_path, WALL.replace("speed: 10", f"address: {bench}, speed: 10")).path
+    path = experiment(tmp_path, LONG.replace("speed: 10", f"address: {bench}, speed: 10")).path
     process = start_worker("run", path, tmp_path / "runs")
     acknowledged = read_steps(process, 4)
     if moment == "nudged":
@@ -201,15 +212,26 @@ def test_killed_and_resumed_no_step_is_lost_and_no_nudged_phase_is_done_again(tm
     acknowledged = max([acknowledged, *map(int, out.split())])
     run = only_run(tmp_path / "runs")
     assert run.missing == []
-    assert run.all_steps["step"].tolist() == list(range(1, acknowledged + 1))
+    committed = len(run.all_steps)
+    assert run.all_steps["step"].tolist() == list(range(1, committed + 1))
+    assert committed - acknowledged in (0, 1)  # it may have been killed before it said so
     wait_for(lambda: not find_sessions(), "the end of the session")
-    result = resume_run(run.path)
+    requests = Requests()
+
+    def watch(progress: Progress) -> None:
+        if not requests.skip and len(run.steps) >= committed + 8:
+            requests.ask_skip("the test")
+
+    result = resume_run(run.path, requests=requests, on_progress=watch)
     assert (result.state, result.exit_code) == (RunState.FINISHED, 0), result.reason
     steps = run.steps
-    assert steps["step"].tolist() == list(range(1, 13))
-    assert steps["sample"].tolist() == list(range(12))
+    done = len(steps)
+    assert done >= committed + 8
+    assert steps["step"].tolist() == list(range(1, done + 1))
+    assert steps["sample"].tolist() == list(range(done))
     assert set(range(1, acknowledged + 1)) <= set(run.all_steps["step"].tolist())
     assert np.flatnonzero(steps["attempt"] == 1).tolist() == list(range((steps["attempt"] == 1).sum()))
     learned = learned_from(read_journal(bench / "journal"))
     assert len(learned) == len(set(learned))
-    assert len(learned) >= 11  # one step at most was cut off before its nudged phase
+    late = run.events["word"].tolist().count("late")  # this computer was held up, and a sample was left
+    assert len(learned) >= done - 1 - late  # one step at most was cut off by the kill before its nudged phase

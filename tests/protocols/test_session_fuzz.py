@@ -73,7 +73,7 @@ def greeted(server: SessionServer) -> Connection[Any, Any]:
 
 def answers(connection: Connection[Any, Any]) -> str:
     """Wait for an answer or the end of the connection; returns which."""
-    assert connection.poll(10), "neither an answer nor an end"
+    assert connection.poll(60), "neither an answer nor an end"
     try:
         answer = unpack(connection.recv_bytes())
     except (EOFError, OSError):
@@ -92,8 +92,8 @@ def still_serves(server: SessionServer) -> None:
 
 
 def bytes_before_greeting(server: SessionServer, data: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), 5) as stranger:
-        stranger.settimeout(10)
+    with socket.create_connection(("127.0.0.1", server.port), 60) as stranger:
+        stranger.settimeout(60)
         with contextlib.suppress(ConnectionError):  # it may be dropped before it has said everything
             stranger.sendall(data)
             with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,13 @@ from aeqlab.protocols.session_record import SessionRecord
 from aeqlab.protocols.status import SessionState
 
 LONG = HomeostasisSettings(controller="integral", accept=Ticks(ticks=1_000_000))
+pytestmark = pytest.mark.usefixtures("own_state")
+
+
+@pytest.fixture(autouse=True)
+def _late_only_while_nudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no session freeze because a thread of this process was held up, but where the nudge is on."""
+    monkeypatch.setattr("aeqlab.protocols.clients.SILENCE_S", 60.0)
 
 
 def state_of(client: SessionClient) -> SessionState:
@@ -164,7 +172,7 @@ def test_taking_control_ends_a_running_loop() -> None:
         worker = in_thread(lambda: first.hold(np.zeros(first.info.n_parameters)), caught)
         eventually(lambda: second.status().doing == "hold")
         second.take_control()
-        worker.join(10)
+        worker.join(60)
         assert isinstance(caught[0], NotAllowedError)
 
 
@@ -189,7 +197,7 @@ def test_freeze_works_from_anyone_in_the_middle_of_a_hold(keyed: bool) -> None:
         worker = in_thread(lambda: client.hold(np.zeros(client.info.n_parameters)), caught)
         eventually(lambda: other.status().doing == "hold")
         other.freeze("I smell smoke")
-        worker.join(10)
+        worker.join(60)
         assert "I smell smoke" in str(caught[0])
         assert state_of(other) is SessionState.FROZEN
         assert other.make_safe("better be sure").safe
@@ -268,23 +276,38 @@ class Mute(SessionClient):
 def test_silence_with_the_nudge_on_freezes_and_a_client_that_was_late_goes_on() -> None:
     with served(slow()) as server, client_of(server, control=False) as watcher:
         client = Mute(server.port, KEY, name="the run")
-        client.present(inputs_of(client))
-        client.nudge(targets_of(client), 0.1)
-        client.settle()
-        began = time.monotonic()
-        eventually(lambda: time.monotonic() - began > 0.4)  # heard all the time, so it stays on
-        assert state_of(watcher) is SessionState.NUDGED
+
+        def nudged() -> None:
+            client.present(inputs_of(client))
+            client.hold()
+            client.nudge(targets_of(client), 0.1)
+            client.settle()
+
+        def stays() -> None:
+            nudged()
+            began = time.monotonic()
+            eventually(lambda: time.monotonic() - began > 0.4)  # heard all the time, so it stays on
+            status = watcher.status()
+            if status.late:
+                raise LateError(status.reason)
+            assert status.state is SessionState.NUDGED
+
+        def again_if_late(work: Callable[[], None]) -> None:
+            for _ in range(20):  # a thread of this process may be held up for as long as a client may be silent
+                try:
+                    return work()
+                except LateError:
+                    client.continue_()
+            pytest.fail("it was late twenty times")
+
+        again_if_late(stays)
         client.mute = True
         eventually(lambda: state_of(watcher) is SessionState.FROZEN)
-        with pytest.raises(LateError, match=r"silent for 0\.\d+ s while the nudge was on"):
+        with pytest.raises(LateError, match=r"silent for \d+\.\d+ s while the nudge was on"):
             client.settle()
         client.mute = False
         client.continue_()
-        client.present(inputs_of(client))
-        client.hold()
-        client.nudge(targets_of(client), 0.1)
-        client.settle()
-        client.release()
+        again_if_late(lambda: (nudged(), client.release())[0])
         client.close()
 
 
@@ -343,7 +366,7 @@ def test_an_abort_by_another_client_ends_the_hold() -> None:
         worker = in_thread(lambda: client.hold(np.zeros(client.info.n_parameters)), caught)
         eventually(lambda: other.status().doing == "hold")
         other.abort("the window asks for it")
-        worker.join(10)
+        worker.join(60)
         assert isinstance(caught[0], AbortRequested)
         other.abort("nothing runs any more")
         client.advance()
@@ -458,7 +481,7 @@ def test_a_loop_that_does_not_hold_any_more_says_so_and_says_when_it_does_again(
         assert state_of(client) is SessionState.HOLDING
         client.configure(homeostasis=settings)
         eventually(lambda: client.status().reason == "")
-        told = [event.text for event in client.log()[0] if event.kind == "holding"]
+        told = eventually(lambda: len(said := [event.text for event in client.log()[0] if event.kind == "holding"]) > 1 and said)
     assert told[0].startswith("theta is not held (")
     assert "tolerances off" in told[0]
     assert told[1] == "theta is held again"
@@ -556,7 +579,7 @@ def test_a_session_after_a_double_death_moves_nothing_before_someone_looked() ->
         client.continue_()
         client.present(inputs_of(client))
         client.end_session("enough")
-    owner.join(10)
+    owner.join(60)
 
 
 @pytest.mark.parametrize("then", ["safe", "freeze", "hold"])
@@ -575,7 +598,7 @@ def test_a_session_that_nobody_let_decide_leaves_a_lost_device_as_it_found_it(th
         owner.start()
         with client_of(server) as client:
             client.end_session("nobody looked")
-        owner.join(10)
+        owner.join(60)
         assert told == []
         assert "the device is left unknown" in server._events[-1][1].text
 
