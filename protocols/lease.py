@@ -32,12 +32,22 @@ if sys.platform == "win32":
             return False
         return True
 
+    _look = _lock
+
 else:
     import fcntl
 
     def _lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _look(file: IO[bytes]) -> bool:
+        """Lock it together with others who look: each of them would take another one for a holder."""
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
@@ -217,7 +227,7 @@ def last_holder(beside: Path) -> tuple[Holder | None, bool]:
 def _holder(path: Path, address: str) -> Holder | None:
     try:
         with path.open("r+b") as file:
-            if _lock(file):  # free: the lock goes again with the file
+            if _look(file):  # free: the lock goes again with the file
                 return None
     except FileNotFoundError:
         return None

@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        if not _lock(handle):
+        if not _look(handle):
             return True
         _unlock(handle)
         return False
@@ -102,6 +102,9 @@ if sys.platform == "win32":
             os.lseek(handle, 0, os.SEEK_SET)
         return True
 
+    def _look(handle: int) -> bool:
+        return _lock(handle)
+
     def _unlock(handle: int) -> None:
         os.lseek(handle, _BYTE, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
@@ -112,6 +115,14 @@ else:
     def _lock(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def _look(handle: int) -> bool:
+        """Lock it together with others who look: each of them would take another one for a holder."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

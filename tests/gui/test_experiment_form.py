@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +15,23 @@ from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
+from aeqlab.app.window.models import experiment_text
+from aeqlab.app.window.models.experiment_examined import Examined, examine
 from aeqlab.app.window.models.experiment_schema import Kind, experiment_section, section_of, stage_variants
 from aeqlab.app.window.models.experiment_stages import fresh
 from aeqlab.app.window.models.experiment_text import EMPTY, FileText
+from aeqlab.app.window.train import form_document
 from aeqlab.app.window.train.experiment_panel import ExperimentPanel
 from aeqlab.app.window.train.form_document import ExperimentDocument
 from aeqlab.app.window.train.form_kinds import VariantBox
 from aeqlab.app.window.train.yaml_editor import YamlEditor
+from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.experiment import Experiment, preset_names, preset_text
 from aeqlab.protocols.known_keys import models_at
 from aeqlab.protocols.stages.entry import StageEntry
 from aeqlab.protocols.yaml import parse
+
+LONG_MS = 60_000  #: a loaded machine may take its time
 
 
 def plain(text: str) -> Any:
@@ -56,12 +63,12 @@ def panel(one_panel: ExperimentPanel) -> ExperimentPanel:
 
 
 def open_(qtbot: QtBot, panel: ExperimentPanel, text: str) -> None:
-    with qtbot.waitSignal(panel.document.examined, timeout=20_000):
-        panel.document.open_text(FileText(None, "x", text))
+    panel.document.open_text(FileText(None, "x", text))
+    examined(qtbot, panel)
 
 
 def examined(qtbot: QtBot, panel: ExperimentPanel) -> None:
-    qtbot.waitUntil(lambda: panel.document.is_examined, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.document.is_examined, timeout=LONG_MS)
 
 
 def type_into(qtbot: QtBot, panel: ExperimentPanel, path: tuple[int | str, ...], text: str) -> None:
@@ -103,7 +110,10 @@ def test_what_is_typed_into_the_text_is_in_the_field(qtbot: QtBot, panel: Experi
     cursor.setPosition(place + 2, QTextCursor.MoveMode.KeepAnchor)
     panel.editor.setTextCursor(cursor)
     qtbot.keyClicks(panel.editor, "7")
-    qtbot.waitUntil(lambda: panel.form.field_at(("data", "degree")).text == "7")  # type: ignore[union-attr]
+    qtbot.waitUntil(
+        lambda: panel.form.field_at(("data", "degree")).text == "7",  # type: ignore[union-attr]
+        timeout=LONG_MS,
+    )
     assert "degree: 7," in panel.document.text
     assert panel.editor.textCursor().position() == place + 1
 
@@ -148,7 +158,7 @@ def test_all_mistakes_are_marked_while_one_types_and_f8_goes_to_each(qtbot: QtBo
     cursor.movePosition(QTextCursor.MoveOperation.End)
     panel.editor.setTextCursor(cursor)
     qtbot.keyClicks(panel.editor, "tagss: [a]")
-    qtbot.waitUntil(lambda: panel.problems.list.count() == 3, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.problems.list.count() == 3, timeout=LONG_MS)
     places = []
     for _ in range(4):
         qtbot.keyClick(panel.editor, Qt.Key.Key_F4)
@@ -212,7 +222,7 @@ def test_rare_characters_are_counted_as_one(qtbot: QtBot) -> None:
     document.set_value(("seed",), 2)
     assert document.text.splitlines()[:2] == ["name: a\u00a0b # 𝛽𝛽", "seed: 2"]
     assert editor.text == document.text
-    qtbot.waitUntil(lambda: document.is_examined, timeout=20_000)
+    qtbot.waitUntil(lambda: document.is_examined, timeout=LONG_MS)
 
 
 def test_one_history_for_form_and_text(qtbot: QtBot, panel: ExperimentPanel) -> None:
@@ -289,12 +299,12 @@ def test_finding_a_setting_shows_it_alone(qtbot: QtBot, panel: ExperimentPanel) 
     open_(qtbot, panel, preset_text("linear-slow"))
     assert panel.form.field_at(("device", "watchdog_s")) is None  # folded, and not made yet
     qtbot.keyClicks(panel.form.finder, "watchdog")
-    qtbot.waitUntil(lambda: panel.form.field_at(("device", "watchdog_s")) is not None)
+    qtbot.waitUntil(lambda: panel.form.field_at(("device", "watchdog_s")) is not None, timeout=LONG_MS)
     assert panel.form.field_at(("device", "watchdog_s")).core.isVisible()  # type: ignore[union-attr]
     assert not panel.form.field_at(("device", "epsilon")).core.isVisible()  # type: ignore[union-attr]
     assert not panel.form.folds["data"].isVisible()
     panel.form.finder.clear()
-    qtbot.waitUntil(panel.form.folds["data"].isVisible)
+    qtbot.waitUntil(panel.form.folds["data"].isVisible, timeout=LONG_MS)
     assert panel.form.field_at(("device", "epsilon")).core.isVisible()  # type: ignore[union-attr]
 
 
@@ -422,26 +432,101 @@ def test_a_file_that_changed_on_the_disk_is_noticed_and_not_overwritten(
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(preset_text("xor"), encoding="utf-8")
-    with qtbot.waitSignal(panel.document.opened, timeout=20_000):
+    with qtbot.waitSignal(panel.document.opened, timeout=LONG_MS):
         panel.open_file(path)
     type_into(qtbot, panel, ("seed",), "3")
     path.write_text("name: other\n", encoding="utf-8")
-    with qtbot.waitSignal(panel.document.file_changed, timeout=20_000):
+    with qtbot.waitSignal(panel.document.file_changed, timeout=LONG_MS):
         panel.save()
     assert path.read_text(encoding="utf-8") == "name: other\n"
     assert [button.text() for button in panel.notice.buttons] == ["Load the file", "Overwrite the file", "Save as...", "Later"]
-    with qtbot.waitSignal(panel.document.saved, timeout=20_000):
+    with qtbot.waitSignal(panel.document.saved, timeout=LONG_MS):
         panel.notice.buttons[1].click()
     assert path.read_text(encoding="utf-8") == preset_text("xor").replace("seed: 1", "seed: 3")
     assert not panel.document.modified
     path.write_text("name: again\n", encoding="utf-8")
-    with qtbot.waitSignal(panel.document.file_changed, timeout=20_000):
+    with qtbot.waitSignal(panel.document.file_changed, timeout=LONG_MS):
         panel.document.look_at_file()
     panel.notice.buttons[0].click()
-    qtbot.waitUntil(lambda: panel.document.text == "name: again\n", timeout=20_000)
+    qtbot.waitUntil(lambda: panel.document.text == "name: again\n", timeout=LONG_MS)
     assert not panel.document.modified
     panel.document.undo()
     assert "seed: 3" in panel.document.text
+
+
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let what was written stand on the disk for a while before anybody hears of it: until the event is set."""
+    heard = threading.Event()
+
+    def written(path: Path, raw: bytes) -> None:
+        write_whole(path, raw)
+        heard.wait()
+
+    monkeypatch.setattr(experiment_text, "write_whole", written)
+    yield heard
+    heard.set()
+
+
+def test_what_is_saved_while_it_is_being_written_is_saved_after_that(
+    qtbot: QtBot, panel: ExperimentPanel, tmp_path: Path, slow_disk: threading.Event
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(preset_text("xor"), encoding="utf-8")
+    with qtbot.waitSignal(panel.document.opened, timeout=LONG_MS):
+        panel.open_file(path)
+    wrong: list[str] = []
+    panel.document.file_changed.connect(lambda why, _: wrong.append(why))
+    for seed in ("3", "4"):
+        type_into(qtbot, panel, ("seed",), seed)
+        panel.save()
+        qtbot.waitUntil(lambda: "seed: 3" in path.read_text(encoding="utf-8"), timeout=LONG_MS)
+        panel.document.look_at_file()  # what it finds is our own
+    slow_disk.set()
+    qtbot.waitUntil(lambda: not panel.document.modified, timeout=LONG_MS)
+    assert path.read_text(encoding="utf-8") == preset_text("xor").replace("seed: 1", "seed: 4")
+    assert wrong == []
+
+
+def test_a_text_that_is_opened_while_another_is_written_does_not_take_its_file(
+    qtbot: QtBot, panel: ExperimentPanel, tmp_path: Path, slow_disk: threading.Event
+) -> None:
+    open_(qtbot, panel, preset_text("xor"))
+    panel.document.save(tmp_path / "mine.yaml")
+    qtbot.waitUntil((tmp_path / "mine.yaml").exists, timeout=LONG_MS)
+    panel.document.open_preset("tour")
+    panel.document.save(tmp_path / "tour.yaml")  # after that
+    slow_disk.set()
+    with qtbot.waitSignal(panel.document.saved, timeout=LONG_MS) as saved:
+        pass
+    assert saved.args == [tmp_path / "tour.yaml"]
+    assert panel.document.path == tmp_path / "tour.yaml"
+    assert (tmp_path / "mine.yaml").read_text(encoding="utf-8") == preset_text("xor")
+    assert (tmp_path / "tour.yaml").read_text(encoding="utf-8") == preset_text("tour")
+
+
+def test_a_text_that_goes_to_another_folder_while_it_is_examined_is_examined_there(
+    qtbot: QtBot, panel: ExperimentPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_(qtbot, panel, preset_text("xor"))
+    go_on, bases = threading.Event(), []
+
+    def examined_slowly(text: str, label: str, base: Path, path: Path | None) -> Examined:
+        bases.append(base)
+        go_on.wait()
+        return examine(text, label, base, path)
+
+    monkeypatch.setattr(form_document, "examine", examined_slowly)
+    type_into(qtbot, panel, ("seed",), "3")
+    qtbot.waitUntil(lambda: len(bases) == 1, timeout=LONG_MS)
+    (tmp_path / "there").mkdir()
+    with qtbot.waitSignal(panel.document.saved, timeout=LONG_MS):
+        panel.document.save(tmp_path / "there" / "e.yaml")
+    qtbot.waitUntil(lambda: not panel.document._timer.isActive(), timeout=LONG_MS)
+    assert not panel.document.is_examined
+    go_on.set()
+    examined(qtbot, panel)
+    assert bases[-1] == (tmp_path / "there").resolve()
 
 
 def test_a_file_with_mistakes_opens_and_one_that_cannot_be_read_is_told(
@@ -450,10 +535,10 @@ def test_a_file_with_mistakes_opens_and_one_that_cannot_be_read_is_told(
     path = tmp_path / "broken.yaml"
     path.write_text("name: x\ndevice: {kind: [\n", encoding="utf-8")
     panel.open_file(path)
-    qtbot.waitUntil(lambda: panel.document.path == path and panel.document.is_examined, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.document.path == path and panel.document.is_examined, timeout=LONG_MS)
     assert panel.editor.text == "name: x\ndevice: {kind: [\n"
     assert panel.problems.list.count() == 1
-    with qtbot.waitSignal(panel.document.refused, timeout=20_000):
+    with qtbot.waitSignal(panel.document.refused, timeout=LONG_MS):
         panel.open_file(tmp_path / "none.yaml")
     assert "no such file" in panel.notice.label.text()
     assert panel.editor.text.startswith("name: x")
@@ -471,14 +556,14 @@ def test_unsaved_work_is_not_left_without_a_word(qtbot: QtBot, panel: Experiment
 
 def test_the_check_says_what_the_command_says(qtbot: QtBot, panel: ExperimentPanel) -> None:
     open_(qtbot, panel, preset_text("scan-knob"))
-    with qtbot.waitSignal(panel.check.checked, timeout=30_000):
+    with qtbot.waitSignal(panel.check.checked, timeout=LONG_MS):
         panel.check.button.click()
     names = [panel.check.list.item(row, 0).text() for row in range(panel.check.list.rowCount())]
     assert {"device", "control knobs", "nudge beta", "time", "disk"} <= set(names)
     assert panel.check.verdict.text() == "scan-knob can run"
     panel.document.set_value(("device", "epsilon"), -1)
     assert "before the last change" in panel.check.verdict.text()
-    with qtbot.waitSignal(panel.check.checked, timeout=30_000):
+    with qtbot.waitSignal(panel.check.checked, timeout=LONG_MS):
         panel.check.check()
     assert "cannot run: 1 problem" in panel.check.verdict.text()
     assert "line 6" in panel.check.list.item(0, 1).text()
@@ -489,7 +574,7 @@ def test_a_run_is_wanted_of_the_file_or_of_the_text(qtbot: QtBot, panel: Experim
     panel.run_wanted.connect(wanted.append)
     open_(qtbot, panel, preset_text("xor"))
     panel.want_run()
-    with qtbot.waitSignal(panel.document.saved, timeout=20_000):
+    with qtbot.waitSignal(panel.document.saved, timeout=LONG_MS):
         panel.document.save(tmp_path / "e.yaml")
     examined(qtbot, panel)
     panel.want_run()

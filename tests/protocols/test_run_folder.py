@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aeqlab.protocols import run_lock
 from aeqlab.protocols.errors import RecordError
 from aeqlab.protocols.local_disk import _from_mounts, check_runs_folder, synced_by
 from aeqlab.protocols.run_folder import RunFolder, find_run, is_alive, slug
@@ -50,6 +51,22 @@ def test_a_folder_in_use_is_refused_by_the_name_of_its_holder(tmp_path: Path) ->
     other.communicate()
     assert not is_alive(folder.path)
     RunFolder.take(folder.path).release()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="whoever looks holds it for an instant there")
+def test_two_may_look_at_once_who_works_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, "one")
+    folder.release()
+    real, meanwhile = run_lock._unlock, []
+
+    def unlock(handle: int) -> None:
+        monkeypatch.setattr(run_lock, "_unlock", real)
+        meanwhile.append(is_alive(folder.path))
+        real(handle)
+
+    monkeypatch.setattr(run_lock, "_unlock", unlock)
+    assert not is_alive(folder.path)
+    assert meanwhile == [False]
 
 
 def test_what_is_no_run_folder_is_not_taken(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,6 +57,11 @@ def holder(address: str) -> subprocess.Popen[str]:
     return process
 
 
+def looks(address: str) -> int:
+    """Count how often somebody is told to hold a lease, of many looks."""
+    return sum(holder_of(address) is not None for _ in range(200))
+
+
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AEQLAB_STATE", str(tmp_path / "state"))
@@ -76,6 +82,15 @@ def test_a_second_owner_is_refused_by_the_name_of_the_first_and_a_killed_one_lea
         with pytest.raises(NotAllowedError):
             acquire("TCPIP::127.0.0.1::5025::SOCKET", "there")
     assert holder_of("TCPIP::127.0.0.1::5025::SOCKET") is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="whoever looks holds it for an instant there")
+def test_many_may_look_at_once_who_holds_a_lease() -> None:
+    process = holder("a bench")
+    process.kill()  # its name stays
+    process.communicate()
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(looks, ["a bench"] * 8)) == 0
 
 
 def test_a_lease_leaves_no_file_and_a_lock_on_a_removed_one_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,9 @@ class ExperimentDocument(QObject):
         self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._examine)
         self._examining = False
+        self._again = False  # to be examined once more: what it is, or where it stands, changed meanwhile
+        self._writing = False
+        self._then: Callable[[], None] | None = None  # what was to be saved while it was being written
         self._bursts = 0  # of typing
         self._read()
         self._timer.start(0)
@@ -79,7 +82,8 @@ class ExperimentDocument(QObject):
     @property
     def is_examined(self) -> bool:
         """True where what was found last is about the text as it stands."""
-        return self.found is not None and self.found.text == self.text and not self._timer.isActive()
+        known = self.found is not None and self.found.text == self.text
+        return known and not self._timer.isActive() and not self._examining
 
     # opening and saving
     def open_text(self, file: FileText) -> None:
@@ -103,39 +107,61 @@ class ExperimentDocument(QObject):
         do(self, lambda: read_file(path), self.open_text, lambda exc: self.refused.emit(str(exc)), name="open experiment")
 
     def save(self, path: Path | None = None, *, overwrite: bool = False) -> None:
-        """Write it in a thread, whole or not at all; `file_changed` says why it was not."""
-        text = self.text
+        """Write it in a thread, whole or not at all; `file_changed` says why it was not. One that comes meanwhile waits."""
+        model, text, name = self.model, self.text, (path or self.path or Path()).name
+        if self._writing:  # the file as it will be then would be taken for one that another program changed
+            self._then = lambda: self.save(path, overwrite=overwrite) if model is self.model else None
+            return
+        self._writing = True
+
+        def done(file: FileText) -> None:
+            if model is self.model:  # else another text is shown by now, which has nothing to do with this file
+                self._was_saved(file)
+            self._written()
 
         def failed(exc: Exception) -> None:
-            if isinstance(exc, ChangedOnDiskError):
+            if not isinstance(exc, ChangedOnDiskError):
+                said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+                self.refused.emit(f"{name} cannot be written: {said}.")
+            elif model is self.model:
                 self.file_changed.emit(str(exc), path)
             else:
-                said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
-                self.refused.emit(f"{(path or self.path or Path()).name} cannot be written: {said}.")
+                self.refused.emit(str(exc))
+            self._written()
 
-        model = self.model
-        do(self, lambda: model.write(text, path, overwrite=overwrite), self._was_saved, failed, name="save experiment")
+        do(self, lambda: model.write(text, path, overwrite=overwrite), done, failed, name="save experiment")
+
+    def _written(self) -> None:
+        """Go on with what was to be saved meanwhile."""
+        self._writing = False
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
     def look_at_file(self) -> None:
         """Look in a thread whether the file is as it was; `file_changed` says if not."""
-        if self.path is not None:
-            do(
-                self,
-                self.model.changed_on_disk,
-                lambda why: self.file_changed.emit(why, None) if why else None,
-                name="look at file",
-            )
+        model, file = self.model, self.model.file
+        if self.path is None or self._writing:
+            return
+
+        def told(why: str) -> None:
+            if why and self.model is model and model.file is file and not self._writing:  # else the change was our own
+                self.file_changed.emit(why, None)
+
+        do(self, model.changed_on_disk, told, name="look at file")
 
     def reload(self) -> None:
         """Show what is in the file now; what was changed here can be undone to."""
-        path = self.path
-        if path is not None:
-            do(self, lambda: read_file(path), self._reloaded, lambda exc: self.refused.emit(str(exc)), name="open experiment")
+        path, model = self.path, self.model
 
-    def _reloaded(self, file: FileText) -> None:
-        self._change(lambda: self.model.set_text(file.text))
-        self.model.saved(file)
-        self.state_changed.emit()
+        def take(file: FileText) -> None:
+            if model is self.model:
+                self._change(lambda: model.set_text(file.text))
+                model.saved(file)
+                self.state_changed.emit()
+
+        if path is not None:
+            do(self, lambda: read_file(path), take, lambda exc: self.refused.emit(str(exc)), name="open experiment")
 
     def _was_saved(self, file: FileText) -> None:
         moved = file.path != self.path
@@ -207,6 +233,7 @@ class ExperimentDocument(QObject):
     def _examine(self) -> None:
         self._bursts += 1
         if self._examining:  # one at a time; it looks again when it is done
+            self._again = True
             return
         self._examining = True
         model = self.model
@@ -215,7 +242,8 @@ class ExperimentDocument(QObject):
 
     def _was_examined(self, found: Examined) -> None:
         self._examining = False
-        if found.text != self.text:
+        again, self._again = self._again, False
+        if again or found.text != self.text:
             self._timer.start(REST_MS)
             return
         self.found = found
@@ -224,4 +252,7 @@ class ExperimentDocument(QObject):
 
     def _not_examined(self, exc: Exception) -> None:
         self._examining = False
+        again, self._again = self._again, False
+        if again:
+            self._timer.start(REST_MS)
         self.refused.emit(f"The experiment cannot be examined: {exc}")
