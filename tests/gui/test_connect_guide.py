@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from aeqlab.app.benching import filled, rig_text
+from aeqlab.app.window.connect import guide_instruments
 from aeqlab.app.window.connect.channel_model import WIGGLE, next_of
 from aeqlab.app.window.connect.channel_table import free_channels
 from aeqlab.app.window.connect.guide import ConnectGuide
-from aeqlab.app.window.models.instrument_search import Asked, identify, name_for
+from aeqlab.app.window.models.instrument_search import Answer, Asked, identify, identify_all, name_for
 from aeqlab.app.window.models.rig_problems import Step
 from aeqlab.drivers.emulated.scpi import Front
 from aeqlab.drivers.emulated.server import TcpServed
@@ -30,10 +32,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 from rig_helpers import bench_of, open_rig
 
 Made = Callable[[], ConnectGuide]
+LONG_MS = 60_000  #: a loaded machine may take its time
+PATIENT_S = 60.0  #: so do its emulated instruments
 
 
 @pytest.fixture
-def made(qtbot: QtBot) -> Made:
+def made(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Make guides that wait long for an instrument that is asked for its name."""
+
+    def ask_patiently(asked: Sequence[Asked]) -> list[Answer]:
+        return identify_all([replace(one, timeout_s=PATIENT_S) for one in asked])
+
+    monkeypatch.setattr(guide_instruments, "identify_all", ask_patiently)
+
     def make() -> ConnectGuide:
         guide = ConnectGuide()
         qtbot.addWidget(guide)
@@ -45,14 +56,14 @@ def made(qtbot: QtBot) -> Made:
 
 
 def checked(qtbot: QtBot, guide: ConnectGuide) -> None:
-    qtbot.waitUntil(lambda: not guide.guide.checking, timeout=10_000)
+    qtbot.waitUntil(lambda: not guide.guide.checking, timeout=LONG_MS)
 
 
 def ask(qtbot: QtBot, guide: ConnectGuide, address: str) -> str:
     step = guide.instruments
     step.address.setText(address)
     qtbot.keyClick(step.address, Qt.Key.Key_Return)
-    qtbot.waitUntil(step.ask_button.isEnabled, timeout=10_000)
+    qtbot.waitUntil(step.ask_button.isEnabled, timeout=LONG_MS)
     return step.words.text()
 
 
@@ -139,7 +150,7 @@ def test_from_nothing_to_a_rig_that_opens(qtbot: QtBot, made: Made, tmp_path: Pa
         guide.go_to(Step.SAVE)
         assert "dac (3 controls, 1 input): its outputs stay as they are." in guide.arming.dies.text()
         guide.arming.path.setText(str(tmp_path / "bench.yaml"))
-        with qtbot.waitSignal(guide.saved, timeout=10_000):
+        with qtbot.waitSignal(guide.saved, timeout=LONG_MS):
             guide.arming.save_button.click()
         checked(qtbot, guide)
         with qtbot.waitSignal(guide.session_wanted) as wanted:
@@ -149,7 +160,10 @@ def test_from_nothing_to_a_rig_that_opens(qtbot: QtBot, made: Made, tmp_path: Pa
             "name: e\ndevice: {kind: rig, file: bench.yaml}\nsequence: [identify]\n", encoding="utf-8"
         )
         load_experiment(tmp_path / "e.yaml")
-        with open_rig(bench, **yaml.safe_load((tmp_path / "bench.yaml").read_text(encoding="utf-8"))) as rig:
+        tree = yaml.safe_load((tmp_path / "bench.yaml").read_text(encoding="utf-8"))
+        for entry in tree["instruments"].values():
+            entry["timeout_s"] = PATIENT_S
+        with open_rig(bench, **tree) as rig:
             assert rig.info.controls.names == ("u0", "u1", "u2")
             np.testing.assert_array_equal(rig.info.controls.high, [1.5, 1.5, 1.5])
 
@@ -178,18 +192,21 @@ def test_only_what_is_named_is_asked_and_for_its_name_alone(qtbot: QtBot, made: 
 
 def test_what_does_not_answer_as_meant_is_said_at_its_line(qtbot: QtBot, made: Made) -> None:
     guide = made()
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with (
+        socket.socket() as closed, TcpServed(Front("QDevil,QDAC-II,121,11-1.14")) as dac,
+        TcpServed(Front("Keysight Technologies,DAQ970A,MY7,A.02")) as adc,
+    ):  # fmt: skip
+        closed.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
         port = closed.getsockname()[1]
-    assert "ConnectionRefusedError" in ask(qtbot, guide, f"127.0.0.1:{port}")
-    assert "write host:port" in ask(qtbot, guide, "the scanner")
-    with TcpServed(Front("QDevil,QDAC-II,121,11-1.14")) as dac, TcpServed(Front("Keysight Technologies,DAQ970A,MY7,A.02")) as adc:
+        assert "ConnectionRefusedError" in ask(qtbot, guide, f"127.0.0.1:{port}")
+        assert "write host:port" in ask(qtbot, guide, "the scanner")
         guide.guide.edit(lambda draft: draft.add_instrument("dac", "qdac2", dac.address, "122"))
         guide.guide.edit(lambda draft: draft.add_instrument("adc", "qdac2", adc.address))
         guide.guide.edit(
             lambda draft: draft.add_instrument("smu", "keithley2450", f"TCPIP::127.0.0.1::{port}::SOCKET", source="current")
         )
         guide.instruments.ask_all()
-        qtbot.waitUntil(lambda: len(guide.guide.answers) == 3, timeout=10_000)
+        qtbot.waitUntil(lambda: len(guide.guide.answers) == 3, timeout=LONG_MS)
     table = guide.instruments.table
     items = [table.item(k, 4) for k in range(3)]
     assert [item.text() for item in items if item is not None] == [
@@ -207,11 +224,11 @@ def test_what_does_not_answer_as_meant_is_said_at_its_line(qtbot: QtBot, made: M
 def test_an_instrument_that_a_session_owns_is_not_even_asked() -> None:
     with TcpServed(Front("QDevil,QDAC-II,121,11-1.14")) as dac:
         with acquire(f"instrument {dac.address} 121", "/somewhere/session"):
-            answer = identify(Asked(f"127.0.0.1:{dac.port}"))
+            answer = identify(Asked(f"127.0.0.1:{dac.port}", timeout_s=PATIENT_S))
             assert "belongs to a session" in answer.problem
             assert "/somewhere/session" in answer.problem
             assert dac.heard == []
-        assert identify(Asked(f"127.0.0.1:{dac.port}")).good
+        assert identify(Asked(f"127.0.0.1:{dac.port}", timeout_s=PATIENT_S)).good
     assert name_for("qdac2", ["dac"]) == "dacb"
 
 
@@ -220,7 +237,7 @@ def test_mistakes_are_marked_at_their_cells_and_one_can_jump_to_them(qtbot: QtBo
     addresses = {name: f"TCPIP::10.0.0.{k}::5025::SOCKET" for k, name in enumerate(("dac", "adc", "smu"), 1)}
     (tmp_path / "rig.yaml").write_text(filled(rig_text("bench-16") or "", addresses, "127.0.0.1:5099"), encoding="utf-8")
     guide.open(tmp_path / "rig.yaml")
-    qtbot.waitUntil(lambda: len(guide.guide.draft.rows) == 36, timeout=10_000)
+    qtbot.waitUntil(lambda: len(guide.guide.draft.rows) == 36, timeout=LONG_MS)
     checked(qtbot, guide)
     assert told(guide) == []
     assert guide._lacks[Step.SAVE].text() == "✓ saved"
@@ -266,10 +283,10 @@ def test_the_emulated_bench_fills_every_step(qtbot: QtBot, made: Made, tmp_path:
     text = filled(rig_text("bench-16") or "", addresses, "127.0.0.1:5099")
     (tmp_path / "rig.yaml").write_text(text, encoding="utf-8")
     guide.bench_started(tmp_path / "rig.yaml")
-    qtbot.waitUntil(lambda: guide.step == Step.SAVE, timeout=10_000)
+    qtbot.waitUntil(lambda: guide.step == Step.SAVE, timeout=LONG_MS)
     checked(qtbot, guide)
     assert told(guide) == []
-    qtbot.waitUntil(lambda: guide.arming.text.toPlainText() == text, timeout=10_000)
+    qtbot.waitUntil(lambda: guide.arming.text.toPlainText() == text, timeout=LONG_MS)
     assert not guide.told.isVisible()
 
 
@@ -295,13 +312,13 @@ def test_values_of_many_knobs_come_from_a_csv_file(qtbot: QtBot, made: Made, tmp
     add(guide, "control", "u[0-1]", "dac[1-2]")
     (tmp_path / "v.csv").write_text("name;limits_low;limits_high;rest\nu1;-2;2;0.5\nu0;-1;1;\nu7;0;0;0\n", encoding="utf-8")
     guide.limits.import_values(tmp_path / "v.csv")
-    qtbot.waitUntil(lambda: bool(guide.limits.words.text()), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(guide.limits.words.text()), timeout=LONG_MS)
     assert guide.limits.words.text() == "5 values of v.csv were put in. There is no row for u7; nothing was changed for them."
     rows = guide.guide.draft.rows
     assert [dict(row.cells) for row in rows] == [{"low": -1.0, "high": 1.0}, {"low": -2.0, "high": 2.0, "rest": 0.5}]
     guide.limits.words.clear()
     guide.limits.import_values(tmp_path / "nowhere.csv")
-    qtbot.waitUntil(lambda: "cannot be read" in guide.limits.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "cannot be read" in guide.limits.words.text(), timeout=LONG_MS)
 
 
 def test_names_and_channels_count_on_and_a_table_goes_both_ways(qtbot: QtBot, made: Made) -> None:
@@ -352,15 +369,15 @@ def test_a_file_that_is_there_is_written_over_only_when_somebody_says_so(qtbot: 
     guide.go_to(Step.SAVE)
     guide.arming.path.setText(str(tmp_path / "bench.yaml"))
     guide.arming.save_button.click()
-    qtbot.waitUntil(lambda: "is there already" in guide.arming.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "is there already" in guide.arming.words.text(), timeout=LONG_MS)
     assert (tmp_path / "bench.yaml").read_text(encoding="utf-8") == "x: 1\n"
     assert guide.arming.over_button.isVisible()
     guide.arming.over_button.click()
-    qtbot.waitUntil(lambda: guide.arming.words.text().startswith("Saved"), timeout=10_000)
+    qtbot.waitUntil(lambda: guide.arming.words.text().startswith("Saved"), timeout=LONG_MS)
     assert "u" in (tmp_path / "bench.yaml").read_text(encoding="utf-8")
     assert not guide.arming.over_button.isVisible()
     guide.open(tmp_path / "nowhere.yaml")
-    qtbot.waitUntil(lambda: "no such file" in guide.told.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "no such file" in guide.told.text(), timeout=LONG_MS)
 
 
 def test_unsaved_work_is_left_only_when_somebody_says_so(qtbot: QtBot, made: Made, tmp_path: Path) -> None:
@@ -381,10 +398,10 @@ def test_unsaved_work_is_left_only_when_somebody_says_so(qtbot: QtBot, made: Mad
     assert "Write where the file goes" in guide.arming.words.text()
     guide.arming.path.setText(str(tmp_path / "bench.yaml"))
     guide.arming.save()
-    qtbot.waitUntil(lambda: guide.unsaved == "", timeout=10_000)
+    qtbot.waitUntil(lambda: guide.unsaved == "", timeout=LONG_MS)
     put(guide, "u", "name", "u1")
     assert guide.unsaved == "bench.yaml"
     guide.open(other)
     guide.notice.buttons[1].click()
-    qtbot.waitUntil(lambda: guide.guide.draft.named("control") == ["of-the-other"], timeout=10_000)
+    qtbot.waitUntil(lambda: guide.guide.draft.named("control") == ["of-the-other"], timeout=LONG_MS)
     assert "u1" not in (tmp_path / "bench.yaml").read_text(encoding="utf-8")

@@ -299,7 +299,7 @@ def test_set_then_get(path: str, value: Any) -> None:
     assert plain(document.text) == wanted
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("ab\n", max_size=12), st.text("ab\n", max_size=12))
 def test_a_difference_makes_one_of_the_other(old: str, new: str) -> None:
     assert difference(old, new).on(old) == new

@@ -102,11 +102,11 @@ def test_many_rows_are_taken_in_no_time_and_only_changed_cells_are_drawn(qtbot: 
     changed = [replace(row, readback=0.2) if k == 7 else row for k, row in enumerate(rows(511))]
     assert table.take(changed) == 1
     snapshots = [[replace(row, readback=0.1 + 1e-3 * j, age_s=0.1 + 0.1 * j) for row in rows(511)] for j in range(11)]
-    began = time.process_time()
+    began = time.thread_time()
     for snapshot in snapshots:
         table.take(snapshot)
         qtbot.wait(0)
-    spent_ms = 1000 * (time.process_time() - began) / len(snapshots)
+    spent_ms = 1000 * (time.thread_time() - began) / len(snapshots)
     assert spent_ms < 50, spent_ms  # 10 times a second leave 100 ms
 
 

@@ -35,7 +35,9 @@ def view(qapp: object, tmp_path_factory: pytest.TempPathFactory) -> RunView:
     feed.changed.connect(found.append)
     feed.follow(result.folder)
     bot = QtBot(None)  # type: ignore[arg-type]
-    bot.waitUntil(lambda: bool(found) and found[-1].rows("steps") == 132)
+    bot.waitUntil(  # the stages are told last, once all tables were read
+        lambda: bool(found) and found[-1].rows("steps") == 132 and found[-1].sequence is not None, timeout=60_000
+    )
     feed.close()
     return found[-1]  # type: ignore[no-any-return]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from train_helpers import LONG_MS, open_shell
 
 from aeqlab.protocols import load_run
 from aeqlab.protocols.control import send
+from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.experiment import preset_text
 from aeqlab.protocols.run_folder import is_alive
 
@@ -82,10 +84,15 @@ def test_from_a_preset_to_a_run_and_back_with_comments(qtbot: QtBot, tmp_path: P
         document.save(tmp_path / "mine.yaml")
         qtbot.waitUntil(lambda: not document.modified, timeout=LONG_MS)
         assert (tmp_path / "mine.yaml").read_text(encoding="utf-8") == "# mine\n" + text.replace("degree: 10", "degree: 3")
-        shell.open_experiment(tmp_path / "mine.yaml")
+        with qtbot.waitSignal(document.opened, timeout=LONG_MS):
+            shell.open_experiment(tmp_path / "mine.yaml")
         qtbot.waitUntil(lambda: document.path == tmp_path / "mine.yaml" and document.is_examined, timeout=LONG_MS)
         assert panel.form.field_at(("data", "degree")).text == "3"  # type: ignore[union-attr]
         assert document.text == "# mine\n" + text.replace("degree: 10", "degree: 3")
-        if is_alive(folder):
-            send(folder, "abort")
-        qtbot.waitUntil(lambda: not is_alive(folder), timeout=LONG_MS)
+
+        def over() -> bool:
+            with contextlib.suppress(ProtocolError):  # it may have come to its end by itself, or do so just now
+                send(folder, "abort")
+            return not is_alive(folder)
+
+        qtbot.waitUntil(over, timeout=LONG_MS)

@@ -19,7 +19,7 @@ from shell_helpers import window
 from aeqlab.app.window.application import Target
 from aeqlab.app.window.shell import Shell
 
-LONG_MS = 60_000  #: how long a state is waited for at most: the machine may be busy
+LONG_MS = 90_000  #: how long a state is waited for at most: the machine may be busy
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def live_run(folder: Path, text: str) -> Iterator[Path]:
     drain = threading.Thread(target=_drain, args=(process.stdout,), daemon=True)  # its pipe must not fill up
     drain.start()
     try:
-        wait_for(lambda: bool(list((folder / "runs").glob("*/control.json"))), "the run")
+        wait_for(lambda: bool(list((folder / "runs").glob("*/control.json"))), "the run", LONG_MS / 1000)
         (found,) = (path.parent for path in (folder / "runs").glob("*/record.sqlite"))
         yield found
     finally:
