@@ -33,7 +33,7 @@ sequence:
   - evaluate: {}
 then: freeze
 """
-WIDE_MS = 30_000
+WIDE_MS = 60_000  #: a loaded machine may take its time
 
 
 def view_of(folder: Path, text: str) -> RunView:

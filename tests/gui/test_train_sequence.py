@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from train_helpers import LONG_MS, live_run, open_shell
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from run_helpers import SMALL
 
+from aeqlab.app.window.models import commander
 from aeqlab.app.window.models.commander import Answer
 from aeqlab.app.window.train.running_sequence import RunningSequence
 from aeqlab.protocols import load_run
@@ -81,6 +83,8 @@ def test_a_change_is_in_force_once_the_run_has_accepted_and_told_it(three_holds:
 
 
 def test_stages_to_come_are_changed_while_the_run_goes_on(qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = partial(send, timeout_s=LONG_MS / 1000)  # a change is answered once it was checked: that takes its time
+    monkeypatch.setattr(commander, "send", patient)
     with live_run(tmp_path, TEXT) as folder, open_shell(qtbot, tmp_path / "runs", folder, monkeypatch) as shell:
         widget = shell.train.sequence
 
@@ -155,13 +159,13 @@ def test_stages_to_come_are_changed_while_the_run_goes_on(qtbot: QtBot, tmp_path
         assert widget.line.text() == "train: {method: optimistic, beta: 0.1, samples: 7}"
 
         # someone else was faster
-        send(folder, "edit", '{"pause_after_running": false}', who="bob")
+        patient(folder, "edit", '{"pause_after_running": false}', who="bob")
         widget.take_out()
         qtbot.waitUntil(lambda: not widget.waiting, timeout=LONG_MS)
         assert "Someone else changed the sequence meanwhile" in widget.notice.label.text() or widget.told.edits == 9
         qtbot.waitUntil(lambda: widget.told is not None and widget.told.edits >= 8, timeout=LONG_MS)
 
-        send(folder, "skip")
+        patient(folder, "skip")
         qtbot.waitUntil(lambda: not is_alive(folder), timeout=LONG_MS)
         qtbot.waitUntil(lambda: widget.told is not None and not widget.told.live, timeout=LONG_MS)
         assert [row[0] for row in listed(widget)[:4]] == ["done", "skipped", "done", "done"]
