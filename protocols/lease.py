@@ -25,29 +25,20 @@ from aeqlab.protocols.errors import NotAllowedError
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[bytes]) -> bool:
+    def _lock(file: IO[bytes], *, look: bool = False) -> bool:
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:
             return False
         return True
 
-    _look = _lock
-
 else:
     import fcntl
 
-    def _lock(file: IO[bytes]) -> bool:
+    def _lock(file: IO[bytes], *, look: bool = False) -> bool:
+        """Lock it; who only looks does so together with others who look, or each would take another one for a holder."""
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _look(file: IO[bytes]) -> bool:
-        """Lock it together with others who look: each of them would take another one for a holder."""
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), (fcntl.LOCK_SH if look else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
@@ -227,7 +218,7 @@ def last_holder(beside: Path) -> tuple[Holder | None, bool]:
 def _holder(path: Path, address: str) -> Holder | None:
     try:
         with path.open("r+b") as file:
-            if _look(file):  # free: the lock goes again with the file
+            if _lock(file, look=True):  # free: the lock goes again with the file
                 return None
     except FileNotFoundError:
         return None

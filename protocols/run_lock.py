@@ -65,7 +65,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        if not _look(handle):
+        if not _lock(handle, look=True):
             return True
         _unlock(handle)
         return False
@@ -92,7 +92,7 @@ def _by(who: dict[str, Any]) -> str:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(handle: int) -> bool:
+    def _lock(handle: int, *, look: bool = False) -> bool:
         os.lseek(handle, _BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -102,9 +102,6 @@ if sys.platform == "win32":
             os.lseek(handle, 0, os.SEEK_SET)
         return True
 
-    def _look(handle: int) -> bool:
-        return _lock(handle)
-
     def _unlock(handle: int) -> None:
         os.lseek(handle, _BYTE, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
@@ -112,17 +109,10 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(handle: int) -> bool:
+    def _lock(handle: int, *, look: bool = False) -> bool:
+        """Lock it; who only looks does so together with others who look, or each would take another one for a holder."""
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _look(handle: int) -> bool:
-        """Lock it together with others who look: each of them would take another one for a holder."""
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if look else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
