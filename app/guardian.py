@@ -19,7 +19,7 @@ from typing import IO
 
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.errors import NotAllowedError, ProtocolError
-from aeqlab.protocols.lease import acquire, held_for_safety
+from aeqlab.protocols.lease import acquire, held_for_safety, holder_of
 from aeqlab.protocols.lost import lost_session, mark_ended
 from aeqlab.protocols.reaction import DEADLINE_S
 from aeqlab.protocols.session_file import SessionFile, append_line
@@ -31,6 +31,8 @@ START_S, BEAT_S = 60.0, 0.2
 LATE_S = 0.3
 #: The device is tried again after these pauses before its state is called unknown.
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+#: A session that was killed may take so long to be gone, on a computer that is busy with other things. In seconds.
+GOING_S = 60.0
 
 
 class Guardian:
@@ -80,6 +82,7 @@ class Guardian:
                 self._mark(file.address, "gone")
                 self.say("end", "the device lived in the session, so nothing is left to make safe")
                 return True
+            self._wait_until_gone(file.address)
             with held_for_safety(file.address, str(self.folder), "guardian", wait_s=2.0) as why_not:
                 if why_not:
                     self.say("lease", f"the lease cannot be taken, the device is made safe without it: {why_not}")
@@ -91,6 +94,21 @@ class Guardian:
             with contextlib.suppress(ProtocolError, OSError):
                 switch_off(self.folder)
         return safe
+
+    def _wait_until_gone(self, address: str) -> None:
+        """Wait while the session that was killed still holds its lease: its device may not be touched, nor be given up."""
+        until, said = time.monotonic() + GOING_S, False
+        while time.monotonic() < until:
+            try:
+                holder = holder_of(address)
+            except (ProtocolError, OSError):  # who holds it cannot be known, so nobody is waited for
+                return
+            if holder is None or holder.what != "session" or Path(holder.folder).resolve() != self.folder.resolve():
+                return
+            if not said and time.monotonic() > until - GOING_S + 1.0:
+                said = True
+                self.say("waits", f"process {holder.pid}, which was killed, has not gone yet")
+            time.sleep(0.02)
 
     def _mark(self, address: str, state: str) -> None:
         """Write down that somebody saw to it. What was done stays done where that cannot be written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from aeqlab.backends.device import Clock
 from aeqlab.backends.plant_link import end_plant, start_plant
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession
-from aeqlab.protocols.lease import slug, state_folder
+from aeqlab.protocols.lease import acquire, slug, state_folder
 from aeqlab.protocols.lost import LastCommands, lost_session
 from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.verdict import guardian_verdict
@@ -93,6 +94,26 @@ def guardian(tmp_path: Path) -> Iterator[Guardian]:
     yield Guardian(tmp_path, os.fdopen(from_session, "rb", buffering=0), os.fdopen(to_session, "wb", buffering=0), lambda: None)
     os.close(session)
     os.close(nobody)
+
+
+def test_a_session_that_was_killed_may_take_its_time_to_be_gone(
+    guardian: Guardian, plant: SessionFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying = acquire(plant.address, str(guardian.folder))
+    gone = threading.Timer(3.0, dying.release)  # a killed process lets go of all when it comes to run once more
+    gone.start()
+    assert guardian.make_safe()
+    gone.join()
+    said = (guardian.folder / "guardian.jsonl").read_text(encoding="utf-8")
+    assert "which was killed, has not gone yet" in said
+    # whoever else holds it by now is the one to ask, and is not waited for
+    monkeypatch.setattr(guardian_module, "GOING_S", 1e9)
+    other = acquire(plant.address, str(guardian.folder / "another"))
+    assert not guardian.make_safe()
+    other.release()
+    verdict = guardian_verdict(guardian.folder)
+    assert verdict is not None
+    assert "belongs to another" in verdict.text
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
