@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.jobs import Post
-from aeqlab.app.window.models.growing import Growing
+from aeqlab.app.window.models.growing import FIRST, Growing
 from aeqlab.app.window.models.kept_steps import KeptSteps
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import ProtocolError
@@ -42,7 +42,7 @@ STEPS = (
 )  # fmt: skip
 FOLLOWED: dict[str, tuple[str, ...] | None] = {
     "steps": STEPS, "stages": None, "evaluations": None, "events": None, "alarms": None, "notes": None, "scans": None,
-    "points": None, "predictions": None, "evaluated": None, "traces": None, "reports": None,
+    "points": None, "predictions": None, "evaluated": None, "traces": None,
 }  # fmt: skip
 
 
@@ -153,7 +153,8 @@ class _Reader(threading.Thread):
         self.woken = threading.Event()
         self._over = False
         self._steps = KeptSteps()
-        self._tables: dict[str, Growing] = {name: Growing() for name in FOLLOWED if name != "steps"}
+        room = {name: 2 * most for name, most in NEWEST.items()}  # no more than is ever kept
+        self._tables = {name: Growing(room.get(name, FIRST)) for name in FOLLOWED if name != "steps"}
         self._facts: dict[str, Any] = {}
         self._missing: list[str] = []
         self._progress: dict[str, Any] | None = None
