@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.jobs import Post
-from aeqlab.app.window.models.growing import FIRST, Growing
+from aeqlab.app.window.models.growing import Growing
 from aeqlab.app.window.models.kept_steps import KeptSteps
 from aeqlab.protocols.control import send
 from aeqlab.protocols.errors import ProtocolError
@@ -35,6 +35,7 @@ log = logging.getLogger("aeqlab.window")
 LIVE_S, ENDED_S, STATUS_S = 0.1, 1.0, 0.25  #: how often a live record, one of a run that ended, and a live run are asked
 SEQUENCE_S = 5.0  #: and the stages of a live run, where nothing says that they changed
 NEWEST = {"traces": 64, "evaluated": 1_000, "predictions": 1_000}  #: so many rows of these are kept, at most twice as many
+SMALL = 64  #: rows that there is room for at first in any other, which is copied whenever a row of it changes
 LONG, COARSE = 100_000, 20_000  #: from so many steps on a part of so many comes first
 STEPS = (
     "step", "stage", "epoch", "sample", "at", "t", "beta_1", "beta_2", "cost_1", "cost_2", "cost_free", "wrong", "used", "sham",
@@ -154,7 +155,7 @@ class _Reader(threading.Thread):
         self._over = False
         self._steps = KeptSteps()
         room = {name: 2 * most for name, most in NEWEST.items()}  # no more than is ever kept
-        self._tables = {name: Growing(room.get(name, FIRST)) for name in FOLLOWED if name != "steps"}
+        self._tables = {name: Growing(room.get(name, SMALL)) for name in FOLLOWED if name != "steps"}
         self._facts: dict[str, Any] = {}
         self._missing: list[str] = []
         self._progress: dict[str, Any] | None = None
