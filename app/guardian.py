@@ -97,15 +97,15 @@ class Guardian:
 
     def _wait_until_gone(self, address: str) -> None:
         """Wait while the session that was killed still holds its lease: its device may not be touched, nor be given up."""
-        until, said = time.monotonic() + GOING_S, False
-        while time.monotonic() < until:
+        began, said = time.monotonic(), False
+        while time.monotonic() - began < GOING_S:
             try:
                 holder = holder_of(address)
             except (ProtocolError, OSError):  # who holds it cannot be known, so nobody is waited for
                 return
             if holder is None or holder.what != "session" or Path(holder.folder).resolve() != self.folder.resolve():
                 return
-            if not said and time.monotonic() > until - GOING_S + 1.0:
+            if not said and time.monotonic() - began > 1.0:
                 said = True
                 self.say("waits", f"process {holder.pid}, which was killed, has not gone yet")
             time.sleep(0.02)

@@ -36,6 +36,23 @@ class Notice(QWidget):
             self.buttons.append(button)
         self.show()
 
+    def leave(self, unsaved: str, save: Callable[[], None], go_on: Callable[[], None], where: str) -> None:
+        """Go on where nothing is unsaved; else ask first.
+
+        Args:
+            unsaved: what has changes that are not saved; empty for nothing.
+            save, go_on: what saves it, and what leaves it for another.
+            where: that other one.
+        """
+        if unsaved:
+            self.say(
+                f"There are changes in {unsaved} that are not saved.",
+                [("Save first", save), (f"Discard them, open {where}", go_on), ("Stay", None)],
+            )
+        else:
+            self.end()
+            go_on()
+
     def end(self) -> None:
         """Say nothing any more."""
         for button in self.buttons:

@@ -178,7 +178,7 @@ class ConnectGuide(QWidget):
 
     def bench_started(self, path: str | Path) -> None:
         """Fill every step from the rig file of a bench that is served now, unless there is unsaved work: then it asks first."""
-        self._leave(lambda: self.guide.open(path, lambda: self.go_to(Step.SAVE)), f"that of the bench, {path}")
+        self._leave(lambda: self.guide.open(path, lambda: self.go_to(Step.SAVE)), f"{Path(path).name} of the bench")
 
     @property
     def unsaved(self) -> str:
@@ -187,15 +187,7 @@ class ConnectGuide(QWidget):
         return "" if not draft.changed else "the new rig file" if draft.path is None else draft.path.name
 
     def _leave(self, go_on: Callable[[], None], where: str) -> None:
-        unsaved = self.unsaved
-        if not unsaved:
-            self.notice.end()
-            go_on()
-            return
-        self.notice.say(
-            f"There are changes in {unsaved} that are not saved.",
-            [("Save first", self._save_first), (f"Discard them, open {where}", go_on), ("Stay", None)],
-        )
+        self.notice.leave(self.unsaved, self._save_first, go_on, where)
 
     def _save_first(self) -> None:
         self.go_to(Step.SAVE)

@@ -169,14 +169,7 @@ class ExperimentPanel(QWidget):
         return dialog
 
     def _leave(self, go_on: Callable[[], None], where: str) -> None:
-        if not self.document.modified:
-            self.notice.end()
-            go_on()
-            return
-        self.notice.say(
-            f"{self.document.label} has changes that are not saved.",
-            [("Save first", self.save), (f"Discard them, open {where}", go_on), ("Stay", None)],
-        )
+        self.notice.leave(self.document.label if self.document.modified else "", self.save, go_on, where)
 
     # what happened
     def _name(self) -> None:
