@@ -138,7 +138,7 @@ def inner_most(tree: Any) -> Any:
     return tree
 
 
-@settings(max_examples=500, deadline=2000)
+@settings(max_examples=250, deadline=None)
 @given(noise=st.binary(max_size=200))
 @example(noise=b"")
 @example(noise=MAGIC)
@@ -153,7 +153,7 @@ def test_noise_is_refused_or_is_a_message(noise: bytes) -> None:
     survives(noise)
 
 
-@settings(max_examples=500, deadline=2000)
+@settings(max_examples=250, deadline=None)
 @given(tree=trees, data=st.data())
 def test_damaged_messages(tree: Any, data: st.DataObject) -> None:
     packed = bytearray(pack(tree))

@@ -198,9 +198,16 @@ def next_start(folder: Path, take_the_offer: bool) -> None:
     assert bool(lost_sessions()) is not take_the_offer  # where nobody looked, it stays lost
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("whom", ["session", "guardian"])
-def test_a_polite_signal_ends_all_cleanly(tmp_path: Path, number: signal.Signals, whom: str) -> None:
+@pytest.mark.parametrize(
+    ("whom", "number"),
+    [
+        ("session", signal.SIGINT),
+        ("guardian", signal.SIGTERM),
+        pytest.param("session", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("guardian", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
+def test_a_polite_signal_ends_all_cleanly(tmp_path: Path, whom: str, number: signal.Signals) -> None:
     folder = tmp_path / "session"
     client = start_session(session_file(), folder)
     client.present(np.zeros((1, len(client.info.inputs))))

@@ -71,7 +71,7 @@ def test_a_post_brings_every_value_in_order_or_the_latest_alone(qtbot: QtBot, la
 def test_owners_may_go_while_threads_send_to_them(qtbot: QtBot) -> None:
     over = threading.Event()
     threads = []
-    for k in range(200):
+    for k in range(100):
         owner = Owner()
         post = Post(owner, owner.take)
         threads.append(threading.Thread(target=lambda post=post: [post(k) for k in range(50)]))

@@ -42,6 +42,12 @@ def compared(folder: Path, text: str = TEXT, **more: Any) -> tuple[RunResult, Ru
     return result, load_run(result.folder)
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Run]:
+    """Run the comparison of TEXT once for all tests that only look at it."""
+    return compared(tmp_path_factory.mktemp("tiny"))
+
+
 def spans(run: Run) -> dict[str, dict[str, Any]]:
     """Get what each span found, by its place."""
     rows = run.stages
@@ -61,8 +67,8 @@ def labels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_tiny_comparison_has_spans_files_and_a_table(tmp_path: Path) -> None:
-    result, run = compared(tmp_path)
+def test_a_tiny_comparison_has_spans_files_and_a_table(tiny: tuple[RunResult, Run]) -> None:
+    result, run = tiny
     assert result.state is RunState.FINISHED, result.reason
     found = spans(run)
     assert list(found) == ["0.0.0", "0.0.1", "0.1.0", "0.1.1"]
@@ -83,8 +89,8 @@ def test_a_tiny_comparison_has_spans_files_and_a_table(tmp_path: Path) -> None:
     assert len(run.steps) == 80
 
 
-def test_every_method_has_the_same_start_samples_and_evaluations(tmp_path: Path) -> None:
-    _, run = compared(tmp_path)
+def test_every_method_has_the_same_start_samples_and_evaluations(tiny: tuple[RunResult, Run]) -> None:
+    _, run = tiny
     found = spans(run)
     stage_of = {run.stages["path"][i]: run.stages["id"][i] for i in range(len(run.stages))}
     orders = {place: run.steps["sample"][run.steps["stage"] == stage_of[place]] for place in found}
@@ -99,8 +105,8 @@ def test_every_method_has_the_same_start_samples_and_evaluations(tmp_path: Path)
     assert np.abs(theta["0.0.0"] - theta["0.1.0"]).max() > 0.3  # another seed
 
 
-def test_readouts_and_time_are_those_of_the_training_alone(tmp_path: Path) -> None:
-    _, run = compared(tmp_path)
+def test_readouts_and_time_are_those_of_the_training_alone(tiny: tuple[RunResult, Run]) -> None:
+    _, run = tiny
     for result in spans(run).values():
         last = result["points"][-1]
         assert last["reads"] == 20 * 2 * 12  # two phases of 12 ticks each: no free phase, no evaluation, no way to the start
@@ -116,8 +122,8 @@ def test_a_budget_ends_a_span(tmp_path: Path, budget: str, done: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_budget_of_device_time_ends_a_span(tmp_path: Path) -> None:
-    _, whole = compared(tmp_path)
+def test_a_budget_of_device_time_ends_a_span(tmp_path: Path, tiny: tuple[RunResult, Run]) -> None:
+    _, whole = tiny
     spent = spans(whole)["0.0.0"]["points"]
     limit = spent[10]["seconds"] * 0.999
     folder = tmp_path / "timed"
@@ -140,8 +146,10 @@ def test_theta_of_now_is_the_start_of_every_span(tmp_path: Path) -> None:
     assert first[0] == pytest.approx(first[1], rel=0.05)
 
 
-def test_a_resume_goes_on_between_spans_and_ends_like_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, _ = compared(tmp_path)
+def test_a_resume_goes_on_between_spans_and_ends_like_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: tuple[RunResult, Run]
+) -> None:
+    whole, _ = tiny
     requests, look = Requests(), _Span._look
 
     def stop_in_the_third(self: _Span) -> None:

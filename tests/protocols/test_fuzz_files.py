@@ -1,6 +1,6 @@
 """Fuzzing of experiment files and data files: nothing but our own errors, no hang, and no code run.
 
-Plain pytest tries 500 examples of each; `pytest -m slow` tries a hundred thousand.
+Plain pytest tries 150 examples of each; `pytest -m slow` tries a hundred thousand.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aeqlab.protocols.scaling import ScaleSettings, scaled
 from aeqlab.protocols.table import TableSettings
 
 T = TypeVar("T")
-EXAMPLES, MANY = 250, 100_000
+EXAMPLES, MANY = 150, 100_000
 CANARY = "canary"
 #: What would leave a file behind if a reader ran code.
 TRAPS = (

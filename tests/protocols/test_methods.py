@@ -320,7 +320,9 @@ def test_the_cost_without_a_nudge_is_read_as_often_as_the_file_says(tmp_path: Pa
     assert np.isfinite(run.steps["cost_1"]).all()
 
 
-@pytest.mark.parametrize("method", STEPS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(one, marks=pytest.mark.slow if one in ("finite-difference", "eqprop") else ()) for one in STEPS]
+)
 def test_on_the_wall_clock_it_is_read_in_every_tenth_step_and_a_repetition_finds_it(tmp_path: Path, method: str) -> None:
     text = SLOW.replace("{frequencies: 2}}", "{frequencies: 2}, knows_energy: true, clock: wall, speed: 100}")
     text = text.replace("ticks: 12", "ticks: 3")
