@@ -60,7 +60,7 @@ def _stand_still(session: RunSession, frozen: bool) -> int | None:
         seen = number if frozen else None
         if session.info.clock is Clock.WALL and session.presented and not frozen:
             try:
-                session.operator.hold(session.target)
+                session.left_by_freeze(lambda: session.operator.hold(session.target))
             except FreezeRequested:
                 continue
             except DisturbedError as exc:  # it was mended, and there is no sample that it could spoil

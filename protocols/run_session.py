@@ -126,6 +126,7 @@ class RunSession:
         self._heard = HeardAlarms(record)
         self.late = 0  #: samples in a row that were left because this process was late
         self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
+        self._leaves = False  # a freeze that is asked for leaves what is done now; elsewhere it waits for the next boundary
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
         self.set_controls = operator.set_controls
@@ -370,7 +371,7 @@ class RunSession:
             AbortRequested: someone made the device safe at its session.
         """
         try:
-            done = work()
+            done = self.left_by_freeze(work)
         except DisturbedError as exc:
             drop_sample(self, exc, on_left)
             return None
@@ -381,6 +382,18 @@ class RunSession:
             return None
         self.late = self.disturbed = 0
         return done
+
+    def left_by_freeze(self, work: Callable[[], T]) -> T:
+        """Do work that a freeze leaves at the next tick, by `FreezeRequested`.
+
+        Nothing else is left so: what a run does at a boundary, or while it freezes the device, is done to its end, however long
+        the session takes to answer, and the freeze follows.
+        """
+        before, self._leaves = self._leaves, True
+        try:
+            return work()
+        finally:
+            self._leaves = before
 
     def between_samples(self, work: Callable[[], T]) -> T:
         """Do something outside of a sample that the device refuses while it stands; then it is done once someone continues.
@@ -415,7 +428,7 @@ class RunSession:
         if requests.abort or requests.freeze or requests.stop:
             if requests.abort or (requests.at_tick and not requests.freeze):
                 raise AbortRequested(requests.why)
-            if requests.freeze:
+            if requests.freeze and self._leaves:
                 raise FreezeRequested(requests.why)
         now = time.monotonic()
         if now >= self._next_look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,34 @@ def test_what_a_person_asked_of_a_run_is_not_undone_by_the_next(run: Run, way: s
         with client_of(server, "ada") as ada:  # as that command does
             ada.continue_()
         assert run(server, stop).state is RunState.STOPPED
+
+
+@pytest.mark.parametrize("first", ["", "pause"])
+def test_a_freeze_that_takes_its_time_is_no_end_of_the_run(run: Run, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    """A rig reads every knob back: that takes longer than a run waits for an answer before it looks at what was asked."""
+    told: list[str] = []
+
+    def ask(progress: Progress, requests: Requests) -> None:
+        told.append(str(progress.state))
+        if "frozen" in told and progress.state is RunState.RUNNING and progress.done > frozen_at[0]:
+            requests.ask_stop("stop by bob")
+        elif progress.state is RunState.PAUSED and requests.freeze and status_of(server).state is SessionState.FROZEN:
+            told.append("frozen")
+            frozen_at.append(progress.done)
+            requests.ask_continue("continue by bob")
+        elif first and "paused" not in told and progress.done:
+            requests.ask_pause("pause by ada")
+        elif "frozen" not in told and progress.done:
+            requests.ask_freeze("freeze by ada", by="ada")
+
+    frozen_at: list[float] = []
+    with served(slow(Clock.VIRTUAL)) as server:
+        freeze, state = server.session.device.freeze, server.session.state
+        monkeypatch.setattr(server.session.device, "freeze", lambda: (time.sleep(0.1), freeze())[1])
+        monkeypatch.setattr(server.session, "state", lambda: (time.sleep(0.1), state())[1])
+        result = run(server, ask)
+        assert result.state is RunState.STOPPED, result.reason
+        assert "frozen" in told
 
 
 def test_how_a_run_leaves_the_device_by_itself_is_continued_by_the_next(run: Run) -> None:
