@@ -24,7 +24,7 @@ from aeqlab.backends.device import SafetyReport
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, make_lost_safe
 from aeqlab.protocols.control import person, send
-from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError
+from aeqlab.protocols.errors import NotAllowedError, ProtocolError, SessionError, SessionLostError
 from aeqlab.protocols.lost import take_as_it_is
 from aeqlab.protocols.notes import add_note
 from aeqlab.protocols.remote import SessionClient
@@ -44,12 +44,14 @@ class Answer:
         text: one sentence.
         done: it was taken; False where it was refused or did not arrive.
         report: of a make safe at the session.
+        heard: somebody answered; False where no answer came, so that it may have been done or not.
     """
 
     command: str
     text: str
     done: bool = True
     report: SafetyReport | None = None
+    heard: bool = True
 
 
 class Commander(QObject):
@@ -183,9 +185,14 @@ class Commander(QObject):
                 client.close()
                 raise
             with self._lock:
-                old, self._held, self._held_at = self._held, (session, client), time.monotonic()
+                shown = self.session == session
+                old = self._held if shown else (session, client)
+                if shown:
+                    self._held, self._held_at = (session, client), time.monotonic()
             if old is not None:
                 _close(old[1])
+            if not shown:  # a token that nobody sees must not be held
+                raise NotAllowedError(f"{session.device}: another session is shown by now, so its control was given back.")
             return Answer("control", f"{session.device}: this window controls it" + (f", after {before}." if before else "."))
 
         self._go("control", ask)
@@ -302,6 +309,9 @@ class Commander(QObject):
                 answer = _told(session, command, work(client, why))
             except SessionError:
                 _close(client)
+            except BackendError:  # the device's mistake, not the line's
+                self._put_back(session, client)
+                raise
             else:
                 self._put_back(session, client)
                 return answer
@@ -323,7 +333,7 @@ class Commander(QObject):
             return Answer(command, "Nothing is shown that moves, and no session is open.", done=False)
         with ThreadPoolExecutor(len(sessions)) as pool:  # one that hangs keeps no other from it
             found = list(pool.map(send_to, sessions))
-        words = " ".join(answer.text for answer in found)
+        words = "\n".join(answer.text for answer in found)
         return Answer(
             command, f"Nothing is shown that moves, so all sessions were asked. {words}", all(one.done for one in found)
         )
@@ -355,7 +365,8 @@ class Commander(QObject):
         def failed(exc: Exception) -> None:
             if not isinstance(exc, ProtocolError | BackendError | OSError):
                 log.error("%s: %s", command, exc, exc_info=exc)
-            self.answered.emit(Answer(command, str(exc), done=False))
+            heard = not isinstance(exc, SessionLostError)
+            self.answered.emit(Answer(command, str(exc) or type(exc).__name__, done=False, heard=heard))
 
         do(self, ask, told, failed, name=command)
 
@@ -370,10 +381,13 @@ def _close(client: SessionClient) -> None:
 
 
 def safe_in_words(device: str, report: SafetyReport) -> str:
-    """Say what a safety report says, in a sentence."""
-    if report.safe:
-        return f"{device} is SAFE, confirmed in {len(report.lines)} lines."
-    return f"{device} is NOT CONFIRMED SAFE. Look at the report, line by line."
+    """Say what a safety report says: a sentence, and the report line by line below it."""
+    from aeqlab.app.commanding import line_in_words
+
+    said = f"{device} is SAFE, confirmed in {len(report.lines)} lines."
+    if not report.safe:
+        said = f"{device} is NOT CONFIRMED SAFE. Look at the report, line by line (Ctrl+M)."
+    return "\n".join([said, *(f"  {line_in_words(line)}" for line in report.lines)])
 
 
 def _told(session: FoundSession, command: str, report: SafetyReport | None) -> Answer:

@@ -145,7 +145,8 @@ class RunningSequence(QWidget):
             self.set_value(self.told)  # what it has now may be here already, else it comes with the next look
             return
         self.waiting, self._wanted = False, None
-        self.notice.say(f"Nothing was changed. {answer.text}")
+        what = "Nothing was changed." if answer.heard else "No answer came, so it may have been changed: this list will tell."
+        self.notice.say(f"{what} {answer.text}")
         self._fill()
 
     def choose(self, path: str) -> None:
