@@ -24,6 +24,7 @@ class AlarmsPanel(QWidget):
         super().__init__(parent)
         self._shown: tuple[Alarm, ...] = ()
         self.heading = QLabel()
+        self.heading.setToolTip("Ctrl+L shows and hides this list; a new alarm brings it up")
         self.tree = QTreeWidget()
         self.tree.setColumnCount(len(_COLUMNS))
         self.tree.setHeaderLabels(list(_COLUMNS))

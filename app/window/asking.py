@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QPlainTextEdit, QVBoxLayo
 
 from aeqlab.app.window.control_bar import held_by, taking
 from aeqlab.app.window.inline_row import InlineRow
+from aeqlab.app.window.models.commander import Answer
 from aeqlab.app.window.models.offers import LOOK_BACK, RESUME, SAFE, TAKE, Offer
 from aeqlab.app.window.models.run_feed import RunView
 
@@ -61,6 +62,7 @@ class Asking(QWidget):
         self._offered: Offer | None = None
         self._run: RunView | None = None
         self._noted: Path | None = None
+        self._sent: tuple[Path, str] | None = None  # the note that was sent last, until it is answered
         self._closed: set[str] = set()
         self._asked = self._holder = ""
         self.offer.chosen.connect(self._take_offer)
@@ -72,6 +74,8 @@ class Asking(QWidget):
     def set_value(self, run: RunView | None, offer: Offer | None) -> None:
         """Show the question of the run, if it asks one, and what is offered."""
         before, self._run = self._run, run
+        if run is not None and run.alive:  # where it ends once more that is told once more
+            self._closed = {one for one in self._closed if not one.startswith(f"{run.folder} ")}
         asked = "" if run is None or not run.alive else str((run.progress or {}).get("question") or "")
         if run is not None and run.alive and run.progress is None and before is not None and before.folder == run.folder:
             asked = self._asked  # it does not answer just now: what is being written stays
@@ -99,6 +103,16 @@ class Asking(QWidget):
         self.note.ask(f"Note in {run.name}:", NOTE)
         if self.note.field is not None:
             self.note.field.setFocus()
+
+    def take_answer(self, answer: Answer) -> None:
+        """Take what was answered to a command: a note that was not taken stands in its field again."""
+        if answer.command != "note" or self._sent is None:
+            return
+        (run, text), self._sent = self._sent, None
+        if not answer.done and self.note.isHidden():
+            self.write_note(run)
+            if self.note.field is not None:
+                self.note.field.setText(text)
 
     def ask_for_control(self, control: str) -> None:
         """Ask whether the token is to be taken from whoever holds it, and say what that does."""
@@ -140,9 +154,10 @@ class Asking(QWidget):
             self.offer.end()
 
     def _take_note(self, key: str, text: str) -> None:
-        if key == "note" and text.strip():
-            self.note_written.emit(self._noted, text.strip())
         self.note.end()
+        if key == "note" and text.strip() and self._noted is not None:
+            self._sent = self._noted, text.strip()
+            self.note_written.emit(*self._sent)
 
     def _take_control(self, key: str, _: str) -> None:
         self.control.end()

@@ -10,6 +10,7 @@ from PySide6.QtGui import QBrush, QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from aeqlab.app.window.elided import Elided
+from aeqlab.app.window.models.safe_words import WHATEVER
 from aeqlab.app.window.models.standing import Banner, Standing
 from aeqlab.app.window.theme import GRID, LARGE, NORMAL, ORANGE, SIGNS, VERMILION, ink_on, theme
 
@@ -89,7 +90,7 @@ class BannerBar(QWidget):
         self.go_on = _button("Continue  F7", "Go on after a pause, a freeze or SAFE (F7)")
         self.stop = _button("Stop  F8", "End the run at the end of this sample; what it declares under `then` follows (F8)")
         self.freeze = _button("FREEZE  F9", "Nudge off, knobs stand still, loops stop; reading goes on (F9)")
-        self.safe = _button("MAKE SAFE  F12", "Freeze, ramp every knob to rest within its slew, then outputs off (F12)")
+        self.safe = _button("MAKE SAFE  F12", f"{WHATEVER} (F12)")
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID, GRID, GRID, GRID)
         row.setSpacing(GRID)
@@ -106,6 +107,7 @@ class BannerBar(QWidget):
             (self.freeze, self.freeze_wanted), (self.safe, self.safe_wanted),
         ):  # fmt: skip
             button.clicked.connect(signal)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)  # no page that wants more room moves it
         theme().changed.connect(self._dress)
         self._dress()
 
@@ -123,6 +125,12 @@ class BannerBar(QWidget):
         self.pause.setEnabled(pause)
         self.go_on.setEnabled(go_on)
         self.stop.setEnabled(stop)
+
+    def set_making_safe(self, what: str) -> None:
+        """Say what MAKE SAFE will do now."""
+        if self.safe.accessibleDescription() != f"{what} (F12)":
+            self.safe.setToolTip(f"{what} (F12)")
+            self.safe.setAccessibleDescription(f"{what} (F12)")
 
     def _dress(self) -> None:
         self.doing.setFont(theme().font(NORMAL, bold=True, tabular=True))

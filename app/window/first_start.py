@@ -51,6 +51,7 @@ class FirstStart(QWidget):
             row.addWidget(_card(button, words[1], key), 1)
             button.clicked.connect(signal)
         self.waits = QLabel()
+        self.waits.setTextFormat(Qt.TextFormat.PlainText)
         self.waits.setWordWrap(True)
         self.last = QVBoxLayout()
         self.last_heading = QLabel()

@@ -121,6 +121,16 @@ class FourPanels(QWidget):
         escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         escape.activated.connect(self.show_all)
 
+    @property
+    def seen(self) -> bool:
+        """Whether anything of it can be seen: here, or in a window of its own though another workspace is in front."""
+        return self.isVisible() or any(torn.isVisible() for torn in self._torn.values())
+
+    @property
+    def whole_shown(self) -> bool:
+        """Whether all panels stand in their places, none enlarged or torn off."""
+        return not self._torn and not any(panel.isHidden() for panel in self.panels)
+
     def enlarge(self, panel: Panel) -> None:
         """Let a panel fill the workspace."""
         for other in self.panels:

@@ -89,14 +89,14 @@ class NightBar(QWidget):
     # inside
     def _take_read(self, of: tuple[Path | None, Path | None], night: Night | None, took_s: float) -> None:
         self._reading = False
-        self._next = time.monotonic() + max(EVERY_S, 10.0 * took_s)
         if of == self._of:
+            self._next = time.monotonic() + max(EVERY_S, 10.0 * took_s)
             self._take(of, night)
 
     def _fail(self, exc: Exception) -> None:
-        """Keep what is shown: a folder that cannot be read yet is read again when something is new."""
-        self._reading = False
-        self._next = time.monotonic() + EVERY_S
+        """Keep what is shown: a folder that cannot be read yet is read again after a while."""
+        self._reading, self._told = False, ()
+        self._next = time.monotonic() + 5.0 * EVERY_S
         log.info("the night cannot be told: %s", exc)
 
     def _take(self, of: tuple[Path | None, Path | None], night: Night | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from aeqlab.app.window.theme import GRID, theme
@@ -18,6 +19,7 @@ class Notice(QWidget):
         self._line.setContentsMargins(GRID, 0, 0, 0)
         self._line.setSpacing(GRID)
         self.label = QLabel()
+        self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setWordWrap(True)
         self._line.addWidget(self.label, 1)
         self.buttons: list[QPushButton] = []

@@ -21,11 +21,13 @@ from aeqlab.app.window.files import Files
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.guarded import Guarded
 from aeqlab.app.window.jobs import do
+from aeqlab.app.window.kept_layout import keep_panels, recall_panels
 from aeqlab.app.window.menus import GIVE_KEY, TAKE_KEY, Menus
 from aeqlab.app.window.messages import MessageLine
 from aeqlab.app.window.models.offers import offer_of
+from aeqlab.app.window.models.safe_words import making_safe
 from aeqlab.app.window.models.session_feed import SessionView
-from aeqlab.app.window.models.standing import Banner, banner_of
+from aeqlab.app.window.models.standing import Banner, banner_or_unknown
 from aeqlab.app.window.models.target import Target
 from aeqlab.app.window.models.vitals import vitals_of
 from aeqlab.app.window.models.world import World
@@ -283,6 +285,7 @@ class Shell(QMainWindow):
         world.changed.connect(self._note)
         world.sessions_changed.connect(self._note)
         world.said.connect(self.messages.say)
+        world.answered.connect(asking.take_answer)
         world.run_shown.connect(self._turn_to_run)
         self.files.chosen.connect(self.open)
         self.files.refused.connect(lambda text: self.messages.say(text, True))
@@ -305,6 +308,7 @@ class Shell(QMainWindow):
         self.night.wanted.connect(self.go_to)
         self.alarms.acknowledged.connect(command.acknowledge)
         self.tabs.came.connect(self._note)
+        self.tabs.came.connect(lambda name: recall_panels(self.tabs.page(name), name, self.settings))
         self.start.shown.connect(self.show_workspace)
         self.start.rig_refused.connect(lambda text: self.connect_page.guide.tell(text))
         self.start.bench_came.connect(lambda rig: self.connect_page.guide.bench_started(rig))
@@ -338,7 +342,7 @@ class Shell(QMainWindow):
         connect, tune, train = self._there()
         if self._stale:  # the state before all else: no plot that fails keeps it from being told
             self._stale = False
-            banner = banner_of(run, session)
+            banner = banner_or_unknown(run, session)
             self._show_state(banner, session)
             self._safely(self.asking.set_value, run, offer_of(run, session, world.lost))
             for page in (train, tune):
@@ -357,6 +361,7 @@ class Shell(QMainWindow):
     def _show_state(self, banner: Banner, session: SessionView | None) -> None:
         self.banner.setValue(banner)
         self.banner.allow(pause=banner.pause, go_on=banner.go_on, stop=banner.stop)
+        self.banner.set_making_safe(making_safe(session))
         alarms = () if session is None else session.open_alarms
         if {one.number for one in alarms} - {one.number for one in self.alarms.value()}:  # a new one comes up by itself
             self.alarms.setVisible(True)
@@ -410,6 +415,9 @@ class Shell(QMainWindow):
             return
         for name, value in (("geometry", self.saveGeometry()), ("state", self.saveState()), ("dark", theme().dark)):
             self.settings.setValue(name, value)
+        for name in self.tabs.names:
+            if (made := self.tabs.there(name)) is not None:
+                keep_panels(made, name, self.settings)
         self._timer.stop()
         for page in (self.tabs.there("Look back"), self.tabs.there("Tune")):
             if page is not None:

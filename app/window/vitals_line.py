@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from aeqlab.app.window.elided import Elided
 from aeqlab.app.window.models.vitals import Mood, Vital
 from aeqlab.app.window.theme import GRID, NORMAL, theme
 
@@ -17,7 +18,7 @@ class VitalsLine(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._labels: list[QLabel] = []
+        self._labels: list[Elided] = []
         self._shown: tuple[Vital, ...] = ()
         self._moods: list[Mood] = []
         self._row = QHBoxLayout(self)
@@ -36,14 +37,14 @@ class VitalsLine(QWidget):
             return
         self._shown = tuple(vitals)
         while len(self._labels) < len(vitals):
-            label = QLabel()
+            label = Elided()
             self._labels.append(label)
             self._row.insertWidget(len(self._labels) - 1, label)
         for label, vital in zip(self._labels, vitals, strict=False):
             text = f"{_SHAPES[vital.mood]}{vital.text}"
             if label.text() != text:
                 label.setText(text)
-            label.setToolTip(vital.meaning)
+            label.setToolTip(f"{text}\n{vital.meaning}")
             label.setAccessibleName(vital.name)
         if (moods := [vital.mood for vital in vitals]) != self._moods:  # a style is dear, and these are written often
             self._moods = moods

@@ -91,8 +91,8 @@ def test_banner_and_figures_of_a_run_that_ended(view: RunView) -> None:
     assert banner.standing is Standing.IDLE
     assert banner.doing == "finished: Did everything it was asked to."
     figures = {vital.name: vital for vital in vitals_of(view, None)}
-    assert figures["held"].mood is Mood.GOOD
-    assert figures["held"].text.startswith("held, worst u")
+    assert figures["held"].mood is Mood.UNKNOWN, "nothing holds theta any more, as far as is known"
+    assert figures["held"].text.startswith("at the last clamp held, worst u")
     assert "x noise" in figures["step"].text or "without noise" in figures["step"].text
     assert figures["rail"].text == "to rail: no limits"
     assert figures["skipped"].text == "skipped 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +33,7 @@ THEN = {"freeze": "then FREEZE", "safe": "then SAFE", "hold": "then HOLD"}
 _OF_SESSION = {
     SessionState.FROZEN: Standing.FROZEN, SessionState.SAFE: Standing.SAFE, SessionState.UNKNOWN: Standing.UNKNOWN,
 }  # fmt: skip
+YEARS_S = 100 * 365 * 86_400.0
 _WORKING = ("preparing", "running", "pausing", "stopping")
 
 
@@ -73,13 +75,23 @@ def banner_of(run: RunView | None, session: SessionView | None, now: float | Non
     return replace(banner, pause=live and not paused, go_on=paused or stands, stop=live)
 
 
+def banner_or_unknown(run: RunView | None, session: SessionView | None) -> Banner:
+    """Say what is going on; where that goes wrong nobody knows it, and no earlier state is left standing."""
+    try:
+        return banner_of(run, session)
+    except Exception as exc:
+        sys.excepthook(*sys.exc_info())
+        return Banner(Standing.UNKNOWN, f"The window cannot tell what goes on: {exc}.")
+
+
 def _banner_of(run: RunView | None, session: SessionView | None, now: float) -> Banner:
     title = " · ".join(filter(None, [_device(run, session), run.name if run is not None else ""]))
     live = run if run is not None and run.alive and not run.ended else None
     if session is not None and (standing := _OF_SESSION.get(session.state)) is not None:
         if session.status is None and not session.lost:
             return Banner(Standing.UNKNOWN, "Asks the session; it has not answered yet.", title=title)
-        return Banner(standing, _why(session), "" if live is None else "The run waits for Continue.", title=title)
+        waits = "" if live is None or session.lost else "The run waits for Continue."
+        return Banner(standing, _why(session), waits, title=title)
     if live is not None:
         return _of_run(live, title, now)
     if session is not None:
@@ -108,10 +120,16 @@ def _of_run(run: RunView, title: str, now: float) -> Banner:
     counted = "" if done is None else count_in_words(done, total, str(progress.get("unit") or ""))
     rounds = "".join(f", round {one} of {of}" for one, of in progress.get("rounds", ()))
     doing = " ".join(filter(None, [stage, counted])) + rounds
+    if run.progress is None:
+        doing = f"{doing} · by its record: it does not answer just now"
     if state in (RunState.PAUSING, RunState.STOPPING):
         doing += f" · {state}: {run.reason}" if run.reason else f" · {state}"
     left = progress.get("remaining_s")
-    end = "" if left is None else f"this stage ends {_clock(now + float(left))}, in {duration_in_words(float(left))}"
+    end = ""
+    if left is not None and float(left) < YEARS_S:  # what is further away no calendar says
+        end = f"this stage ends {_clock(now + float(left))}, in {duration_in_words(float(left))}"
+    elif left is not None:
+        end = "this stage ends in many years"
     share = float(done) / float(total) if done is not None and total else None
     return Banner(standing, doing, ", ".join(filter(None, [end, then])), share, title)
 
@@ -141,7 +159,9 @@ def _device(run: RunView | None, session: SessionView | None) -> str:
 
 
 def _why(session: SessionView) -> str:
-    by = "" if session.status is None or session.lost or not session.status.by else f", by {session.status.by}"
+    status = session.status
+    told = status is None or session.lost or not status.by or f"by {status.by}" in session.reason
+    by = "" if told or status is None else f", by {status.by}"
     return f"{session.reason}{by}" if session.reason else by.lstrip(", ")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
+from aeqlab.protocols.reports import Verdict
 from aeqlab.protocols.status import STANDING
 from aeqlab.protocols.words import in_unit
 
@@ -57,19 +58,22 @@ def held(run: RunView | None, session: SessionView | None) -> Vital:
     meaning = "The knob that was farthest from its target when the knobs were clamped last, in units of its tolerance."
     if run is None or not run.rows("steps"):
         return Vital("held", "held: not known", meaning)
-    error = run.column("steps", "hold_error")
+    error, verdicts = run.column("steps", "hold_error"), run.column("steps", "hold_verdict")
     at = _last_number(error)
-    if at is None:
+    if at is None and len(verdicts) and str(verdicts[-1]) == Verdict.EXACT:
         return Vital(
             "held", "held: by the device itself", "The device holds theta exactly; there is no error to measure.", Mood.GOOD
         )
+    if at is None:
+        return Vital("held", "held: not measured", f"{meaning} None of the last {LAST} steps has such an error.")
     worst = run.column("steps", "hold_worst")
     k = int(worst[at]) if len(worst) > at and math.isfinite(float(worst[at])) else 0
-    verdict = str(run.column("steps", "hold_verdict")[at])
+    verdict = str(verdicts[at])
     value = float(error[at])
     mood = Mood.GOOD if value <= 1.0 else Mood.WRONG
     word = "held" if value <= 1.0 else "not held"
-    if session is not None and (session.lost or session.state in STANDING):  # nothing holds theta now, or nobody knows
+    stands = not run.alive if session is None else bool(session.lost) or session.state in STANDING
+    if stands:  # nothing holds theta now, or nobody knows
         mood, word = Mood.UNKNOWN, f"at the last clamp {word}"
     return Vital("held", f"{word}, worst {_knob(run, session, k)} {value:.2g} tol ({verdict})", meaning, mood)
 
@@ -164,7 +168,7 @@ def oldest(run: RunView | None, session: SessionView | None, now: float) -> Vita
         ]
         age = float(max(ages, default=0.0)) / session.info.speed
         age += max(0.0, now - session.heard_at) + (session.seen.since_s if session.seen is not None else 0.0)
-        limit = 5 * (session.info.tick_s or 0.1)
+        limit = 5 * (session.info.tick_s or 0.1) / session.info.speed
         return Vital("age", f"oldest reading {age:.1f} s", meaning, Mood.GOOD if age <= max(limit, 1.0) else Mood.WRONG)
     if run is not None and run.alive and run.rows("steps"):
         age = max(0.0, time.time() - float(run.column("steps", "at")[-1]))
