@@ -23,7 +23,7 @@ class Starter(QObject):
     Signals:
         shown: the workspace in which what was started is seen.
         bench_came: the rig file of an emulated bench that is served now.
-        rig_refused: why a rig could not be connected.
+        rig_refused: why a rig could not be connected, or a bench not served.
     """
 
     shown = Signal(str)
@@ -34,6 +34,7 @@ class Starter(QObject):
         super().__init__(first)
         self._world, self._first = world, first
         self._under_way = ""
+        self._serving = False  # a bench is being started
 
     def run(self, experiment: Path | str) -> None:
         """Start an experiment, a file, a preset or a text, and show it."""
@@ -70,9 +71,21 @@ class Starter(QObject):
 
     def serve_bench(self, preset: str) -> None:
         """Serve an emulated bench, and tell of the rig file that goes with it."""
-        folder, said = self._runs / time.strftime(f"{preset}-%Y%m%d-%H%M%S"), self._world.said
-        said.emit(f"Starts the emulated bench {preset} …", False)
-        do(self, lambda: start_bench(preset, folder), self.bench_came.emit, lambda exc: said.emit(str(exc), True), name="bench")
+        if self._serving:
+            return
+        self._serving, folder = True, self._runs / time.strftime(f"{preset}-%Y%m%d-%H%M%S")
+        self._world.said.emit(f"Starts the emulated bench {preset} …", False)
+
+        def came(rig: Path) -> None:
+            self._serving = False
+            self.bench_came.emit(rig)
+
+        def failed(exc: Exception) -> None:
+            self._serving = False
+            self._world.said.emit(str(exc), True)
+            self.rig_refused.emit(f"The emulated bench did not start. {exc}")
+
+        do(self, lambda: start_bench(preset, folder), came, failed, name="bench")
 
     @property
     def _runs(self) -> Path:

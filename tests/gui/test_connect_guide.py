@@ -153,7 +153,7 @@ def test_from_nothing_to_a_rig_that_opens(qtbot: QtBot, made: Made, tmp_path: Pa
         with qtbot.waitSignal(guide.saved, timeout=LONG_MS):
             guide.arming.save_button.click()
         checked(qtbot, guide)
-        with qtbot.waitSignal(guide.session_wanted) as wanted:
+        with qtbot.waitSignal(guide.session_wanted, timeout=LONG_MS) as wanted:
             guide.arming.session_button.click()
         assert wanted.args == [str((tmp_path / "bench.yaml").resolve())]
         (tmp_path / "e.yaml").write_text(

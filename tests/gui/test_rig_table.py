@@ -79,6 +79,9 @@ def test_a_large_jump_is_asked_about_in_its_own_line(qtbot: QtBot) -> None:
     with qtbot.assertNotEmitted(table.move_wanted):
         table.move_button.click()  # a second press moves nothing
     typed(table, 3, "1.9")
+    qtbot.keyClick(table.keep_button, Qt.Key.Key_Escape)
+    assert not table.asking
+    typed(table, 3, "1.9")
     table.set_read_only("The session is frozen.")
     assert not table.asking
     assert large_jump(replace(rows()[0], setpoint=math.nan, readback=math.nan), 0.0)
@@ -91,6 +94,9 @@ def test_what_is_old_is_grey_and_says_so(qtbot: QtBot) -> None:
     table.take([replace(row, age_s=3.0) if row.name == "u000" else row for row in rows()])
     assert fresh.data(Qt.ItemDataRole.ForegroundRole) == QColor(theme().now.dim)
     assert "3.0 s old; it should be no older than 1 s" in fresh.data(Qt.ItemDataRole.ToolTipRole)
+    table.take([replace(row, age_s=math.nan, readback=math.nan) if row.name == "u000" else row for row in rows()])
+    assert table.model.index(0, 9).data() == "no reading"  # one that never was is not old
+    assert "not read yet" in table.model.index(0, 8).data(Qt.ItemDataRole.ToolTipRole)
     table.take([replace(row, age_s=math.nan, slewing=True, saturated=True) for row in rows()])
     assert table.model.index(0, 8).data() == "?"
     assert table.model.index(0, 9).data() == "on its way, at its limit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     shell.first.rig.click()
     assert shell.tabs.currentWidget() is page
     guide.instruments.bench_button.click()
+    guide.instruments.bench_button.click()  # a nervous second press starts no second bench
     qtbot.waitUntil(lambda: guide.step == Step.SAVE and guide.arming.session_button.isEnabled(), timeout=WAIT_MS)
     assert "Nothing is missing" in guide.arming.state.text()
+    assert len(list((tmp_path / "runs").glob("bench-16-*"))) == 1
     guide.arming.session_button.click()
     qtbot.waitUntil(lambda: shell.world.session is not None and bool(table.model.rows), timeout=WAIT_MS)
     qtbot.waitUntil(lambda: "only the instruments can say" not in guide.arming.arming.text(), timeout=WAIT_MS)
@@ -87,11 +90,31 @@ def test_from_the_first_screen_to_a_knob_that_is_moved_and_wiggled(qtbot: QtBot,
     qtbot.waitUntil(lambda: "to and fro" not in guide.told.text(), timeout=WAIT_MS)
     assert guide.told.text().startswith(f"{knob.name} moves theta"), guide.told.text()
 
+    path = guide.guide.draft.path
+    assert path is not None
+    copied = shutil.copy(path, tmp_path / "another.yaml")  # whose knobs have the same names
+    guide.open(copied)
+    qtbot.waitUntil(lambda: guide.guide.draft.path == Path(copied), timeout=WAIT_MS)
+    page._wiggle(guide.guide.draft.rows[0].channel)
+    qtbot.waitUntil(lambda: "The rig that is connected is that of" in guide.told.text(), timeout=WAIT_MS)
+    guide.open(path)
+    qtbot.waitUntil(lambda: guide.guide.draft.path == path and not guide.guide.checking, timeout=WAIT_MS)
+    uid = next(one.uid for one in guide.guide.draft.rows if one.name == knob.name)
+    index = rows.index_of(uid, WIGGLE)
+
+    assert "16 knobs to rest" in shell.banner.safe.toolTip()
     qtbot.keyClick(shell, Qt.Key.Key_F12)
     qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.SAFE, timeout=WAIT_MS)
+    qtbot.waitUntil(lambda: "is SAFE, confirmed in" in shell.messages.in_words(), timeout=WAIT_MS)
+    assert "  u00: set to 0 V, reads" in shell.messages.in_words(), "how each line was confirmed"
     qtbot.keyClick(shell, Qt.Key.Key_F7)  # no run is there that could go on: the session itself does
     qtbot.waitUntil(lambda: shell.banner.sign.value() is Standing.IDLE, timeout=WAIT_MS)
 
+    (running,) = find_sessions()
+    shell.world.show_session(None)
+    shell.start.connect_rig(str(path))  # it runs already, and is shown
+    qtbot.waitUntil(lambda: shell.world.session is not None and shell.world.session.found == running, timeout=WAIT_MS)
+    assert find_sessions() == [running]
     guide.guide.edit(lambda draft: draft.set_instrument("adc", "delay_s", 0.001))  # not saved, so not what is connected
     cells.scrollTo(index)
     qtbot.waitUntil(lambda: not rows.wiggle_hint, timeout=WAIT_MS)

@@ -58,6 +58,9 @@ class _Delegate(QStyledItemDelegate):
         self.closeEditor.emit(box)
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
+        if editor.property("filled"):  # what is being typed stays, whatever is told of the cell meanwhile
+            return
+        editor.setProperty("filled", True)
         if isinstance(editor, QComboBox):
             text = str(index.data(Qt.ItemDataRole.EditRole))
             editor.setCurrentIndex(editor.findText(text))
@@ -261,6 +264,7 @@ class SentenceLine(QLabel):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)
         self.setMinimumHeight(5 * GRID)
         self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)

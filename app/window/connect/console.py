@@ -14,6 +14,7 @@ from aeqlab.app.window.theme import theme
 
 MOST_LINES = 2000  #: of the transcript
 MOST_KEPT = 200  #: earlier questions
+NONE = "There is no instrument to ask: no session is open."
 
 
 class Console(QWidget):
@@ -27,6 +28,7 @@ class Console(QWidget):
         self._earlier: list[str] = []
         self._at = 0
         self._waiting = ""
+        self._why_none = NONE
         self.instrument = QComboBox()
         self.instrument.setAccessibleName("instrument")
         self.instrument.currentTextChanged.connect(lambda _: self._state_changed())
@@ -57,8 +59,10 @@ class Console(QWidget):
         self._state_changed()
 
     # what comes in
-    def set_instruments(self, names: Sequence[str]) -> None:
-        """Say which instruments there are."""
+    def set_instruments(self, names: Sequence[str], why_none: str = NONE) -> None:
+        """Say which instruments there are, and where there are none why."""
+        self._why_none = why_none
+        self._state_changed()
         if [self.instrument.itemText(k) for k in range(self.instrument.count())] == list(names):
             return
         before = self.instrument.currentText()
@@ -92,7 +96,7 @@ class Console(QWidget):
         if not text or self._waiting:
             return
         if not name:
-            self.state.say("There is no instrument to ask.", "wrong")
+            self.state.say(self._why_none, "wrong")
             return
         why = self._read_only.get(name, "")
         if why and "?" not in text:
@@ -123,7 +127,7 @@ class Console(QWidget):
         if self._waiting:
             self.state.say(f"Waiting for the answer of {name} to {self._waiting}.")
         elif not name:
-            self.state.say("There is no instrument to ask: no session is open.", "dim")
+            self.state.say(self._why_none, "dim")
         elif why:
             self.state.say(f"Read only: {why}", "warning")
         else:

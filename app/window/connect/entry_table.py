@@ -46,6 +46,9 @@ class _Delegate(QStyledItemDelegate):
         self.closeEditor.emit(box)
 
     def setEditorData(self, editor: QWidget, index: QModelIndex | QPersistentModelIndex) -> None:
+        if editor.property("filled"):  # what is being typed stays, whatever is told of the cell meanwhile
+            return
+        editor.setProperty("filled", True)
         if isinstance(editor, QComboBox):
             editor.setEditText(str(index.data(Qt.ItemDataRole.EditRole) or ""))
         else:

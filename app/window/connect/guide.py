@@ -144,11 +144,14 @@ class ConnectGuide(QWidget):
             answers = list(self.guide.answers.values())
             good = sum(one.good for one in answers)
             owned = sum("belongs to a session" in one.problem for one in answers)
-            if owned and good + owned == len(answers):
-                return f"✓ complete, {owned} belong to a session", now.good
-            if good < len(answers):
-                return f"✕ {len(answers) - good} do not answer as meant", now.fault
-            return f"✓ complete, {good} of {len(draft.instruments)} answered", now.good
+            if good + owned < len(answers):
+                return f"✕ {len(answers) - good - owned} do not answer as meant", now.fault
+            if not answers:
+                return "○ complete, nobody was asked yet", now.text
+            told = [f"{good} of {len(draft.instruments)} answered"] * bool(good or not owned)
+            told += [f"{owned} belong to a session"] * bool(owned)
+            whole = good + owned == len(draft.instruments)
+            return f"{'✓' if whole else '○'} complete, {', '.join(told)}", now.good if whole else now.text
         if step == Step.SAVE and (draft.path is None or draft.changed):
             return "○ not saved yet", now.warning
         return "✓ saved" if step == Step.SAVE else "✓ complete", now.good
@@ -197,6 +200,6 @@ class ConnectGuide(QWidget):
         """Say whether knobs can be wiggled now: empty where they can, else why not."""
         self.channels.set_wiggle(why_not)
 
-    def set_arming(self, lines: Sequence[str]) -> None:
-        """Show what a session says that arming will change."""
-        self.arming.set_arming(lines)
+    def set_arming(self, told: Sequence[str] | str | None, device: str = "") -> None:
+        """Show what the session of a device says that arming will change, or why it does not; None: none is connected."""
+        self.arming.set_arming(told, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from aeqlab.app.window.theme import GRID
 from aeqlab.protocols.errors import RecordError
 
 _PROBLEM = Qt.ItemDataRole.UserRole
+NOT_ASKED = "Which settings arming will change, only the instruments can say: open a session on the saved file."
 
 
 class ArmingStep(QWidget):
@@ -55,9 +57,7 @@ class ArmingStep(QWidget):
         )
         self.words = Words()
         self.dies = Words()
-        self.arming = Words(
-            "Which settings arming will change, only the instruments can say: open a session on the saved file.", kind="dim"
-        )
+        self.arming = Words(NOT_ASKED, kind="dim")
         self.listed = QPlainTextEdit()  # a rig has hundreds of settings
         self.listed.setReadOnly(True)
         self.listed.setMaximumHeight(12 * GRID)
@@ -81,7 +81,9 @@ class ArmingStep(QWidget):
         layout.setStretch(0, 1)  # type: ignore[attr-defined]
         layout.setStretch(1, 1)  # type: ignore[attr-defined]
         self.setLayout(layout)
+        self.path.textChanged.connect(lambda _: self.over_button.hide())  # it was asked about another file
         guide.changed.connect(self._show_text)
+        guide.changed.connect(self.refresh)
         guide.replaced.connect(self._replaced)
         guide.checked.connect(self.refresh)
         self._replaced()
@@ -129,19 +131,22 @@ class ArmingStep(QWidget):
         self.problems.setVisible(bool(verdict.problems))
         missing = sum(one.missing for one in verdict.problems)
         wrong = len(verdict.problems) - missing
-        if not verdict.problems:
+        if self.guide.checking:
+            self.state.say("The file is being checked.", "dim")
+        elif not verdict.problems:
             self.state.say("Nothing is missing and nothing is wrong, as far as can be known without connecting.", "good")
         else:
             parts = [f"{missing} missing"] * bool(missing) + [f"{wrong} wrong"] * bool(wrong)
             self.state.say(f"{', '.join(parts)}. The file can be saved as it is; a session needs it whole.", "warning")
-        self.dies.say("\n".join(verdict.if_dies) or "That can be said once nothing is missing any more.",
-                      "plain" if verdict.if_dies else "dim")  # fmt: skip
+        self.dies.say(*self.guide.if_dies())
         self._session_state()
 
     def _session_state(self) -> None:
         draft = self.guide.draft
         why = ""
-        if self.guide.verdict.problems:
+        if self.guide.checking:
+            why = "The file is being checked."
+        elif self.guide.verdict.problems:
             why = "Mend what is wrong first."
         elif draft.path is None or draft.changed:
             why = "Save the file first."
@@ -193,8 +198,8 @@ class ArmingStep(QWidget):
             if draft is not self.guide.draft:
                 return
             self.over_button.hide()
-            self.guide.changed.emit()
             self.guide.recheck()
+            self.guide.changed.emit()
             self.words.say(f"Saved as {path}.", "good")
             self.saved.emit(str(path))
 
@@ -210,13 +215,31 @@ class ArmingStep(QWidget):
         self.save_button.setEnabled(True)
 
     def _session(self) -> None:
-        if self.guide.draft.path is not None:
-            self.session_wanted.emit(str(self.guide.draft.path.resolve()))
+        draft, path = self.guide.draft, self.guide.draft.path
+        if path is None:
+            return
 
-    def set_arming(self, lines: Sequence[str]) -> None:
-        """Show what a session says that arming will change."""
-        nothing = "Nothing would be changed: all settings are as the rig file wants them."
-        self.arming.say(f"{len(lines)} settings would be changed:" if lines else nothing)
+        def seen(changed: bool) -> None:
+            if changed:  # a session would get what is in the file, and not what is shown
+                self.words.say(f"{path} was changed by somebody else meanwhile. Open it again, or save this over it.", "wrong")
+            else:
+                self.session_wanted.emit(str(path.resolve()))
+
+        do(self, draft.changed_on_disk, seen, lambda exc: self.words.say(str(exc), "wrong"), name="looking at a rig file")
+
+    def set_arming(self, told: Sequence[str] | str | None, device: str = "") -> None:
+        """Show what the session of a device says that arming will change, or why it does not; None: none is connected."""
+        lines = [] if told is None or isinstance(told, str) else list(told)
+        said = f"as the session of {device or 'the rig'} said at {time.strftime('%H:%M:%S')}"
+        if told is None:
+            self.arming.say(NOT_ASKED, "dim")
+        elif isinstance(told, str):
+            self.arming.say(f"What arming will change is not known, and is asked again: {told}", "warning")
+        elif lines:
+            many = f"{len(lines)} settings" if len(lines) > 1 else "One setting"
+            self.arming.say(f"{many} would be changed, {said}:")
+        else:
+            self.arming.say(f"Nothing would be changed, {said}: all is as its rig file wants it.")
         self.listed.setPlainText("\n".join(lines))
         self.listed.setVisible(bool(lines))
 

@@ -113,7 +113,8 @@ class ChannelsStep(QWidget):
         uids = self.table.uids()
         if uids:
             self.guide.edit(lambda draft: draft.remove(uids))
-            self.words.say(f"{len(uids)} rows were taken out; Ctrl+Z in the table takes that back.")
+            what = f"{len(uids)} rows were" if len(uids) > 1 else "A row was"
+            self.words.say(f"{what} taken out; Ctrl+Z in the table takes that back.")
 
     def show_problem(self, problem: RigProblem) -> None:
         """Go to where a problem is mended."""

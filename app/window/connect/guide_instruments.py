@@ -227,8 +227,11 @@ class InstrumentsStep(QWidget):
         )
 
     def _take_own(self, answers: list[Answer]) -> None:
+        instruments = self.guide.draft.instruments
         for answer in answers:
-            self.guide.answers[answer.asked.name] = answer
+            name = answer.asked.name
+            if name in instruments and answer.asked.address == asked_of(name, instruments[name]).address:  # as it was asked
+                self.guide.answers[name] = answer
         wrong = [answer.problem for answer in answers if answer.problem]
         text = f"All {len(answers)} answered, as the rig file means them."
         self.words.say(" ".join(wrong) if wrong else text, "wrong" if wrong else "good")

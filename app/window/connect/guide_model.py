@@ -69,6 +69,16 @@ class GuideModel(QObject):
         """Whether the verdict is not yet that of the draft as it is now."""
         return self._timer.isActive() or self._asked != self._done
 
+    def if_dies(self) -> tuple[str, str]:
+        """Say what becomes of the rig when this computer dies, or why that is not known, and whether it is plain or dim."""
+        if self.verdict.if_dies:
+            return "\n".join(self.verdict.if_dies), "dim" if self.checking else "plain"
+        if self.checking:
+            return "The file is being checked.", "dim"
+        if self.verdict.problems:
+            return "That can be said once nothing is missing any more.", "dim"
+        return "That can be said once the file is saved with its tables of values per knob.", "dim"
+
     def replace(self, draft: RigDraft) -> None:
         """Go on with another rig file."""
         self.draft, self.answers, self.verdict = draft, {}, Verdict(())
@@ -161,7 +171,12 @@ class GuideModel(QObject):
     def open(self, path: str | Path, then: Callable[[], None] | None = None) -> None:
         """Read a rig file, beside the window's thread."""
 
+        before = self.draft, self._undo
+
         def take(draft: RigDraft) -> None:
+            if self.draft is not before[0] or self._undo is not before[1]:  # what was edited meanwhile is not lost for it
+                self.told.emit(f"{path} is not shown: the rig file here was edited or replaced meanwhile. Open it again.")
+                return
             self.replace(draft)
             if then is not None:
                 then()

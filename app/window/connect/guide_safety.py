@@ -128,8 +128,8 @@ class SafetyStep(QWidget):
         problems: dict[str, dict[tuple[int, str], str]] = {"instruments": {}, "interlocks": {}, "sums": {}}
         for one in self.guide.verdict.of_step(Step.SAFETY):
             section, _, rest = one.field.partition(".")
-            if section in ("interlocks", "sums"):
-                line, _, key = rest.partition(".")
+            line, _, key = rest.partition(".")
+            if section in ("interlocks", "sums") and line.isdigit():  # else it is about all of them: step 5 tells it
                 problems[section][int(line), key] = one.text
             elif one.instrument in self._order:
                 problems["instruments"][self._order.index(one.instrument), one.field] = one.text
@@ -138,13 +138,7 @@ class SafetyStep(QWidget):
         for table, section in ((self.interlocks, "interlocks"), (self.sums, "sums")):
             found = draft.get(section)
             table.show_entries(found if isinstance(found, list) else [], problems[section])
-        verdict = self.guide.verdict
-        if verdict.if_dies:
-            self.dies.say("\n".join(verdict.if_dies))
-        else:
-            self.dies.say(
-                "That can be said once nothing is missing any more." if verdict.problems else "Nothing is driven.", "dim"
-            )
+        self.dies.say(*self.guide.if_dies())
 
     def show_problem(self, problem: RigProblem) -> None:
         """Go to where a problem is mended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QWidget
 
 from aeqlab.app.window.models.key_fields import CHOICE, OTHER, KeyField
@@ -53,6 +53,7 @@ class KeyForm(QWidget):
             self._layout.addRow(label, editor)
             self._editors[one.key] = editor
             wrong = QLabel()
+            wrong.setTextFormat(Qt.TextFormat.PlainText)
             wrong.setWordWrap(True)
             wrong.hide()
             self._layout.addRow(wrong)

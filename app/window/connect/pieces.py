@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -23,6 +24,7 @@ class Words(QLabel):
     def __init__(self, text: str = "", *, kind: str = "plain") -> None:
         super().__init__(text)
         self._kind = kind
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)
         theme().changed.connect(self._colour)
         self._colour()

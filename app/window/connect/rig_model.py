@@ -155,6 +155,8 @@ class RigModel(QAbstractTableModel):
             if not row.movable:
                 return f"{row.name} is no knob that a hand moves."
             return self.read_only or f"Type a value from {number(row.low)} to {number(row.high)} {row.unit}. {TIPS[SETPOINT]}"
+        if column in (READBACK, AGE) and math.isnan(row.age_s):
+            return "It was not read yet, or never is: input knobs are not read back."
         if column in (READBACK, AGE) and row.old:
             return f"The last reading is {age(row.age_s)} s old; it should be no older than {number(row.period_s, 3)} s."
         return TIPS[column]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -99,7 +99,7 @@ class RigTable(QWidget):
         self.filter.textChanged.connect(self._shown.setFilterFixedString)
         self.question = Words(kind="warning")
         self.move_button = button("Move", self._move, "Moves it, within its slew", "Alt+M")
-        self.keep_button = button("Keep", self.dismiss, "Leaves it where it is; Esc in the table does too", "Alt+K")
+        self.keep_button = button("Leave it", self.dismiss, "Leaves it where it is; Esc does too", "Alt+E")
         self._strip = row(self.question, self.move_button, self.keep_button, stretch=0)
         self._strip.hide()
         self.words = Words()
@@ -128,13 +128,25 @@ class RigTable(QWidget):
         index = self.view.currentIndex()
         return str(self._shown.index(index.row(), NAME).data()) if index.isValid() else ""
 
+    def event(self, event: QEvent) -> bool:
+        """Take Esc first while a large jump waits for an answer: it means that, not all panels."""
+        if isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape and self.asking:
+            if event.type() == QEvent.Type.ShortcutOverride:
+                event.accept()
+                return True
+            if event.type() == QEvent.Type.KeyPress:
+                self.dismiss()
+                self.view.setFocus()
+                return True
+        return super().event(event)
+
     # moving
     def _typed(self, at: int, text: str) -> None:
         self.dismiss()
         self.say("")
         one = self.model.rows[at]
         try:
-            value = float(text.strip().removesuffix(one.unit).strip())
+            value = float(text.strip().removesuffix(one.unit).strip().replace("−", "-"))
         except ValueError:
             self.say(f"{text!r} is no number. Type a value in {one.unit}, such as {number(one.readback) or '0'}.")
             return

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from aeqlab.app.window.connect.console import Console
+from aeqlab.app.window.connect.console import NONE, Console
 from aeqlab.app.window.connect.guide import ConnectGuide
 from aeqlab.app.window.connect.interlocks import Interlocks
 from aeqlab.app.window.connect.rig_table import RigTable
 from aeqlab.app.window.four_panels import FourPanels
 from aeqlab.app.window.models.commander import Answer, Commander
 from aeqlab.app.window.models.rig_now import interlocks_of, rows_of
+from aeqlab.app.window.models.rig_told import RigTold
 from aeqlab.app.window.models.session_feed import SessionView
-from aeqlab.backends.errors import BackendError
-from aeqlab.protocols.errors import ProtocolError, SessionError
+from aeqlab.backends.rig_settings import RigSettings
+from aeqlab.protocols.client import FoundSession
+from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.hand_moves import Row
 from aeqlab.protocols.remote import SessionClient
+from aeqlab.protocols.session_file import SessionFile
 from aeqlab.protocols.status import STANDING
 from aeqlab.protocols.wiggle import wiggle
 
@@ -43,8 +46,8 @@ class Connect(QWidget):
         super().__init__(parent)
         self._commander = commander
         self._view: SessionView | None = None
-        self._instruments: tuple[str, ...] | None = None
         self._asked = ""  # instrument of the question under way
+        self.told = RigTold(self)
         self.guide, self.table, self.console, self.interlocks = ConnectGuide(), RigTable(), Console(), Interlocks()
         self.panels = FourPanels(
             [("Knobs and readouts", self.table), ("Monitors and interlocks", self.interlocks), ("Console", self.console)], above=1
@@ -55,6 +58,9 @@ class Connect(QWidget):
         self.pages.addTab(self.panels, "Rig now")
         self.pages.setTabToolTip(0, "From nothing to a rig file, step by step (Ctrl+Page Up)")
         self.pages.setTabToolTip(1, "The rig that is connected: its knobs, readouts, interlocks (Ctrl+Page Down)")
+        for keys, page in (("Ctrl+PgUp", self.guide), ("Ctrl+PgDown", self.panels)):
+            shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(lambda page=page: self.pages.setCurrentWidget(page))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.pages)
@@ -64,6 +70,8 @@ class Connect(QWidget):
         self.table.move_wanted.connect(self._move)
         self.console.asked.connect(self._ask)
         commander.answered.connect(self._hear)
+        self.told.told.connect(self._take_told)
+        self.told.forgotten.connect(self._forget)
         self.set_session(None)
 
     def open_rig_file(self, path: Path) -> None:
@@ -73,30 +81,25 @@ class Connect(QWidget):
 
     def set_session(self, view: SessionView | None) -> None:
         """Take what a session tells now; None: none is connected."""
-        if self._view is None and view is not None:
+        if self._view is None and view is not None and not self.guide.unsaved:  # nobody is led away from what is being written
             self.pages.setCurrentWidget(self.panels)
         if view is None or (self._view is not None and self._view.found != view.found):
-            self._instruments = None
             self.table.dismiss()  # what was asked was about a knob of another rig
         self._view = view
+        self.told.set_session(view)
         if view is None or view.info is None:
             self.table.take([])
             self.interlocks.take([], [])
             self.table.set_read_only(NOT_CONNECTED)
-            self.console.set_instruments(())
             self.guide.set_wiggle(NOT_CONNECTED)
             return
         self.table.set_read_only(self._why_not(view))
         self.guide.set_wiggle(self._why_not(view))
-        if self._instruments is None and not view.lost and view.status is not None:
-            self._instruments = ()
-            self._commander.at_session("instruments", lambda client: "\n".join(_instruments(client)))
-            self._commander.at_session("arming plan", lambda client: "\n".join(_arming_plan(client)))
 
     def redraw(self) -> None:
         """Show the rows of the rig as they are now, where they can be seen."""
         view = self._view
-        if view is None or not self.panels.isVisible():
+        if view is None or not self.panels.seen:
             return
         rows = rows_of(view)
         self.table.take(rows)
@@ -127,7 +130,8 @@ class Connect(QWidget):
             if not moved.reached:
                 where = "" if moved.after is None else f": it stands at {moved.after[0]:.6g} {moved.unit}"
                 raise SessionError(f"{name} did not come to {value:g} {moved.unit}{where}.")
-            return f"{name} was moved to {value:g}."
+            unread = "" if moved.after is not None else "; it is not read back"
+            return f"{name} was moved to {value:g} {moved.unit}{unread}."
 
         self._commander.at_session("move", work, control=True)
 
@@ -146,7 +150,10 @@ class Connect(QWidget):
         size = WIGGLED * float(knobs.high[k] - knobs.low[k])
         self.guide.tell(f"{knobs.names[k]} is moved to and fro by {size:g} {knobs.unit}; the readouts that follow will be named.")
 
+        found_session, path = self._view.found, self.guide.guide.draft.path
+
         def work(client: SessionClient) -> str:
+            _see_file(found_session, path)
             found = wiggle(client, row, k, size)
             left = "" if found.back else f" It was NOT brought back to {found.stood:.6g} {found.unit}: see where it stands."
             return f"{found.sentence}{left}"
@@ -157,7 +164,24 @@ class Connect(QWidget):
         self._asked = instrument
         self._commander.at_session("console", lambda client: client.console(instrument, text))
 
+    def _forget(self) -> None:
+        """Show nothing that another session has told."""
+        self.console.set_instruments((), NONE if self._view is None else "The session is asked which instruments it has.")
+        self.guide.set_arming(None)
+
+    def _take_told(self, what: str, told: tuple[str, ...] | str) -> None:
+        """Show what the session said when it was asked, or why it did not; then it is asked again."""
+        if what == "arming":
+            self.guide.set_arming(told, "" if self._view is None else self._view.found.device)
+        elif isinstance(told, str):
+            self.console.set_instruments((), f"Which instruments there are is not known, and is asked again: {told}")
+        else:
+            self.console.set_instruments(told, "The device of this session has no instruments that could be asked.")
+            self.console.set_read_only(QUESTIONS)
+
     def _hear(self, answer: Answer) -> None:
+        if answer.done:
+            self.told.heard(answer.command)
         match answer.command:
             case "move":
                 self.table.say(answer.text, wrong=not answer.done)
@@ -165,12 +189,6 @@ class Connect(QWidget):
                 self.guide.tell(answer.text)
             case "console":
                 self.console.answered(answer.text, instrument=self._asked, wrong=not answer.done)
-            case "instruments":
-                self._instruments = tuple(answer.text.split("\n")) if answer.done and answer.text else ()
-                self.console.set_instruments(self._instruments)
-                self.console.set_read_only(QUESTIONS)
-            case "arming plan" if answer.done:
-                self.guide.set_arming(answer.text.split("\n") if answer.text else ())
 
     def _knob(self, name: str) -> tuple[Row, int] | None:
         info = None if self._view is None else self._view.info
@@ -181,14 +199,17 @@ class Connect(QWidget):
         return ("input", list(info.inputs.names).index(name)) if name in info.inputs.names else None
 
 
-def _instruments(client: SessionClient) -> list[str]:
-    with suppress(BackendError, ProtocolError):  # a device without instruments has none to be talked to
-        return [str(one["name"]) for one in client.instruments()]
-    return []
+def _see_file(session: FoundSession, shown: Path | None) -> None:
+    """See that the rig that is connected is the one whose file is shown: the same name may be another knob there.
 
-
-def _arming_plan(client: SessionClient) -> list[str]:
-    try:
-        return [str(line) for line in client.arming_plan()]
-    except (BackendError, ProtocolError) as exc:  # a device that is not armed, or one that does not answer
-        return [f"Not known: {exc}"]
+    Raises:
+        NotAllowedError: it is another.
+        SessionError: its session file cannot be read.
+    """
+    file = SessionFile.read(Path(session.folder))
+    if isinstance(file.device, RigSettings) and file.device.file is not None:
+        path = (file.base / file.device.file).resolve()
+        if shown is None or shown.resolve() != path:
+            raise NotAllowedError(
+                f"The rig that is connected is that of {path}. Open that file here, or connect this one, first."
+            )

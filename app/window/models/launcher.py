@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aeqlab.protocols.client import FoundSession, detached, find_sessions
-from aeqlab.protocols.errors import RecordError, SessionError
+from aeqlab.app.launch import is_rig_file, read
+from aeqlab.backends.errors import BackendError
+from aeqlab.protocols.client import FoundSession, detached, find_sessions, owner_of
+from aeqlab.protocols.errors import ProtocolError, RecordError, SessionError
 
 WAIT_S = 60.0  #: longest wait for a folder, or for a session
 
@@ -83,9 +85,13 @@ def start_demo(folder: Path, samples: int = 600, seed: int = 1) -> Started:
 def start_session(experiment: str | Path, logs: Path) -> Started:
     """Start a session that serves the device of an experiment until someone ends it, and wait until it is there.
 
+    One that owns the rig of a rig file already is what is wanted, and nothing is started.
+
     Raises:
         SessionError: it could not be started; the message is what it said.
     """
+    if (owner := session_of_rig(Path(experiment))) is not None:
+        return Started(Path(owner.folder) / "log.txt", session=owner)
     before = {session.pid for session in find_sessions()}
     process, log = _start(["session", str(experiment)], logs, "session")
     until = time.monotonic() + WAIT_S
@@ -97,6 +103,15 @@ def start_session(experiment: str | Path, logs: Path) -> Started:
             return Started(log, session=found)
         time.sleep(0.05)
     raise SessionError(f"the session was not ready after {WAIT_S:g} s; see {log}.")
+
+
+def session_of_rig(path: Path) -> FoundSession | None:
+    """Find the session that owns the rig of a rig file; None where nobody does, or it is no rig file that can be read."""
+    try:
+        file = read(path) if is_rig_file(path) else None
+        return None if file is None else owner_of(file.device, seed=file.seed, base=file.base)[0]
+    except (BackendError, ProtocolError, ValueError, OSError):  # what is wrong with it whoever starts it will say
+        return None
 
 
 def start_bench(preset: str, folder: Path) -> Path:

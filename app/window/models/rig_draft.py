@@ -282,7 +282,8 @@ class RigDraft:
         """Set a key of the file such as `tick_s` or `nudge.beta_max`; None takes it out."""
         section, _, part = key.partition(".")
         if part:
-            inner = {**(self.rest.get(section) or {}), part: value}
+            before = self.rest.get(section)
+            inner = {**(before if isinstance(before, Mapping) else {}), part: value}
             self.rest[section] = {key: one for key, one in inner.items() if one is not None}
         elif value is None:
             self.rest.pop(section, None)
@@ -308,7 +309,7 @@ class RigDraft:
 
     def sketch(self) -> Sketch:
         """Get what can be checked in another thread."""
-        whole = not self._tables
+        whole = not self._tables or not self.changed  # a table that is not written yet would say something else
         return Sketch(copy.deepcopy(self.instruments), tuple(self.rows), copy.deepcopy(self.rest), self.tree(), self.base, whole,
                       self.errors)  # fmt: skip
 

@@ -52,7 +52,8 @@ class RigRow:
     def state(self) -> str:
         """Say what it does, in a word or two."""
         words = ["on its way"] * self.slewing + ["at its limit"] * self.saturated
-        return ", ".join(words) or ("old" if self.old else "")
+        unread = math.isnan(self.readback) and math.isnan(self.age_s)
+        return ", ".join(words) or ("no reading" if unread else "old" if self.old else "")
 
 
 @dataclass(frozen=True, slots=True)
