@@ -52,6 +52,8 @@ class Menus:
         self.add(control, "Take control", TAKE_KEY, shell.take_control)
         self.add(control, "Give control back", GIVE_KEY, command.give_control)
         self.add(control, "Give the knobs back to the loop", "Ctrl+Alt+H", command.hold)
+        self.sessions = control.addMenu("Show session")
+        self.sessions.aboutToShow.connect(self._fill_sessions)
         self.view = bar.addMenu("&View")
         self._end_of_workspaces = self.view.addSeparator()
         self.dark = self.add(self.view, "Dark", "Ctrl+Shift+D", self._turn)
@@ -88,6 +90,19 @@ class Menus:
         action.setShortcut(QKeySequence(f"Ctrl+{number}"))
         action.triggered.connect(lambda: self._shell.show_workspace(name))
         self.view.insertAction(self._end_of_workspaces, action)
+
+    def _fill_sessions(self) -> None:
+        """List the sessions that run, the one that is shown with its mark."""
+        world = self._shell.world
+        shown = None if world.session_feed.view is None else world.session_feed.view.found
+        self.sessions.clear()
+        for found in world.sessions.running:
+            action = self.sessions.addAction(f"{found.device}  –  {found.address}")
+            action.setCheckable(True)
+            action.setChecked(found == shown)
+            action.triggered.connect(lambda _=False, found=found: world.choose_session(found))
+        if not world.sessions.running:
+            self.sessions.addAction("No session runs").setEnabled(False)
 
     def _turn(self) -> None:
         """Turn light or dark, as the menu says."""

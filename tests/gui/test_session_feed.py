@@ -14,7 +14,9 @@ from pytestqt.qtbot import QtBot
 from shell_helpers import LONG_MS
 
 from aeqlab.app.window.models.commander import Answer, Commander
+from aeqlab.app.window.models.offers import offer_of
 from aeqlab.app.window.models.session_feed import SessionFeed, SessionList, SessionView
+from aeqlab.app.window.models.world import World
 from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.protocols.client import FoundSession, find_sessions, open_session
 from aeqlab.protocols.remote import SessionClient
@@ -105,24 +107,30 @@ def test_a_refusal_comes_back_as_a_sentence(qtbot: QtBot, client: SessionClient)
 
 
 def test_a_session_that_hangs_is_unknown_within_two_seconds_and_one_that_died_says_what_was_done(
-    qtbot: QtBot, client: SessionClient
+    qtbot: QtBot, client: SessionClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aeqlab.protocols.greeting.ANSWER_S", 0.5)
+    client.present(np.full((1, 1), 0.3))
+    client.advance(0.05)
     found = the_session()
-    feed = SessionFeed()
-    views = watched(feed)
-    feed.follow(found)
-    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None, timeout=LONG_MS)
+    world = World(tmp_path / "runs")
+    world.start()
+    views = watched(world.session_feed)
+    world.show_session(found)
+    qtbot.waitUntil(lambda: bool(views) and views[-1].status is not None and bool(world.sessions.running), timeout=LONG_MS)
     os.kill(found.guardian, signal.SIGSTOP)  # it would see to it before anybody can look
     os.kill(found.pid, signal.SIGSTOP)
     stopped = time.monotonic()
     try:
         qtbot.waitUntil(lambda: views[-1].state is SessionState.UNKNOWN, timeout=4000)
         assert time.monotonic() - stopped < 3.0  # 2 s, on a machine that does nothing else
-        assert "not answered" in views[-1].reason
+        assert "not answered since" in views[-1].reason
+        qtbot.waitUntil(lambda: any(one.hung for one in world.lost), timeout=LONG_MS)  # so that it can be made safe
+        assert offer_of(None, world.session, world.lost) is not None
     finally:
         os.kill(found.pid, signal.SIGKILL)
         os.kill(found.guardian, signal.SIGCONT)
     qtbot.waitUntil(lambda: views[-1].verdict is not None, timeout=LONG_MS)
     assert views[-1].state is SessionState.SAFE
     assert "the guardian said: the device is SAFE" in views[-1].reason
-    feed.close()
+    world.close()

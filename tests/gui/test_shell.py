@@ -6,20 +6,23 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt
 from PySide6.QtGui import QAction, QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QStackedWidget, QWidget
 from pytestqt.qtbot import QtBot
 from shell_helpers import ENDLESS, endless, experiment, until, wait_for, window
 
 from aeqlab.app.window.application import Target, make_window, target_of
 from aeqlab.app.window.four_panels import FourPanels
+from aeqlab.app.window.models.rig_problems import Step
 from aeqlab.app.window.models.standing import Standing
 from aeqlab.app.window.shell import Shell
 from aeqlab.app.window.theme import theme
 from aeqlab.protocols import load_run
+from aeqlab.protocols.client import FoundSession
 from aeqlab.protocols.errors import UnknownRunError
 from aeqlab.protocols.run import run_experiment
 from aeqlab.protocols.run_folder import is_alive
@@ -263,18 +266,85 @@ def test_every_command_has_a_key_of_its_own_and_buttons_name_theirs(qapp: QAppli
     assert "Ctrl+Alt+T" in shell.control.take.toolTip()
 
 
+def test_one_of_several_sessions_is_chosen_in_the_menu(shell: Shell) -> None:
+    one, other = (FoundSession(f"address {k}", f"device {k}", "a session", 0, "nowhere", 1, "") for k in "12")
+    until(lambda: shell.world.sessions._thread.is_alive(), "that sessions are looked for")
+    shell.menus.sessions.aboutToShow.emit()
+    assert [action.text() for action in shell.menus.sessions.actions()] == ["No session runs"]
+    shell.world.sessions.running = (one, other)
+    for found in (other, one):
+        shell.menus.sessions.aboutToShow.emit()
+        actions = {action.text(): action for action in shell.menus.sessions.actions()}
+        actions[f"{found.device}  –  {found.address}"].trigger()
+        assert shell.world.session_feed.view is not None
+        assert shell.world.session_feed.view.found == found
+    shell.menus.sessions.aboutToShow.emit()
+    assert [action.isChecked() for action in shell.menus.sessions.actions()] == [True, False]
+
+
+def test_no_two_in_one_workspace_mean_the_same_key(shell: Shell) -> None:
+    menus = [f"Alt+{action.text().partition('&')[2][:1].upper()}" for action in shell.menuBar().actions()]
+    pages = {name: shell.tabs.page(name) for name in shell.tabs.names} | {"the first screen": shell.first}
+    for name, page in pages.items():
+        found: dict[str, list[QWidget]] = {key: [shell.menuBar()] for key in menus}
+        buttons = [(one.shortcut(), one) for one in page.findChildren(QAbstractButton)]
+        buttons += [(QKeySequence.mnemonic(one.text()), one) for one in page.findChildren(QLabel) if one.buddy() is not None]
+        shortcuts = [(one.key(), cast("QWidget", one.parent())) for one in page.findChildren(QShortcut)]
+        for key, widget in (*buttons, *shortcuts):
+            if not key.isEmpty():
+                found.setdefault(key.toString(), []).append(widget)
+        for key, widgets in found.items():
+            for k, one in enumerate(widgets):
+                for other in widgets[k + 1 :]:
+                    assert apart(one, other), f"{name}: {key} is of {one.objectName() or one} and of {other}"
+
+
+def apart(one: QWidget, other: QWidget) -> bool:
+    """Tell whether two never take a key from each other: they are on pages that are never in front together, or hear it apart."""
+    above, beside = ([widget, *ancestors(widget)] for widget in (one, other))
+    shared = next((widget for widget in above if widget in beside), None)
+    if isinstance(shared, QStackedWidget):
+        return True
+    return isinstance(one, QAbstractButton) is isinstance(other, QAbstractButton) is False and one is not shared is not other
+
+
+def ancestors(widget: QWidget) -> list[QWidget]:
+    found = []
+    while (above := widget.parentWidget()) is not None:
+        found.append(above)
+        widget = above
+    return found
+
+
 def test_the_layout_is_remembered(qtbot: QtBot, qapp: object, shell: Shell, tmp_path: Path) -> None:
     until(lambda: shell.minimumSizeHint().width() <= shell.width(), "a size that can be")
     shell.resize(shell.minimumSizeHint().width(), 650)  # the screen of a computer without one is small
     size = shell.size()
     shell.dark.trigger()
     dark = theme().dark
+    shell.show_workspace("Connect")
+    heights = set()
+    for step in Step:  # whatever room a page would like, the state stands still above it
+        shell.connect_page.guide.go_to(step)
+        QApplication.processEvents()
+        heights.add(shell.banner.height())
+    assert len(heights) == 1
+    shell.connect_page.pages.setCurrentWidget(shell.connect_page.panels)
+    splitter = shell.connect_page.panels.rows[1]
+    until(lambda: min(splitter.sizes()) > 0, "its panels")
+    before = splitter.sizes()
+    splitter.setSizes([0, sum(before)])  # as far as it goes
+    sizes = splitter.sizes()
+    assert sizes != before
     shell.close()
     again = make_window(qapp, tmp_path / "runs", Target())  # type: ignore[arg-type]
     qtbot.addWidget(again)
     again.show()
     assert again.size() == size
     assert theme().dark == dark
+    again.show_workspace("Connect")
+    again.connect_page.pages.setCurrentWidget(again.connect_page.panels)
+    until(lambda: again.connect_page.panels.rows[1].sizes() == sizes, "the same room for its panels")
     again.close()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 from shell_helpers import LONG_S, until, window
 
@@ -377,14 +377,6 @@ def test_what_was_done_about_a_lost_device_shows_and_offers_can_be_compared(
         until(lambda: bool(listed.lost) and bool(listed.lost[0].taken), "that it was taken")  # not listed while it is taken
     finally:
         listed.close()
-
-
-def test_no_key_of_a_button_opens_a_menu(shell: Shell) -> None:
-    for name in shell.tabs.names:
-        shell.tabs.page(name)
-    menus = {f"Alt+{action.text().partition('&')[2][:1].upper()}" for action in shell.menuBar().actions()}
-    keys = {one.shortcut().toString() for one in shell.findChildren(QAbstractButton) if not one.shortcut().isEmpty()}
-    assert not menus & keys, "a key that two mean does nothing"
 
 
 def test_a_result_that_was_chosen_by_keys_stays(qtbot: QtBot, tmp_path: Path) -> None:

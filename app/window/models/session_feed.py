@@ -21,7 +21,7 @@ from aeqlab.app.window.jobs import Post
 from aeqlab.backends.device import DeviceInfo, Readout, SafetyReport
 from aeqlab.backends.errors import BackendError
 from aeqlab.protocols.alarms import Alarm
-from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, hung_sessions, lost_sessions
+from aeqlab.protocols.client import FoundSession, LostSession, attach, find_sessions, hung_sessions
 from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.lost import last_commands, seen_to
 from aeqlab.protocols.lost import lost_sessions as dead_sessions
@@ -147,7 +147,8 @@ class SessionFeed(QObject):
             return
         silent = time.monotonic() - view.heard_at
         if silent > UNKNOWN_S:
-            self.view = replace(view, lost=f"{view.found.device}: its session has not answered for {silent:.1f} s.")
+            since = time.strftime("%H:%M:%S", time.localtime(time.time() - silent))
+            self.view = replace(view, lost=f"{view.found.device}: its session has not answered since {since}.")
             self.changed.emit(self.view)
 
 
@@ -161,7 +162,7 @@ class _Watcher(threading.Thread):
         self._over = False
         self._next_event = 0
         self._view = SessionView(found, heard_at=time.monotonic())
-        self._alarms = -1.0
+        self._wrong = ""  # the last mistake of ours that was told
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -181,7 +182,9 @@ class _Watcher(threading.Thread):
             except (ProtocolError, BackendError, OSError) as exc:
                 self._lose(str(exc))
             except Exception as exc:
-                log.error("the session of %s cannot be watched: %s", self.found.device, exc, exc_info=exc)
+                if repr(exc) != self._wrong:  # once, and not at every look
+                    self._wrong = repr(exc)
+                    log.error("the session of %s cannot be watched: %s", self.found.device, exc, exc_info=exc)
                 self._lose(f"{self.found.device}: its session cannot be understood: {exc}.")
             self.woken.wait(0.3)
             self.woken.clear()
@@ -216,7 +219,8 @@ class _Watcher(threading.Thread):
 def _left(found: FoundSession) -> str:
     """Say what is known of a device whose session is gone and whose guardian has said nothing; empty where nothing is."""
     done = next((one.sentence() for one in seen_to() if one.address == found.address), "")
-    return done or next((one.sentence() for one in lost_sessions() if one.address == found.address), "")
+    left = None if done else last_commands(found.address)
+    return done if left is None else replace(left, hung=found in find_sessions()).sentence()
 
 
 class SessionList(QObject):
@@ -229,13 +233,19 @@ class SessionList(QObject):
         self.running: tuple[FoundSession, ...] = ()
         self.lost: tuple[LostSession, ...] = ()
         self._over = threading.Event()
+        self._doubted: list[str] = []  # address of a session that does not answer whoever watches it; its thread reads it
         self._thread = threading.Thread(
-            target=_look_for_sessions, args=(self._over, Post(self, self._take)), name="looks for sessions", daemon=True
-        )
+            target=_look_for_sessions, args=(self._over, self._doubted, Post(self, self._take)), name="looks for sessions",
+            daemon=True,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Begin to look."""
         self._thread.start()
+
+    def doubt(self, found: FoundSession | None) -> None:
+        """Have a session asked whether it answers, now and again: whoever watches it hears nothing. None: none."""
+        self._doubted[:] = [] if found is None else [found.address]
 
     def close(self) -> None:
         """Look no more."""
@@ -248,19 +258,19 @@ class SessionList(QObject):
         self.changed.emit(*there)
 
 
-def _look_for_sessions(over: threading.Event, send: Post) -> None:
+def _look_for_sessions(over: threading.Event, doubted: list[str], send: Post) -> None:
     told: tuple[tuple[FoundSession, ...], tuple[tuple[str, int, str], ...]] | None = None
     hung: tuple[LostSession, ...] = ()
-    asked = -math.inf
+    asked, asked_for = -math.inf, {""}
     while not over.is_set():
         try:
-            running = tuple(find_sessions())
+            running, silent = tuple(find_sessions()), {*doubted, *(one.address for one in hung)}
             if told is None or running != told[0]:  # those that do not answer: each is attached to, which it notes down
                 hung, asked = tuple(hung_sessions(running)), time.monotonic()
-            elif hung and time.monotonic() - asked >= HUNG_S:  # it may have been late only
-                silent = {one.address for one in hung}
+            elif silent - asked_for or (silent and time.monotonic() - asked >= HUNG_S):  # it may have been late only
                 hung = tuple(hung_sessions([one for one in running if one.address in silent]))
                 asked = time.monotonic()
+            asked_for = {*silent, *(one.address for one in hung)}
             lost = (*hung, *dead_sessions())  # files alone: what was done about a device shows at once
         except (ProtocolError, OSError) as exc:
             log.warning("which sessions there are cannot be told: %s", exc)

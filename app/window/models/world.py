@@ -5,10 +5,12 @@ Where a run is shown its session is found and shown with it; where a session is 
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models.commander import Answer, Commander
@@ -17,9 +19,11 @@ from aeqlab.app.window.models.run_feed import RunFeed, RunView
 from aeqlab.app.window.models.session_feed import SessionFeed, SessionList, SessionView
 from aeqlab.protocols.client import FoundSession, LostSession
 
+log = logging.getLogger("aeqlab.window")
+AGAIN_MS = 2_000  #: after so long it is looked again for the session of a run, where that failed
 _RUN_IN_CONTROL = re.compile(r"run (.+) \(process \d+\)")
 
-QUIET = ("instruments", "console", "arming plan")  #: answers that whoever asked shows
+QUIET = ("console",)  #: answers that whoever asked shows
 
 
 class World(QObject):
@@ -46,6 +50,9 @@ class World(QObject):
         self.session: SessionView | None = None
         self._chosen: FoundSession | None = None  # a session that was asked for by name
         self._attached: FoundSession | None = None  # that the run works with, or did: it is its device still
+        self._sought = "", 0.0  # run in control whose folder was looked for last, and when it may be again, by time.monotonic
+        self._again = QTimer(self, singleShot=True, interval=AGAIN_MS)
+        self._again.timeout.connect(self._see_sessions)
         self.run_feed, self.session_feed, self.sessions = RunFeed(self), SessionFeed(self), SessionList(self)
         self.commander = Commander(self)
         self.run_feed.changed.connect(self._take_run)
@@ -83,6 +90,13 @@ class World(QObject):
         self._chosen = found
         self._follow(found)
 
+    def choose_session(self, found: FoundSession) -> None:
+        """Show a session in place of what is shown: a run of another device goes with its session."""
+        view = self.session_feed.view
+        if view is None or view.found != found:
+            self.show_run(None)
+            self.show_session(found)
+
     def take_started(self, started: Started) -> None:
         """Show what was just started."""
         if started.run is not None:
@@ -97,7 +111,9 @@ class World(QObject):
 
     # what comes in
     def _take_run(self, view: RunView) -> None:
-        self.run = view
+        before, self.run = self.run, view
+        if before is not None and (before.alive, before.state) != (view.alive, view.state) and self.session_feed.view is None:
+            self._see_sessions()  # it may control a session now
         self.changed.emit()
 
     def _take_session(self, view: SessionView) -> None:
@@ -107,20 +123,31 @@ class World(QObject):
             self.said.emit(f"{view.found.device}: its session has ended.", False)
             return
         self.session = view
+        self.sessions.doubt(view.found if view.lost else None)
         self.commander.standing = None if view.status is None else view.status.standing
         if self.run_feed.folder is None and view.status is not None and (match := _RUN_IN_CONTROL.match(view.status.control)):
             self._show_run_named(match[1], view)
         self.changed.emit()
 
     def _show_run_named(self, name: str, view: SessionView) -> None:
-        beside = Path(view.found.folder).parent
-        for folder in (self.runs / name, beside if beside.name == name else beside / name):
-            if (folder / "record.sqlite").exists():
-                self.run_feed.follow(folder.absolute())
+        """Show the run that controls a session, once its folder was found; it is looked for in a thread."""
+        if name == self._sought[0] and time.monotonic() < self._sought[1]:
+            return
+        self._sought, beside = (name, time.monotonic() + AGAIN_MS / 1000), Path(view.found.folder).parent
+        places = (self.runs / name, beside if beside.name == name else beside / name)
+
+        def find() -> Path | None:
+            return next((folder.absolute() for folder in places if (folder / "record.sqlite").exists()), None)
+
+        def found(folder: Path | None) -> None:
+            now = self.session_feed.view
+            if folder is not None and self.run_feed.folder is None and now is not None and now.found == view.found:
+                self.run_feed.follow(folder)
                 self._attached = view.found
-                self.commander.serve(folder.absolute(), view.found)
-                self.run_shown.emit(folder.absolute())
-                return
+                self.commander.serve(folder, view.found)
+                self.run_shown.emit(folder)
+
+        do(self, find, found, lambda exc: log.info("where the run is cannot be told: %s", exc), name="where the run is")
 
     def _take_answer(self, answer: Answer) -> None:
         if answer.command not in QUIET or not answer.done:
@@ -170,14 +197,19 @@ class World(QObject):
                 self._follow(session)
                 self.commander.serve(folder, session)
 
+        def failed(exc: Exception) -> None:
+            log.info("whose session it is cannot be told: %s", exc)
+            self._again.start()
+
         if sessions:
-            do(self, find, found, lambda exc: None, name="whose session is it")
+            do(self, find, found, failed, name="whose session is it")
 
     def _follow(self, found: FoundSession | None) -> None:
         view = self.session_feed.view
         if (None if view is None else view.found) == found:
             return
-        self.session = None
+        self.session, self._sought = None, ("", 0.0)
+        self.sessions.doubt(None)
         self.session_feed.follow(found)
         self.commander.serve(self.run_feed.folder, found)
         self.session_shown.emit(found)
