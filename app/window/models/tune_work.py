@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from aeqlab.protocols.reports import HoldReport
 log = logging.getLogger("aeqlab.window")
 Tell = Callable[[str, float], None]
 ARMS, IDENTIFIES = "Arms", "Identifies"  #: abilities
+AGAIN_S = 2.0  #: after so long the gains are asked for again where they were not told
 
 
 class TuneWork(QObject):
@@ -61,6 +63,7 @@ class TuneWork(QObject):
         self.busy = ""
         self._asked_version: int | None = None
         self._asking = False
+        self._next = 0.0  # not before that they are asked for again, by time.monotonic
         self._leave, self._left = threading.Event(), threading.Event()
         self._left.set()
         commander.answered.connect(self._hear)
@@ -69,10 +72,12 @@ class TuneWork(QObject):
         """Take what a session tells now; None: none is connected."""
         found = None if view is None else view.found
         if found != self._found:
-            self._found, self._asked_version = found, None
+            self._found, self._asked_version, self._next = found, None, 0.0
             self._take_gains(None)
         seen = None if view is None else view.seen
         if view is None or seen is None or view.lost or self._asking or seen.gains_version == self._asked_version:
+            return
+        if time.monotonic() < self._next:
             return
         self._asking, version = True, seen.gains_version
         session = view.found
@@ -85,6 +90,7 @@ class TuneWork(QObject):
 
         def failed(exc: Exception) -> None:
             self._asking = False
+            self._next = time.monotonic() + AGAIN_S
             if not isinstance(exc, ProtocolError | BackendError | OSError):
                 log.error("gains: %s", exc, exc_info=exc)
 
@@ -127,8 +133,13 @@ class TuneWork(QObject):
         if session is None:
             self._answer(Answer("arming", "No session is connected.", done=False))
             return
+
+        def took(plan: tuple[str, ...]) -> None:
+            if session == self._commander.session:  # else it is the statement of a rig that is not the one to be armed
+                self.arming.emit(plan)
+
         do(
-            self, lambda: _plan_of(session), self.arming.emit,
+            self, lambda: _plan_of(session), took,
             lambda exc: self._answer(Answer("arming", str(exc), done=False)), name="arming plan",
         )  # fmt: skip
 
@@ -155,11 +166,11 @@ class TuneWork(QObject):
 
     def bump(self, knobs: Sequence[int], size: float | None = None) -> None:
         """Step the targets of some knobs up and down, and bring them back."""
-        show = Post(self, self._take_bumped)
+        show, session = Post(self, self._take_bumped), self._commander.session
 
         def work(client: SessionClient, tell: Tell) -> str:
             found = bump(client, knobs, size, progress=tell)
-            show(found)
+            show((session, found))
             return found.sentence
 
         self._long("bump", "bump", work)
@@ -232,8 +243,9 @@ class TuneWork(QObject):
         if self.busy:
             self.progressed.emit(*told)
 
-    def _take_bumped(self, found: object) -> None:
-        self.bumped.emit(found)
+    def _take_bumped(self, told: tuple[FoundSession | None, object]) -> None:
+        if told[0] == self._found:  # of another device nothing is drawn here
+            self.bumped.emit(told[1])
 
     def _take_gains(self, gains: Gains | None) -> None:
         self.gains = gains

@@ -58,6 +58,7 @@ class Tune(QWidget):
         self._settle: np.ndarray | None = None
         self._heard_event = 0.0  # time of the newest event about gains that was shown
         self._table_at = 0.0
+        self._stood = False  # whether the device stood when it was heard last
         self.work = TuneWork(commander, self)
         self.needs, self.grid, self.table, self.bump = Words(NEEDS, kind="dim"), KnobGrid(""), KnobTable(), BumpPlot("")
         self.commands, self.trial, self.speed, self.one = Actions(), TrialBox(), SpeedSlider(), OneKnob()
@@ -124,6 +125,11 @@ class Tune(QWidget):
             self._heard_event = time.time() if session is not None else 0.0
             self.bump.clear_bump()
             self.panels.panels[2].set_note("")
+            self._forget_samples()
+        stands = session is not None and session.status is not None and session.state in STANDING
+        if stands and not self._stood:  # what was said before may not be so any more, as that theta is held
+            self.commands.say("")
+        self._stood = stands
         self.work.set_session(session)
         if run is not None:
             self._take_samples(run)
@@ -138,7 +144,7 @@ class Tune(QWidget):
 
     def redraw(self) -> None:
         """Draw what has changed, where it can be seen."""
-        if not self.isVisible():
+        if not self.panels.seen:
             return
         self.grid.redraw()
         self.bump.redraw()
@@ -216,10 +222,10 @@ class Tune(QWidget):
         new = [event for event in view.events if event.kind == "gains" and event.t > self._heard_event]
         if not new:
             return
-        last = new[-1]
-        self._heard_event = last.t
-        if " tries " not in last.text:  # that is what is shown above
-            self.trial.set_ended(last.text, kept=" keeps " in last.text)
+        self._heard_event = new[-1].t
+        over = [event for event in new if " tries " not in event.text]  # what is tried is shown above
+        if over:
+            self.trial.set_ended(over[-1].text, kept=" keeps " in over[-1].text)
 
     def _refused(self, command: str, text: str) -> None:
         self.commands.say(text, wrong=True)
@@ -231,7 +237,8 @@ class Tune(QWidget):
 
     def _take_samples(self, run: RunView) -> None:
         if run.folder != self._folder:
-            self._folder, self._traced = run.folder, -1
+            self._folder = run.folder
+            self._forget_samples()
         for sample in run_curves.traced_samples(run, after=self._traced):
             if not sample.in_tolerances:  # without a tolerance there is no one scale
                 continue
@@ -245,6 +252,13 @@ class Tune(QWidget):
             self.grid.add_sample(sample.t, error, sample.u, clamp, number=sample.step)
             self._settle = self.grid.settle
             self.grid.set_origin(f"{run.folder.name}, {run.state}")
+
+    def _forget_samples(self) -> None:
+        """Show no sample of another device or of another run as one of this."""
+        self._traced, self._settle = -1, None
+        self.grid.set_trigger("")  # the next sample has one
+        if self.grid.enlarged >= 0:
+            self.grid.choose(-1)
 
     def _take_gains(self) -> None:
         self._fill_table()  # first: what is chosen is chosen from it
