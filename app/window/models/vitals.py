@@ -19,6 +19,7 @@ from aeqlab.protocols.words import in_unit
 
 Array = NDArray[np.float64]
 LAST = 20  #: steps over which means are taken
+LONGEST = 20  #: letters of a knob's name in the line
 
 
 class Mood(Enum):
@@ -75,7 +76,8 @@ def held(run: RunView | None, session: SessionView | None) -> Vital:
     stands = not run.alive if session is None else bool(session.lost) or session.state in STANDING
     if stands:  # nothing holds theta now, or nobody knows
         mood, word = Mood.UNKNOWN, f"at the last clamp {word}"
-    return Vital("held", f"{word}, worst {_knob(run, session, k)} {value:.2g} tol ({verdict})", meaning, mood)
+    name = _knob(run, session, k)
+    return Vital("held", f"{word}, worst {_short(name)} {value:.2g} tol ({verdict})", f"{meaning} It is {name}.", mood)
 
 
 def step_size(run: RunView | None) -> Vital:
@@ -130,7 +132,7 @@ def to_rail(run: RunView | None, session: SessionView | None) -> Vital:
     )
     if session is not None and session.lost:
         mood = Mood.UNKNOWN
-    return Vital("rail", f"to rail {room[k]:.2g}{in_unit(unit)} {names[k]}", meaning, mood)
+    return Vital("rail", f"to rail {room[k]:.2g}{in_unit(unit)} {_short(str(names[k]))}", f"{meaning} It is {names[k]}.", mood)
 
 
 def _last_knobs(run: RunView) -> Array | None:
@@ -193,6 +195,11 @@ def _last_number(values: Array) -> int | None:
     tail = values[-LAST:]
     places = np.flatnonzero(np.isfinite(tail))
     return None if not len(places) else len(values) - len(tail) + int(places[-1])
+
+
+def _short(name: str) -> str:
+    """Cut a long name, which would leave the other figures no room."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _knob(run: RunView | None, session: SessionView | None, k: int) -> str:
