@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWidget
 
+from aeqlab.app.window.elided import Elided
 from aeqlab.app.window.theme import GRID, NORMAL, theme
 
 
@@ -22,7 +23,8 @@ class Panel(QWidget):
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.title, self.content = title, content
-        self.heading = QLabel(title)
+        self.heading = Elided()
+        self.heading.setText(title)
         self.enlarge, self.back, self.tear = QPushButton("Enlarge"), QPushButton("Back to all panels"), QPushButton("Tear off")
         self.enlarge.setToolTip(f"Let {title} fill the workspace (double click on its title)")
         self.back.setToolTip("Show all panels again (Esc)")
@@ -57,6 +59,7 @@ class Panel(QWidget):
     def set_note(self, note: str) -> None:
         """Add some words to the title, such as which run it shows."""
         self.heading.setText(f"{self.title}  ·  {note}" if note else self.title)
+        self.heading.setToolTip(note)
 
     def _dress(self) -> None:
         self.heading.setFont(theme().font(NORMAL, bold=True))

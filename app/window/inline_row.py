@@ -78,7 +78,7 @@ class InlineRow(QWidget):
         self.hide()
 
     def _button(self, key: str, text: str, what: str) -> QPushButton:
-        button = QPushButton(text)
+        button = QPushButton(text.replace("&", "&&"))  # a device may be called so; none of it is a key
         button.setToolTip(what)
         button.setAccessibleDescription(what)
         button.clicked.connect(lambda: self._choose(key))

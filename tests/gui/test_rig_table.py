@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QFontMetrics
 from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.connect.console import Console
@@ -100,6 +100,15 @@ def test_what_is_old_is_grey_and_says_so(qtbot: QtBot) -> None:
     table.take([replace(row, age_s=math.nan, slewing=True, saturated=True) for row in rows()])
     assert table.model.index(0, 8).data() == "?"
     assert table.model.index(0, 9).data() == "on its way, at its limit"
+
+
+def test_a_number_of_all_its_digits_has_room(qtbot: QtBot) -> None:
+    table = made(qtbot)
+    table.take([replace(row, low=-math.inf, high=math.inf, readback=-0.000512865) for row in rows()])
+    text, _, font, _ = table.model.look(0, READBACK)
+    assert text == "-0.000512865"
+    for column in (SETPOINT, READBACK):
+        assert QFontMetrics(font).horizontalAdvance(text) + 8 <= table.view.columnWidth(column)
 
 
 def test_many_rows_are_taken_in_no_time_and_only_changed_cells_are_drawn(qtbot: QtBot) -> None:

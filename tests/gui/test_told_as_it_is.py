@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QLineEdit
+from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 from shell_helpers import LONG_MS, until
 
@@ -25,6 +25,7 @@ from aeqlab.app.window.asking import Asking
 from aeqlab.app.window.banner import BannerBar
 from aeqlab.app.window.connect.guide import ConnectGuide
 from aeqlab.app.window.connect.workspace import Connect
+from aeqlab.app.window.four_panels import Panel
 from aeqlab.app.window.messages import MessageLine
 from aeqlab.app.window.models import commander, rig_told
 from aeqlab.app.window.models.commander import Answer, Commander, safe_in_words
@@ -352,6 +353,11 @@ def test_a_long_name_of_a_knob_does_not_stretch_the_window(qtbot: QtBot, tmp_pat
     assert f"worst {name[:19]}… 0.4 tol" in line.value()[0].text
     assert name in line._labels[0].toolTip()
     assert line.minimumSizeHint().width() < 1280
+    panel = Panel("Cost", QWidget())
+    qtbot.addWidget(panel)
+    panel.set_note(name)
+    assert panel.minimumSizeHint().width() < 640, "half of a window"
+    assert panel.heading.toolTip() == name
 
 
 def test_make_safe_says_how_many_knobs_go_how_fast_and_how_long(qtbot: QtBot) -> None:

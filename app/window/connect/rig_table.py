@@ -88,7 +88,7 @@ class RigTable(QWidget):
         self.view.verticalHeader().setDefaultSectionSize(3 * GRID)
         self.view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.view.horizontalHeader().setHighlightSections(False)
-        for section, width in enumerate((11, 10, 11, 11, 5, 8, 8, 10, 7)):
+        for section, width in enumerate((11, 10, 13, 13, 5, 8, 8, 10, 7)):
             self.view.setColumnWidth(section, width * GRID)
         self.view.horizontalHeader().setStretchLastSection(True)
         self.view.selectionModel().currentRowChanged.connect(lambda *_: self.row_chosen.emit(self.chosen()))
