@@ -12,11 +12,11 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from aeqlab.app.window.jobs import do
-from aeqlab.app.window.models.night import Happened, Night, in_time, night_of
+from aeqlab.app.window.models.night import Night, NightEvent, in_time, night_of
 from aeqlab.app.window.models.run_feed import RunView
 from aeqlab.app.window.models.session_feed import SessionView
 from aeqlab.app.window.plots.figures import span_of_seconds
-from aeqlab.app.window.plots.strips import NightEvent, NightStrip
+from aeqlab.app.window.plots.strips import NightStrip
 from aeqlab.app.window.theme import GRID, theme
 
 log = logging.getLogger("aeqlab.window")
@@ -104,7 +104,7 @@ class NightBar(QWidget):
         self.setVisible(night is not None)
         if night is None:
             return
-        self.strip.set_events([NightEvent(one.at, one.kind, one.words, one.until) for one in night.events])
+        self.strip.set_events(night.events)
         worst = night.worst
         self.words.setText("nothing happened" if worst is None else in_words(worst, night.begin))
         self.words.setEnabled(worst is not None)
@@ -132,7 +132,7 @@ class NightBar(QWidget):
         self.heading.setStyleSheet(f"color: {theme().now.dim}")
 
 
-def in_words(one: Happened, begin: float) -> str:
+def in_words(one: NightEvent, begin: float) -> str:
     """Say when and what, as 03:12 scanner did not answer 14 s, frozen, went on."""
     when = datetime.fromtimestamp(one.at).astimezone()
     form = "%H:%M" if when.date() == datetime.fromtimestamp(begin).astimezone().date() else "%d %b %H:%M"

@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QImage
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from aeqlab.app.window.models.night import NightEvent
 from aeqlab.app.window.plots import places
 from aeqlab.app.window.plots.colour_scale import ColourScale
 from aeqlab.app.window.plots.device_drawing import DeviceDrawing
@@ -19,7 +20,7 @@ from aeqlab.app.window.plots.layers import Phase
 from aeqlab.app.window.plots.learned_function import LearnedFunction
 from aeqlab.app.window.plots.scan_plot import ScanPlot, edges_of
 from aeqlab.app.window.plots.sheet import Sheet
-from aeqlab.app.window.plots.strips import NightEvent, NightStrip, PhaseStrip
+from aeqlab.app.window.plots.strips import NightStrip, PhaseStrip, _told
 from aeqlab.app.window.theme import theme
 
 
@@ -209,7 +210,7 @@ def test_a_click_on_the_night_goes_to_the_event_or_to_the_time(qtbot: QtBot) -> 
         ]
     )
     shown(qtbot, strip, 720, 40)
-    assert strip._events[1].told.endswith("scanner silent, frozen, went on (14.0 s)")
+    assert _told(strip._events[1]).endswith("scanner silent, frozen, went on (14.0 s)")
     for x, wanted in ((363, 1_018_000), (100, 1_005_000)):
         with qtbot.waitSignal(strip.chosen) as told:
             qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(x, 10))

@@ -12,8 +12,8 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from aeqlab.app.window.look_back.time_slider import TimeSlider
+from aeqlab.app.window.models.night import NightEvent
 from aeqlab.app.window.plots.figures import span_of_seconds
-from aeqlab.app.window.plots.strips import NightEvent
 from aeqlab.app.window.theme import GRID, theme
 
 FRAME_MS = 40
@@ -80,6 +80,8 @@ class Player(QWidget):
         """Play from when to when, in s since 1970; nan: there is nothing to play."""
         known = math.isfinite(begin) and math.isfinite(end)
         self._known = known
+        if not known:
+            self._timer.stop()
         self.slider.setEnabled(known)
         if known:
             self.slider.set_span(begin, end)

@@ -10,7 +10,8 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QWidget
 
-from aeqlab.app.window.plots.strips import NightEvent, NightStrip
+from aeqlab.app.window.models.night import NightEvent
+from aeqlab.app.window.plots.strips import NightStrip
 from aeqlab.app.window.theme import GRID
 
 PAGE = 0.1  #: of the time line

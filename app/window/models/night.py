@@ -23,7 +23,7 @@ STOOD = ("frozen", "made safe")
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class NightEvent:
     """One thing that happened: when, in s since 1970, until when (None: at once over), what kind, in words, and how bad."""
 
     at: float
@@ -39,10 +39,10 @@ class Night:
 
     begin: float
     end: float | None
-    events: tuple[Happened, ...]
+    events: tuple[NightEvent, ...]
 
     @property
-    def worst(self) -> Happened | None:
+    def worst(self) -> NightEvent | None:
         """Get the worst trouble, of equally bad ones the newest; what people asked for only where there is none."""
         return max(self.events, key=lambda one: (one.weight, one.at), default=None)
 
@@ -64,7 +64,7 @@ def night_of(run: Path | None, session: Path | None, now: float | None = None) -
 def night_of_story(story: Story) -> Night | None:
     """Tell what a story tells, by time."""
     found = [_of_moment(cause, moment) for cause in story.causes for moment in cause.moments if cause.part is not Part.WARNING]
-    found += [Happened(note.at, "note", f"{note.author}: {note.text}") for note in story.notes if note.at]
+    found += [NightEvent(note.at, "note", f"{note.author}: {note.text}") for note in story.notes if note.at]
     events = sorted((one for one in found if math.isfinite(one.at)), key=lambda one: one.at)[-MOST:]
     begin = story.began if story.began is not None else (events[0].at if events else None)
     if begin is None:
@@ -75,11 +75,11 @@ def night_of_story(story: Story) -> Night | None:
     return Night(begin, over, tuple(one for one in events if one.at >= begin - 1.0))
 
 
-def _of_moment(cause: Cause, moment: Moment) -> Happened:
+def _of_moment(cause: Cause, moment: Moment) -> NightEvent:
     words = ", ".join([cause.what, *moment.done])
     until = moment.at + moment.seconds if moment.seconds is not None else None
     weight = cause.weight if cause.is_trouble else 0
-    return Happened(moment.at, _kind(cause, moment), words, until, weight)
+    return NightEvent(moment.at, _kind(cause, moment), words, until, weight)
 
 
 def _kind(cause: Cause, moment: Moment) -> Kind:

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFocusEvent, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from aeqlab.app.window.models.night import NightEvent
 from aeqlab.app.window.plots.figures import span_of_seconds
 from aeqlab.app.window.plots.layers import Phase
 from aeqlab.app.window.plots.raster import mixed
 from aeqlab.app.window.theme import GRID, SMALL, ink_on, theme
 
-Kind: TypeAlias = Literal["frozen", "alarm", "silent", "paused", "fault", "note"]
 SHAPES: dict[str, str] = {"frozen": "❄", "alarm": "!", "silent": "…", "paused": "❚❚", "fault": "✕", "note": "✎"}
 SNAP = 8  #: px within which a click means an event
 STEPS_S = (60, 300, 600, 1800, 3600, 7200, 14400, 28800, 86400, 7 * 86400)  #: between figures of the time of day
-
-
-@dataclass(frozen=True, slots=True)
-class NightEvent:
-    """Something that happened, in seconds since 1970; `until` where it lasted."""
-
-    at: float
-    kind: Kind
-    words: str
-    until: float | None = None
-
-    @property
-    def told(self) -> str:
-        """Say when and what."""
-        lasted = f" ({span_of_seconds(self.until - self.at)})" if self.until is not None else ""
-        return f"{datetime.fromtimestamp(self.at):%H:%M:%S} {self.words}{lasted}"
 
 
 class Strip(QWidget):
@@ -216,12 +198,13 @@ class NightStrip(Strip):
         self._frame_of_focus(painter)
 
     def _paint_times(self, painter: QPainter, bar: QRectF, tall: int) -> None:
-        step = next((s for s in STEPS_S if s / (self.end - self.begin) * self.width() > 8 * GRID), STEPS_S[-1])
+        least = 8 * GRID / max(self.width(), 1) * (self.end - self.begin)
+        step = next((s for s in STEPS_S if s > least), STEPS_S[-1] * math.ceil(least / STEPS_S[-1]))
         offset = datetime.fromtimestamp(self.begin).astimezone().utcoffset()
         shift = offset.total_seconds() if offset is not None else 0.0
         at = math.ceil((self.begin + shift) / step) * step - shift
         painter.setPen(QColor(theme().now.dim))
-        form = "%H:%M" if step < 86400 else "%d %b"
+        form = "%H:%M" if step < 86400 else "%d %b" if self.end - self.begin < 300 * 86400 else "%b %Y"
         while at <= self.end:
             x = self._x(at)
             painter.drawLine(QPointF(x, bar.bottom()), QPointF(x, bar.bottom() + 3))
@@ -252,7 +235,7 @@ class NightStrip(Strip):
         elif event.key() in steps and self._events:
             start = len(self._events) if self._current < 0 else self._current
             self._current = min(max(start + steps[Qt.Key(event.key())], 0), len(self._events) - 1)
-            told = self._events[self._current].told
+            told = _told(self._events[self._current])
             self.setAccessibleDescription(told)
             at = QPointF(self._x(self._events[self._current].at), self.height())
             QToolTip.showText(self.mapToGlobal(at).toPoint(), f"{told} (Enter: go there)", self)
@@ -264,10 +247,16 @@ class NightStrip(Strip):
         """Tell of the event, or the time, under the pointer."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
             found = self.event_at(event.pos().x())
-            told = found.told if found is not None else f"{datetime.fromtimestamp(self._time(event.pos().x())):%H:%M:%S}"
+            told = _told(found) if found is not None else f"{datetime.fromtimestamp(self._time(event.pos().x())):%H:%M:%S}"
             QToolTip.showText(event.globalPos(), f"{told} (click: go there)", self)
             return True
         return super().event(event)
+
+
+def _told(event: NightEvent) -> str:
+    """Say when and what."""
+    lasted = f" ({span_of_seconds(event.until - event.at)})" if event.until is not None else ""
+    return f"{datetime.fromtimestamp(event.at):%H:%M:%S} {event.words}{lasted}"
 
 
 def _colour(event: NightEvent) -> str:
