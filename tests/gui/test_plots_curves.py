@@ -228,6 +228,11 @@ def test_saving_beside_tells_how_it_went(plot: CurvePlot, qtbot: QtBot, tmp_path
         with qtbot.waitSignal(plot.saved, timeout=LONG_MS):
             plot.save_beside(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 20
+    (tmp_path / "a.csv").write_text("mine", encoding="utf-8")
+    with qtbot.waitSignal(plot.saved, timeout=LONG_MS) as told:
+        plot.save_beside(tmp_path / "a.csv", anew=True)  # as the dialog does, which does not ask
+    assert told.args == [str(tmp_path / "a-2.csv")]
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "mine"
     with qtbot.waitSignal(plot.failed, timeout=LONG_MS) as told:
         plot.save_beside(tmp_path / "missing" / "a.csv")
     assert "Choose another place" in told.args[0]
@@ -256,6 +261,7 @@ def test_menu_and_dialog_keep_nothing_from_being_used(plot: CurvePlot, qtbot: Qt
     dialog = plot.findChild(QFileDialog)
     assert dialog is not None
     assert not dialog.isModal()
+    assert dialog.testOption(QFileDialog.Option.DontConfirmOverwrite), "the box that asks would keep the window from FREEZE"
     dialog.close()
 
 
@@ -311,3 +317,26 @@ def test_figures_of_an_axis_without_a_prefix_are_those_of_the_data(qtbot: QtBot)
         settle(plot)
         axis = plot.graph._axes["left"]
         assert (axis.autoSIPrefixScale != 1.0) == scaled, unit
+
+
+def test_an_axis_that_is_too_short_for_its_words_keeps_its_name(plot: CurvePlot) -> None:
+    plot.set_axes("step", "", "cost without a nudge", "V")
+    plot.set_curve("a", [0, 10], [0.001, 0.002])
+    axis, found = plot.graph._axes["left"], {}
+    for tall in (400, 170, 120):
+        plot.resize(700, tall)
+        settle(plot)
+        found[tall] = axis.label.toPlainText().strip()
+        assert axis.label.boundingRect().width() <= axis.size().height() + 2 * axis.label.document().documentMargin()
+    assert found[400] == "cost without a nudge (mV)"
+    assert found[170].startswith("cos")
+    assert found[170].endswith("… (mV)")
+    assert found[120].startswith("c")
+
+
+def test_a_scale_may_be_zoomed_out_of_beyond_all_numbers(plot: CurvePlot) -> None:
+    plot.set_curve("a", [0, 1, 2], [1.0, 1e-3, 1e-6])
+    plot.set_log_y(True)
+    settle(plot)
+    plot.crosshair.point_to((5.0, 400.0))
+    assert "∞" in plot.crosshair.reading

@@ -10,8 +10,11 @@ import re
 from typing import Any
 
 import pyqtgraph
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetricsF, QPaintEngine, QPainter
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
+
+LEAST = 3  #: letters of a name that stay beside its unit
 
 
 class Direct:
@@ -44,15 +47,21 @@ class Direct:
             axis._updateLabel()
 
     def labelString(self) -> str:
-        """Write the label; of one that is longer than its axis only what stands in brackets, the unit."""
+        """Write the label. Of one that is longer than its axis the name is cut; the unit goes where both have no room."""
         axis: Any = self
         whole: str = super().labelString()  # type: ignore[misc]
         if axis.orientation not in ("left", "right") or not axis.labelText:
             return whole
         words = re.sub("<.*?>", "", whole).strip()
-        fits = QFontMetricsF(axis.label.font()).horizontalAdvance(words) <= axis.size().height()
-        unit = re.search(r"(?<= )\(.*\)$", words)
-        return whole if fits or unit is None else whole.replace(words, unit[0])
+        metrics, room = QFontMetricsF(axis.label.font()), axis.size().height()
+        if metrics.horizontalAdvance(words) <= room:
+            return whole
+        found = re.search(r" \([^()]*\)$", words)
+        name, unit = (words, "") if found is None else (words[: found.start()], found[0])
+        if metrics.horizontalAdvance(f"{name[:LEAST]}\N{HORIZONTAL ELLIPSIS}{unit}") > room:
+            unit = ""
+        cut = metrics.elidedText(name, Qt.TextElideMode.ElideRight, room - metrics.horizontalAdvance(unit))
+        return whole.replace(words, cut + unit)
 
     def resizeEvent(self, event: Any = None) -> None:
         """Put the label into the middle, in the words that fit."""

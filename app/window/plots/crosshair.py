@@ -95,14 +95,15 @@ class Crosshair(QObject):
 
     def _reading(self, x: float, y: float, name: str = "", unit: str = "") -> str:
         (x_name, x_unit), (y_name, y_unit) = self._graph.names
-        x = 10**x if self._graph.log_x else x
-        y = 10**y if self._graph.log_y else y
+        with np.errstate(over="ignore"):  # a scale that was zoomed out of may go beyond what a number holds
+            x = float(np.power(10.0, x)) if self._graph.log_x else x
+            y = float(np.power(10.0, y)) if self._graph.log_y else y
         if self._graph.clock:
             where = f"{datetime.fromtimestamp(x):%H:%M:%S}"
-        elif x == round(x) and abs(x) < 1e9:
+        elif abs(x) < 1e9 and x == round(x):
             where = f"{x:.0f} {x_unit}".rstrip()
         else:
-            where = written(x, x_unit, max(DIGITS, len(str(int(x)))))
+            where = written(x, x_unit, max(DIGITS, len(str(int(x))) if abs(x) < 1e15 else 0))
         return f"{x_name} {where}\n{name or y_name} {written(y, unit or y_unit, DIGITS)}"
 
 

@@ -140,33 +140,44 @@ class Sheet(QWidget):
         """
         path.write_bytes(self.file(path.suffix.lower()))
 
-    def save_beside(self, path: Path) -> None:
-        """Write a file without keeping the window waiting; `saved` or `failed` tells how it went."""
+    def save_beside(self, path: Path, *, anew: bool = False) -> None:
+        """Write a file without keeping the window waiting; `saved` or `failed` tells how it went.
+
+        Args:
+            path: the file.
+            anew: under another name, such as cost-2.png, where there is one of this name already.
+        """
         title, origin = self._title, self._origin
         try:
             if path.suffix.lower() == ".csv":
                 columns = [Column(one.name, one.unit, one.values.copy()) for one in self.columns()]
 
-                def work() -> None:
-                    path.write_text(export.csv_of(columns, title, origin), encoding="utf-8")
+                def content() -> bytes:
+                    return export.csv_of(columns, title, origin).encode("utf-8")
             else:
-                content = self.file(path.suffix.lower())
+                made = self.file(path.suffix.lower())
 
-                def work() -> None:
-                    path.write_bytes(content)
+                def content() -> bytes:
+                    return made
         except ValueError as exc:
             self.failed.emit(str(exc))
             return
 
+        def work() -> Path:
+            where = _free(path) if anew else path
+            where.write_bytes(content())
+            return where
+
         def failed(exc: Exception) -> None:
             self.failed.emit(f"The plot could not be written to {path}: {exc}. Choose another place.")
 
-        do(self, work, lambda _: self.saved.emit(str(path)), failed, name="save plot")
+        do(self, work, lambda where: self.saved.emit(str(where)), failed, name="save plot")
 
     def ask_where_to_save(self, kind: str = ".png") -> None:
         """Ask for a name in a dialog that keeps nothing from being used, then save."""
         dialog = QFileDialog(self, f"Save as {export.KINDS[kind]}")
         dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
+        dialog.setOption(QFileDialog.Option.DontConfirmOverwrite)  # so would the box that asks; another name is taken
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters([f"{words} (*{ending})" for ending, words in export.KINDS.items()])
         dialog.selectNameFilter(f"{export.KINDS[kind]} (*{kind})")
@@ -174,7 +185,7 @@ class Sheet(QWidget):
         dialog.selectFile(_file_name(self._title) + kind)
         dialog.setModal(False)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(lambda name: self.save_beside(Path(name)))
+        dialog.fileSelected.connect(lambda name: self.save_beside(Path(name), anew=True))
         dialog.show()
 
     def copy_picture(self) -> None:
@@ -225,6 +236,15 @@ class Sheet(QWidget):
                 entry.action()
                 return
         super().keyPressEvent(event)
+
+
+def _free(path: Path) -> Path:
+    """Find a name that no file has yet: cost.png, cost-2.png, cost-3.png, ..."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def _file_name(title: str) -> str:
