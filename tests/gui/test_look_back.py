@@ -16,8 +16,9 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.application import Target, make_window
+from aeqlab.app.window.look_back import compare_panel
 from aeqlab.app.window.look_back.workspace import LookBack
-from aeqlab.app.window.models.runs_model import HEADS, Column, result_words
+from aeqlab.app.window.models.runs_model import HEADS, Column, _by_size, result_words
 from aeqlab.app.window.plots.curve_plot import CurvePlot
 from aeqlab.app.window.theme import theme
 from aeqlab.protocols import load_run
@@ -196,7 +197,7 @@ def curve_of(plot: CurvePlot, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(x.values), np.asarray(columns[place].values)
 
 
-def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs: Path) -> None:
+def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [back.table.model.line(row) for row in range(back.table.model.rowCount())]
     chosen = [line.path for line in lines if line.state == "finished" and "demo" not in line.path.name]
     back.table.view.clearSelection()
@@ -238,6 +239,17 @@ def test_runs_are_compared_with_a_colour_each(qtbot: QtBot, back: LookBack, runs
     table = where.read_text(encoding="utf-8")
     assert all(path.name in table for path in back.compare.paths), "a saved figure names the runs it is of"
     assert table.splitlines()[2].count("device time (s)") == 3
+    shown_now = back.compare.paths
+
+    def lost(path: Path) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(compare_panel, "cost_curve", lost)
+    back.compare.compare(chosen[:2])
+    qtbot.waitUntil(lambda: "Reading" not in back.compare.title.text(), timeout=LONG_MS)
+    assert back.compare.title.text() == "The runs cannot be compared: the disk is gone. Shown are still the 3 runs before."
+    theme().changed.emit()
+    assert back.compare.paths == shown_now
 
 
 def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back: LookBack) -> None:
@@ -254,6 +266,11 @@ def test_a_note_and_tags_go_into_the_record_and_into_the_row(qtbot: QtBot, back:
     assert load_run(path).notes["text"].tolist() == ["tags: drift, night"]
     back.table.select(path)
     qtbot.waitUntil(lambda: "tags: drift, night" in back.story.details.toPlainText(), timeout=LONG_MS)
+    causes = back.story.causes
+    causes.setCurrentItem(causes.topLevelItem(0))
+    add_note(path, "ada", "the lamp flickered")
+    qtbot.waitUntil(lambda: "the lamp flickered" in back.story.details.toPlainText(), timeout=LONG_MS)
+    assert causes.currentItem() is causes.topLevelItem(0) is not None, "whoever is at a cause stays there"
 
 
 def test_exports_go_beside_the_runs_and_overwrite_nothing(qtbot: QtBot, back: LookBack, runs: Path) -> None:
@@ -293,6 +310,32 @@ def test_the_story_of_a_run_that_was_not_in_the_table_yet_is_told_anew_too(qtbot
     qtbot.waitUntil(lambda: back.table.model.row_of(added) is not None, timeout=LONG_MS)
     add_note(added, "ada", "the lamp flickered")
     qtbot.waitUntil(lambda: "the lamp flickered" in back.story.details.toPlainText(), timeout=LONG_MS)
+
+
+def test_what_was_asked_for_is_chosen_though_the_runs_are_read_after_that(qtbot: QtBot, runs: Path, tmp_path: Path) -> None:
+    back = LookBack()
+    qtbot.addWidget(back)
+    (tmp_path / "none").mkdir()
+    back.open_runs_folder(tmp_path / "none")
+    qtbot.waitUntil(lambda: "There are no runs" in back.table.message.text(), timeout=LONG_MS)
+    stopped = next(path for path in runs.iterdir() if read_line(path).state == "stopped")
+    first = Path(shutil.copytree(stopped, tmp_path / "none" / stopped.name))
+    back.table.watch.read()
+    qtbot.waitUntil(lambda: [line.path for line in back.table.selected] == [], timeout=LONG_MS)
+    qtbot.waitUntil(lambda: back.table.model.row_of(first) is not None, timeout=LONG_MS)
+    assert back.table.message.text() == ""
+    back.show_story(stopped)
+    assert back.table.selected == (), "the buttons are about no other run than the one whose story is told"
+    back.open_runs_folder(runs)
+    qtbot.waitUntil(lambda: back.table.model.rowCount() == 7, timeout=LONG_MS)
+    assert [line.path for line in back.table.selected] == [stopped]
+    qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == stopped, timeout=LONG_MS)
+    back.stop()
+
+
+def test_results_are_sorted_by_size_however_small_they_are() -> None:
+    values = [-1e9, -1.0, -1e-300, 0.0, 1e-300, 1e-15, 1e-14, 1.0, 1e9, float("inf")]
+    assert sorted(values, key=_by_size) == values
 
 
 def test_the_newest_of_a_great_many_are_there_first(qtbot: QtBot, made: Path, tmp_path: Path) -> None:

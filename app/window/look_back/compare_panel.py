@@ -58,7 +58,8 @@ class ComparePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.paths: tuple[Path, ...] = ()
+        self.paths: tuple[Path, ...] = ()  #: of what is shown
+        self._wanted: tuple[Path, ...] = ()  # that were asked for last
         self.curves: tuple[CostCurve, ...] = ()
         self.comparison: Comparison | None = None
         self.title = QLabel("Select two runs or more in the table and press Compare.")
@@ -108,14 +109,13 @@ class ComparePanel(QWidget):
 
     def compare(self, paths: Sequence[Path]) -> None:
         """Put runs side by side."""
-        self.paths = tuple(paths)
-        wanted = self.paths
+        wanted = self._wanted = tuple(paths)
         self.title.setText(f"Reading {len(paths)} runs ...")
         do(
             self,
             lambda: (compare_runs(wanted), tuple(cost_curve(path) for path in wanted)),
             lambda found: self._take(wanted, *found),
-            lambda exc: self.title.setText(str(exc)),
+            lambda exc: self._fail(wanted, exc),
             name="compare",
         )
 
@@ -130,10 +130,15 @@ class ComparePanel(QWidget):
 
     # inside
     def _take(self, paths: tuple[Path, ...], comparison: Comparison, curves: tuple[CostCurve, ...]) -> None:
-        if paths != self.paths:
+        if paths != self._wanted:
             return
-        self.comparison, self.curves = comparison, curves
+        self.paths, self.comparison, self.curves = paths, comparison, curves
         self._show()
+
+    def _fail(self, paths: tuple[Path, ...], exc: Exception) -> None:
+        if paths == self._wanted:
+            before = f" Shown are still the {len(self.paths)} runs before." if self.paths else ""
+            self.title.setText(f"The runs cannot be compared: {exc}.{before}")
 
     def _show(self) -> None:
         if self.comparison is None:

@@ -56,10 +56,12 @@ class RunsTable(QWidget):
         self.filter.setSourceModel(self.model)
         self.actions_ = RunActions(self)
         self._read_once = False
+        self._awaited: Path | None = None  # was asked for before it was in the table; chosen once it is, unless another is
+        self._of_folder = ""  # what was said last of the folder itself
         self._noted: Path | None = None
         self._build()
         self.watch.lines_read.connect(self._take)
-        self.watch.went_wrong.connect(lambda text: self._say(text, True))
+        self.watch.went_wrong.connect(lambda text: self._say_of_folder(text, wrong=True))
         self.actions_.said.connect(self._say)
         self.actions_.changed.connect(self.watch.read)
         theme().changed.connect(self._paint)
@@ -70,7 +72,7 @@ class RunsTable(QWidget):
     def open_folder(self, runs: Path) -> None:
         """Show the runs of another folder from now on."""
         self._read_once = False
-        self._say(f"Reading the runs in {runs} ...", False)
+        self._say_of_folder(f"Reading the runs in {runs} ...")
         self.model.set_lines(())
         self.watch.open(runs)
 
@@ -86,10 +88,13 @@ class RunsTable(QWidget):
         return tuple(self.model.line(row) for row in found if row is not None)
 
     def select(self, path: Path) -> bool:
-        """Select a run, and show it; whether it is there."""
+        """Select a run, and show it; whether it is there. One that is not is selected as soon as it is, unless another is."""
         row = self.model.row_of(path)
         if row is None:
+            self.view.clearSelection()  # the buttons are about no other run than the one that was asked for
+            self._awaited = path
             return False
+        self._awaited = None
         index = self.filter.mapFromSource(self.model.index(row, 0))
         if not index.isValid():
             self.wanted.clear()
@@ -186,13 +191,16 @@ class RunsTable(QWidget):
 
     def _take(self, lines: tuple[RunLine, ...]) -> None:
         self.model.set_lines(lines)
+        if self.message.text() == self._of_folder:
+            nothing = f"There are no runs in {self.watch.folder}. The first one appears here as soon as it begins."
+            self._say_of_folder("" if lines else nothing)
         if not self._read_once:
             self._read_once = True
-            folder = self.watch.folder
-            self._say("" if lines else f"There are no runs in {folder}. The first one appears here as soon as it begins.", False)
             self.view.sortByColumn(Column.DATE, Qt.SortOrder.DescendingOrder)
-            if lines and not self.view.selectionModel().hasSelection():
+            if lines and self._awaited is None and not self.view.selectionModel().hasSelection():
                 self.view.selectRow(0)  # the newest: what one comes for in the morning
+        if self._awaited is not None and self.model.row_of(self._awaited) is not None:
+            self.select(self._awaited)
         self._say_count()
         self._see_selection()
 
@@ -207,6 +215,7 @@ class RunsTable(QWidget):
     def _selection_changed(self, new: QItemSelection, old: QItemSelection) -> None:
         self._see_selection()
         selected = self.selected
+        self._awaited = None if selected else self._awaited
         if len(selected) == 1:
             self.chosen.emit(selected[0].path)
 
@@ -249,6 +258,11 @@ class RunsTable(QWidget):
     def _note(self, text: str) -> None:
         if self._noted is not None:
             self.actions_.add_note(self._noted, text)
+
+    def _say_of_folder(self, text: str, *, wrong: bool = False) -> None:
+        """Say something that the next reading of the folder may put right."""
+        self._of_folder = text
+        self._say(text, wrong)
 
     def _say(self, text: str, wrong: bool) -> None:
         self.message.setText(text)

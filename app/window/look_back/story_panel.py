@@ -48,6 +48,9 @@ class StoryPanel(QWidget):
         super().__init__(parent)
         self.story: Story | None = None
         self._path: Path | None = None
+        self._reading: object = None  # what is being read of the run that was asked for last
+        self._again = False  # it was asked for once more meanwhile
+        self._html = ""
         self.sentence = QLabel("Choose a run in the table: its story stands here.")
         self.sentence.setWordWrap(True)
         self.sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -85,13 +88,18 @@ class StoryPanel(QWidget):
             self.sentence.setText(f"Reading {path.name} ...")
             self.causes.clear()
             self.details.clear()
-            self.story = None
+            self._html = ""
+            self.story = self._reading = None
         self._path = path
+        if self._reading is not None:  # one reading at a time: of two the older one might be told last
+            self._again = True
+            return
+        self._again, self._reading = False, (reading := object())
         do(
             self,
             lambda: story_of_run(path),
-            lambda story: self._take(path, story),
-            lambda exc: self._fail(path, exc),
+            lambda story: self._take(reading, story),
+            lambda exc: self._fail(reading, exc),
             name="story",
         )
 
@@ -104,21 +112,52 @@ class StoryPanel(QWidget):
         self._paint()
 
     # inside
-    def _take(self, path: Path, story: Story) -> None:
-        if path == self._path and story != self.story:
-            self.show_story(story)
+    def _take(self, reading: object, story: Story) -> None:
+        if reading is self._reading:
+            if story != self.story:
+                self.show_story(story)
+            self._go_on()
 
-    def _fail(self, path: Path, exc: Exception) -> None:
-        if path == self._path:
+    def _fail(self, reading: object, exc: Exception) -> None:
+        if reading is self._reading:
             self.sentence.setText(str(exc))
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._reading = None
+        if self._again and self._path is not None:
+            self.open(self._path)
 
     def _fill(self) -> None:
+        chosen, place = self._key(self.causes.currentItem()), self.causes.verticalScrollBar().value()
+        opened = {self._key(item) for item in self._items() if item.isExpanded()}
+        self._build()
+        for item in self._items():  # whoever reads in it stays where they are while the run goes on
+            item.setExpanded(self._key(item) in opened)
+            if chosen and self._key(item) == chosen:
+                self.causes.setCurrentItem(item)
+        self.causes.verticalScrollBar().setValue(place)
+
+    def _items(self) -> list[QTreeWidgetItem]:
+        tops = [self.causes.topLevelItem(k) for k in range(self.causes.topLevelItemCount())]
+        found = [one for top in tops if top is not None for one in (top, *(top.child(k) for k in range(top.childCount())))]
+        return [one for one in found if one is not None]
+
+    def _key(self, item: QTreeWidgetItem | None) -> tuple[str, float] | None:
+        """Get what a row is about: the cause, without how often it struck, and when; None where it is about nothing."""
+        moment = None if item is None else item.data(0, _MOMENT)
+        if item is None or not isinstance(moment, Moment):
+            return None
+        return "" if item.parent() is not None else str(item.data(1, _MOMENT)), moment.at
+
+    def _build(self) -> None:
         self.causes.clear()
         story = self.story
         if story is None:
             return
         for cause in story.causes[:MOST_ROWS]:
             item = self._row(cause.moments[0], _what(cause))
+            item.setData(1, _MOMENT, cause.what)
             self.causes.addTopLevelItem(item)
             self._add_button(item, cause.what)
             if len(cause.moments) > 1:
@@ -167,8 +206,12 @@ class StoryPanel(QWidget):
         for button in self.causes.findChildren(QPushButton):
             button.setStyleSheet(_GO_STYLE.format(theme().now.chosen))
         story = self.story
-        if story is not None:
-            self.details.setHtml("".join(_html(story)))
+        said = "" if story is None else "".join(_html(story))
+        if said != self._html:
+            place = self.details.verticalScrollBar().value()
+            self._html = said
+            self.details.setHtml(said)
+            self.details.verticalScrollBar().setValue(place)
 
 
 class _Causes(QTreeWidget):

@@ -5,6 +5,7 @@ A line that changed changes its row; nothing is reset, so what is selected stays
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
@@ -234,7 +235,7 @@ def _key(line: RunLine, column: Column) -> Any:
         case Column.RESULT:
             found = line.result or line.latest
             value = None if found is None else found[1]
-            return f"{found[0]} {float(value):024.12f}" if found and isinstance(value, int | float) else ""
+            return f"{found[0]} {_by_size(float(value))}" if found and isinstance(value, int | float) else ""
         case Column.SAMPLES:
             return -1 if line.samples is None else line.samples
         case Column.DATE:
@@ -257,6 +258,12 @@ def _key(line: RunLine, column: Column) -> Any:
             return ", ".join(line.tags).lower()
         case Column.CURVE:
             return 0
+
+
+def _by_size(value: float) -> str:
+    """Write a number so that letters sort as numbers do, however small it is."""
+    (bits,) = struct.unpack(">Q", struct.pack(">d", value))
+    return f"{bits ^ (2**64 - 1 if bits >> 63 else 2**63):016x}"
 
 
 class RunsFilter(QSortFilterProxyModel):
