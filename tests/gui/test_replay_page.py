@@ -129,6 +129,12 @@ def test_the_views_show_that_moment_and_nothing_later(qtbot: QtBot, page: Replay
     assert mark.at == steps["step"][49]
     samples = page.views.scope.memory.samples
     assert samples[-1].number == traced[traced <= 50][-1]
+    page.views.results.show_page("Learned")
+    page.views.cost.graph.zoom(x=0.5)
+    page.player.back.click()
+    shows(qtbot, page, 48)
+    assert page.views.results.chosen == "Learned", "what was chosen stays so on the way back"
+    assert page.views.cost.graph.zoomed
 
 
 def test_play_goes_on_by_itself_and_pause_stays(qtbot: QtBot, page: ReplayPage, stopped: Run) -> None:
@@ -259,6 +265,11 @@ def test_that_a_run_ended_is_told_though_somebody_moved_meanwhile(
     page.player.back.click()  # wakes the reader before it would have looked again
     qtbot.waitUntil(lambda: page.opened is not None and not page.opened.alive, timeout=ROOM)
     assert "the run goes on" not in page.heading.text()
+    lock.take()
+    try:
+        qtbot.waitUntil(lambda: page.opened is not None and page.opened.alive, timeout=ROOM)  # somebody resumed it
+    finally:
+        lock.release()
 
 
 def test_each_plot_is_saved_and_copied_with_the_run_and_the_moment_in_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from aeqlab.app.window.models import run_curves
 from aeqlab.app.window.models.run_feed import RunFeed, RunView
 from aeqlab.app.window.models.standing import Standing, banner_of
 from aeqlab.app.window.models.vitals import Mood, vitals_of
+from aeqlab.app.window.train.results import Results
 from aeqlab.protocols import load_run
 from aeqlab.protocols.run import run_experiment
 
@@ -84,6 +86,27 @@ def test_a_scan_has_its_points(view: RunView) -> None:
     np.testing.assert_array_equal(values, whole.axes[0].values)
     np.testing.assert_array_equal(scan.means[np.argsort(scan.place), 0], whole.values["s[0]"])
     assert scan.setpoints.shape == scan.readbacks.shape == (5, 1)
+
+
+def test_a_scan_that_goes_on_stays_zoomed_and_a_damaged_one_is_left_out(qtbot: QtBot, view: RunView) -> None:
+    results = Results()
+    qtbot.addWidget(results)
+    results.set_run(view)
+    assert results.shown == "Scan"
+    results.scan.redraw(even_if_hidden=True)
+    results.scan.graph.zoom(x=0.5)
+    results.set_run(view)
+    assert results.scan.graph.zoomed
+    results.clear(same_run=True)
+    results.set_run(view)
+    assert len(results.scan.columns()[0].values) == 5
+    results.clear()
+    assert not results.scan.graph.zoomed
+    axes = np.array(["{"], dtype=object)
+    broken = replace(view, tables=view.tables | {"scans": view.tables["scans"] | {"axes": axes}})
+    assert run_curves.scans_of(broken) == []
+    results.set_run(broken)
+    assert results.shown == "Learned"
 
 
 def test_banner_and_figures_of_a_run_that_ended(view: RunView) -> None:

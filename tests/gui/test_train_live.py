@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 from run_helpers import SMALL, experiment
 
 from aeqlab.app.window.models import run_curves
-from aeqlab.app.window.models.knob_places import read_places
+from aeqlab.app.window.models.knob_places import KnobPlaces, read_places
 from aeqlab.app.window.models.run_feed import RunFeed, RunView
-from aeqlab.app.window.train.device_panel import FILE, LAYERS
+from aeqlab.app.window.train import device_panel
+from aeqlab.app.window.train.device_panel import FILE, GRID_, LAYERS
 from aeqlab.app.window.train.live import LivePanels
 from aeqlab.protocols import load_run
 from aeqlab.protocols.run import run_experiment
@@ -123,7 +127,7 @@ def test_evaluations_are_points_and_the_curve_passes_over_its_data(qtbot: QtBot,
 
 
 def test_the_device_is_drawn_in_three_ways_with_four_quantities(
-    qtbot: QtBot, pid: RunView, panels: LivePanels, tmp_path: Path
+    qtbot: QtBot, pid: RunView, panels: LivePanels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     panels.set_run(pid, None)
     device, drawing = panels.device, panels.drawing
@@ -151,11 +155,64 @@ def test_the_device_is_drawn_in_three_ways_with_four_quantities(
     qtbot.waitUntil(lambda: drawing._places is not None and drawing._places.ends is not None, timeout=WIDE_MS)
     drawing.redraw(even_if_hidden=True)
     assert drawing.told_of(0).startswith(str(names[0]))
+    go_on = threading.Event()
+
+    def slowly(path: Path, names: list[str]) -> KnobPlaces:
+        if path.name == "places.csv":
+            go_on.wait(60)
+        return read_places(path, names)
+
+    monkeypatch.setattr(device_panel, "read_places", slowly)
+    device.open_places(tmp_path / "places.csv")
+    device.open_places(tmp_path / "edges.csv")
+    go_on.set()
+    qtbot.waitUntil(lambda: not any(one.name == "reads places" for one in threading.enumerate()), timeout=WIDE_MS)
+    QApplication.processEvents()
+    assert drawing._places.ends is not None, "the file that was asked for last is the one that is shown"
     (tmp_path / "few.csv").write_text("knob,x,y\nu0,1,1\n", encoding="utf-8")
     device.open_places(tmp_path / "few.csv")
     qtbot.waitUntil(lambda: not device.notice.isHidden(), timeout=WIDE_MS)
     assert "no place for" in device.notice.label.text()
     assert drawing._places.ends is not None, "what was drawn stays"
+    facts = pid.facts | {"knobs": pid.facts["knobs"] | {"names": [f"other{k}" for k in range(count)]}}
+    panels.clear()
+    panels.set_run(replace(pid, facts=facts), None)
+    assert device.layouts.currentText() == GRID_, "places of other knobs are not those of these"
+    assert "other knobs" in device.notice.label.text()
+
+
+def test_nothing_of_one_run_is_left_standing_beside_another(qtbot: QtBot, pid: RunView, panels: LivePanels) -> None:
+    panels.set_run(pid, None)
+    panels.redraw()
+    panels.results.show_page("Learned")
+    panels.cost.graph.zoom(x=0.5)
+    panels.clear(same_run=True)
+    assert panels.cost.graph.zoomed, "whoever looks back in the same run stays where they have zoomed"
+    assert panels.results.chosen == "Learned"
+    panels.set_run(pid, None)
+    panels.clear()
+    assert not panels.cost.graph.zoomed
+    learned = panels.results.learned
+    learned.redraw(even_if_hidden=True)
+    assert learned.graph.over.awaited == "the first reading without a nudge"
+    assert learned.columns() == []
+
+
+def test_samples_that_a_resume_superseded_are_taken_away(pid: RunView, panels: LivePanels) -> None:
+    panels.set_run(pid, None)
+    traces = pid.tables["traces"]
+    last = traces["step"][-1]
+    before = traces["step"] < last
+    panels.set_run(replace(pid, tables=pid.tables | {"traces": {name: one[before] for name, one in traces.items()}}), None)
+    assert panels.scope.memory.samples[-1].number < last
+    panels.set_run(pid, None)
+    tolerance = np.full(len(traces["step"]), None, dtype=object)
+    panels.clear()
+    panels.set_run(replace(pid, tables=pid.tables | {"traces": {name: one[before] for name, one in traces.items()}}), None)
+    assert panels.scope._error_unit == "tol"
+    panels.set_run(replace(pid, tables=pid.tables | {"traces": traces | {"tolerance": tolerance}}), None)
+    assert [one.number for one in panels.scope.memory.samples] == [last], "errors in other units are not drawn among them"
+    assert panels.scope._error_unit != "tol"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from aeqlab.app.window.models.replay_reader import Opened, ReplayReader, Shown
 from aeqlab.app.window.plots.figures import span_of_seconds, written
 from aeqlab.app.window.plots.layers import Mark
 from aeqlab.app.window.plots.sheet import Sheet
-from aeqlab.app.window.plots.strips import SHAPES, NightEvent
+from aeqlab.app.window.plots.strips import SHAPES
 from aeqlab.app.window.theme import GRID, LARGE, theme
 from aeqlab.app.window.train.live import LivePanels
 from aeqlab.protocols.run_story import Story
@@ -123,14 +123,13 @@ class ReplayPage(QWidget):
 
     def _take_story(self, story: Story) -> None:
         night = night_of_story(story)
-        events = () if night is None else night.events
-        self.player.set_events([NightEvent(one.at, one.kind, one.words, one.until) for one in events])
+        self.player.set_events(() if night is None else night.events)
         self._say()
 
     def _take_shown(self, shown: Shown) -> None:
         moment, before = shown.moment, self.moment
         if before is not None and moment.place < before.place:
-            self._clear_views()  # what came later is not there yet
+            self._clear_views(same_run=True)  # what came later is not there yet
         self.moment = moment
         if self._stepping:
             self.player.set_at(moment.at)
@@ -144,8 +143,8 @@ class ReplayPage(QWidget):
         self._show_missing((*(self.opened.missing if self.opened is not None else ()), *shown.missing))
         self._say()
 
-    def _clear_views(self) -> None:
-        self.views.clear()
+    def _clear_views(self, *, same_run: bool = False) -> None:
+        self.views.clear(same_run=same_run)
         for sheet in self.views.findChildren(Sheet):
             sheet.set_awaited(NONE_YET)
 

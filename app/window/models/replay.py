@@ -28,6 +28,7 @@ from aeqlab.protocols.run_list import UNKNOWN
 
 Array = NDArray[Any]
 EVENTS = 200  #: events up to a moment that it comes with, the last ones
+LATEST = 1e11  #: s since 1970; nothing after it is a time
 COLUMNS = 8  #: whole columns that are kept; of a million steps 8 MB each
 _DAMAGED = (sqlite3.Error, TypeError, ValueError, KeyError, IndexError)
 
@@ -296,7 +297,8 @@ class Replay:
 
     def _value(self, place: int, column: str) -> float:
         try:
-            return float(self._rows.value(place, column)) if self._rows is not None else np.nan
+            value = float(self._rows.value(place, column)) if self._rows is not None else np.nan
+            return value if column != "at" or 0.0 <= value < LATEST else np.nan  # of a damaged row it is no time
         except _DAMAGED as exc:
             self._miss(f"record.sqlite, {self.table}, row {place + 1}: {exc}.")
             return np.nan

@@ -174,10 +174,13 @@ class _Reader(threading.Thread):
         while not self._over:
             with self._wished:
                 if self._wish is None and not self._over:
-                    self._wished.wait(LIVE_S if self._alive else None)
+                    self._wished.wait(LIVE_S)
             self._answer(replay, course)
-            if self._alive and time.monotonic() - looked >= LIVE_S:  # once more after it ended, which is told then
-                self._alive = is_alive(self.folder)
+            if self._over or time.monotonic() - looked < LIVE_S:
+                continue
+            before, self._alive = self._alive, is_alive(self.folder)
+            looked = time.monotonic()
+            if before or self._alive:  # once more after it ended, which is told then; and where somebody resumed it
                 replay.refresh()
                 story = self._story() or story
                 course = self._open(replay, story)

@@ -297,31 +297,39 @@ class DrawnScan:
 
 
 def scans_of(run: RunView) -> list[DrawnScan]:
-    """Get the scans so far, oldest first; a live one grows."""
-    found = []
-    of_point = run.column("points", "scan")
-    for k, row in enumerate(run.column("scans", "id")):
+    """Get the scans so far, oldest first; a live one grows. One that is damaged, or of a newer version, is left out."""
+    found = (_scan(run, k) for k in range(run.rows("scans")))
+    return [scan for scan in found if scan is not None]
+
+
+def last_scan(run: RunView) -> DrawnScan | None:
+    """Get the newest scan; None where there is none, or it cannot be read."""
+    count = run.rows("scans")
+    return _scan(run, count - 1) if count else None
+
+
+def _scan(run: RunView, k: int) -> DrawnScan | None:
+    try:
         axes, shape, reads = (json.loads(run.column("scans", name)[k]) for name in ("axes", "shape", "reads"))
-        mine = np.flatnonzero(of_point == row)
+        along = tuple((one["quantity"], one["unit"], _along(one) if shape else np.empty(0)) for one in axes)
+        named = tuple((one["name"], one["unit"]) for one in reads)
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+    row = int(run.column("scans", "id")[k])
+    place = run.column("points", "point")
+    mine = np.flatnonzero(run.column("points", "scan") == row)
+    if shape:
+        mine = mine[(place[mine] >= 0) & (place[mine] < math.prod(shape))]
 
-        def table(name: str, width: int, mine: Array = mine) -> Array:
-            rows = [run.column("points", name)[j] for j in mine]
-            fine = [one if one is not None and len(one) == width else np.full(width, np.nan) for one in rows]
-            return np.array(fine, dtype=np.float64).reshape(len(rows), width)
+    def table(name: str, width: int) -> Array:
+        rows = run.column("points", name)[mine]
+        fine = [one if one is not None and len(one) == width else np.full(width, np.nan) for one in rows]
+        return np.concatenate(fine).reshape(len(fine), width) if fine else np.empty((0, width))
 
-        found.append(
-            DrawnScan(
-                int(row),
-                tuple((one["quantity"], one["unit"], _along(one) if shape else np.empty(0)) for one in axes),
-                tuple(shape),
-                tuple((one["name"], one["unit"]) for one in reads),
-                run.column("points", "point")[mine],
-                run.column("points", "direction")[mine],
-                table("setpoints", len(axes)), table("readbacks", len(axes)),
-                table("means", len(reads)), table("deviations", len(reads)),
-            )
-        )  # fmt: skip
-    return found
+    return DrawnScan(
+        row, along, tuple(shape), named, place[mine].astype(np.intp), run.column("points", "direction")[mine],
+        table("setpoints", len(axes)), table("readbacks", len(axes)), table("means", len(reads)), table("deviations", len(reads)),
+    )  # fmt: skip
 
 
 def _along(axis: dict[str, Any]) -> Array:

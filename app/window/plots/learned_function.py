@@ -111,6 +111,10 @@ class LearnedFunction(Sheet):
         self._points, self._curve, self._diagonal, self._columns = [], None, False, []
         self._show(self.graph)
 
+    def reset(self) -> None:
+        """Show everything again, as a double click does."""
+        self.graph.reset()
+
     def _show(self, page: QWidget) -> None:
         self._pages.setCurrentWidget(page)
         self._legend.setVisible(page is self.graph)
@@ -170,7 +174,7 @@ class LearnedFunction(Sheet):
         return self._columns
 
     def entries(self) -> list[Entry]:  # noqa: D102
-        return [Entry("Show everything again", "Home", self.graph.reset), *super().entries()]
+        return [Entry("Show everything again", "Home", self.reset), *super().entries()]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
         if event.modifiers() or not follow_key(event.key(), self.crosshair, self.graph):

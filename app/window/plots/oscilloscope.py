@@ -147,13 +147,13 @@ class Oscilloscope(Sheet):
         """Show the samples one after another against time, or overlaid since their trigger."""
         self.rolling = on
         self.switches["rolling"].setChecked(on)
-        self._reset()
+        self.reset()
 
     def show_close_up(self, on: bool) -> None:
         """Show errors within three tolerances only, or all."""
         self.close_up = on
         self.switches["close up"].setChecked(on)
-        self._reset()
+        self.reset()
 
     def show_terms(self, on: bool) -> None:
         """Show the terms of the controller for the worst knob, if samples bring them."""
@@ -179,7 +179,8 @@ class Oscilloscope(Sheet):
         if self._give_room():
             self.data_changed()
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Show everything again, as a double click does."""
         for graph in (self.errors, self.controls, self.terms):
             graph.reset()
         self.data_changed()
@@ -353,7 +354,7 @@ class Oscilloscope(Sheet):
 
     def entries(self) -> list[Entry]:  # noqa: D102
         return [
-            Entry("Show everything again", "Home", self._reset),
+            Entry("Show everything again", "Home", self.reset),
             Entry("Rolling chart", "R", lambda: self.show_rolling(not self.rolling), self.rolling),
             Entry("Errors within 3 tolerances", "T", lambda: self.show_close_up(not self.close_up), self.close_up),
             Entry("Terms P, I, D of the worst knob", "P", lambda: self.show_terms(not self.terms_shown), self.terms_shown),

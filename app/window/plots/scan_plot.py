@@ -129,6 +129,10 @@ class ScanPlot(Sheet):
         self._z = values.copy()
         self.data_changed()
 
+    def reset(self) -> None:
+        """Show everything again, as a double click does."""
+        self.graph.reset()
+
     # ---- drawing --------------------------------------------------------------------------------------------------------
 
     def _begin(self, names: list[tuple[str, str]]) -> None:
@@ -216,7 +220,7 @@ class ScanPlot(Sheet):
         ]
 
     def entries(self) -> list[Entry]:  # noqa: D102
-        return [Entry("Show everything again", "Home", self.graph.reset), *super().entries()]
+        return [Entry("Show everything again", "Home", self.reset), *super().entries()]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: D102
         if event.modifiers() or not follow_key(event.key(), self.crosshair, self.graph):

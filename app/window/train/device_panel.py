@@ -32,6 +32,8 @@ class DevicePanel(QWidget):
         self._names: list[str] = []
         self._sizes: list[int] = []
         self._places: KnobPlaces | None = None
+        self._placed: list[str] = []  # the knobs that these are of
+        self._asked = 0  # files that were asked for
         self._dialog: QFileDialog | None = None
         self.layouts = CalmCombo()
         self.layouts.addItems([GRID_, LAYERS])
@@ -110,36 +112,45 @@ class DevicePanel(QWidget):
         if not names:
             self.notice.say("There are no knobs yet: open the file once a sample was drawn.")
             return
-        do(self, lambda: read_places(path, names), lambda found: self._opened(path, found), self._refused, name="reads places")
+        self._asked += 1
+        asked = self._asked
+
+        def take(found: KnobPlaces) -> None:
+            if asked == self._asked:  # of several the one that was asked for last
+                self._opened(path, names, found)
+
+        def failed(exc: Exception) -> None:
+            if asked == self._asked:
+                said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+                self.notice.say(f"{path.name} cannot be read: {said}." if isinstance(exc, OSError) else str(said))
+
+        do(self, lambda: read_places(path, names), take, failed, name="reads places")
 
     def ask_file(self) -> None:
         """Ask for a file of places, in a dialog that keeps nothing from being used."""
         self._dialog = dialog = QFileDialog(self, "Open places of knobs", "", "Tables (*.csv);;All files (*)")
         dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setModal(False)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(lambda chosen: self.open_places(Path(chosen)))
         dialog.show()
 
-    def _opened(self, path: Path, found: KnobPlaces) -> None:
+    def _opened(self, path: Path, names: list[str], found: KnobPlaces) -> None:
         self.notice.end()
-        self._places = found
+        self._places, self._placed = found, names
         if self.layouts.findText(FILE) < 0:
             self.layouts.addItem(FILE)
         self.layouts.setItemData(self.layouts.findText(FILE), str(path), Qt.ItemDataRole.ToolTipRole)
         self.show_layout(FILE)
 
-    def _refused(self, exc: Exception) -> None:
-        self.notice.say(str(exc))
-
     def _place(self) -> None:
-        how, count = self.layouts.currentText(), len(self._names)
+        how, count, places = self.layouts.currentText(), len(self._names), self._places
         if not count:
             return
-        places = self._places
-        knobs = None if places is None else len(places.at if places.edges is None else places.edges)
-        if how == FILE and places is not None and knobs == count:
+        if how == FILE and self._placed != self._names:
+            self.layouts.setCurrentText(GRID_)
+            self.notice.say("The places of the file are those of other knobs: drawn in a grid. Open a file for these.")
+        if how == FILE and places is not None and self._placed == self._names:
             self.drawing.set_positions(places.at, places.edges)
         elif how == LAYERS:
             self.drawing.set_layers(self._sizes)

@@ -58,19 +58,23 @@ class LivePanels(QWidget):
             sheet.failed.connect(self.went_wrong)
         self.scope.show_close_up(True)  # what matters is whether it is held
         self._traced = -1  # step of the newest sample in the oscilloscope
+        self._error_unit = ""  # of its samples
         self.clear()
 
-    def clear(self) -> None:
-        """Show no run."""
+    def clear(self, *, same_run: bool = False) -> None:
+        """Show no run; or, of the same one, nothing of what came later: then what was chosen and zoomed into stays."""
         self.cost.clear()
-        self.results.clear()
+        self.results.clear(same_run=same_run)
         self.cost.set_axes("training step", "", "cost", "")
         self.cost.set_awaited("the first training step")
-        self.scope.clear()
         self.scope.set_awaited("the first sample whose course is kept, about one a second")
         self.device.clear()
-        self.strip.set_phases(())
-        self._traced = -1
+        if not same_run:
+            self.cost.reset()  # what was zoomed into is no place in another run
+            self.scope.reset()
+            self.scope.clear()
+            self.strip.set_phases(())
+            self._traced = -1
         self.sequence.setText("Show sequence")
 
     def set_run(self, run: RunView, session: SessionView | None) -> None:
@@ -105,13 +109,25 @@ class LivePanels(QWidget):
             self.cost.set_curve(curve.name, curve.x, curve.y, unit=curve.unit, visible=curve.shown, k=k, points=curve.points)
 
     def _show_samples(self, run: RunView) -> None:
+        steps, known = run.column("traces", "step"), []
+        if self._traced >= 0 and not (len(steps) and steps[-1] >= self._traced):  # a resume or a replay went back to before them
+            known = list(self.scope.memory.samples)
+            self.scope.clear()
+            self.strip.set_phases(())
+            self._traced = -1
         samples = run_curves.traced_samples(run, after=self._traced)
         facts = run.facts.get("knobs", {})
-        if samples and self._traced < 0:
-            error_unit = "tol" if samples[-1].in_tolerances else str(run.facts.get("units", {}).get("theta", ""))
-            self.scope.set_knobs(facts.get("names", [])[: samples[0].u.shape[1]], facts.get("unit", ""), error_unit)
         for sample in samples:
+            error_unit = "tol" if sample.in_tolerances else str(run.facts.get("units", {}).get("theta", ""))
+            if self._traced < 0 or error_unit != self._error_unit:  # samples in other units are no scale for one another
+                self.scope.clear()
+                self._error_unit = error_unit
+                self.scope.set_knobs(facts.get("names", [])[: sample.u.shape[1]], facts.get("unit", ""), error_unit)
             self._traced = sample.step
+            same = next((one for one in known if one.number == sample.step and np.array_equal(one.t, sample.t)), None)
+            if same is not None and same.presented_at == sample.presented_s:  # with all that was worked out to draw it
+                self.scope.memory.samples.append(same)
+                continue
             error = np.where(np.isnan(sample.error), sample.moved, sample.error)
             clamp = None if np.isnan(sample.clamp_s) else sample.clamp_s
             self.scope.add_sample(

@@ -33,6 +33,7 @@ class Results(QWidget):
             ("Scan", self.scan),
         )  # fmt: skip
         self.chosen = ""  #: the tab that someone chose; empty: the newest comes to the front
+        self._scanned = -1  # row of the scan that is drawn
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setAccessibleName("Kinds of results")
@@ -65,10 +66,15 @@ class Results(QWidget):
         self.chosen = name
         self._front(name)
 
-    def clear(self) -> None:
-        """Show nothing of any run."""
-        self.chosen = ""
+    def clear(self, *, same_run: bool = False) -> None:
+        """Show nothing of any run; or, of the same one, nothing of what came later: then the tab that was chosen stays so."""
+        if not same_run:
+            self.chosen = ""
+            for sheet in (self.learned, self.errors, self.scan):
+                sheet.reset()  # what was zoomed into is no place in another run
+        self._scanned = -1
         self.errors.clear()
+        self.learned.clear()
         self.errors.set_awaited("the first evaluation of data with labels")
         self.learned.set_awaited("the first reading without a nudge")
         self._show_tabs({"Learned"})
@@ -77,7 +83,7 @@ class Results(QWidget):
 
     def set_run(self, run: RunView) -> None:
         """Take what a run tells now."""
-        scans = run_curves.scans_of(run) if run.rows("scans") else []
+        scan = run_curves.last_scan(run)
         learned, rates = run_curves.learned_of(run), run_curves.error_rates_of(run)
         there = {"Learned"}
         newest = "Learned"
@@ -89,8 +95,8 @@ class Results(QWidget):
             self.errors.set_curve(curve.name, curve.x, curve.y, unit="%", k=k, points=curve.points)
             there.add("Error rate")
             newest = "Error rate"
-        if scans and len(scans[-1].means):
-            self._show_scan(scans[-1])
+        if scan is not None and scan.means.size:
+            self._show_scan(scan)
             there.add("Scan")
             if learned is None or int(run.column("scans", "step")[-1]) >= learned.step:
                 newest = "Scan"
@@ -135,14 +141,17 @@ class Results(QWidget):
 
     def _show_scan(self, scan: run_curves.DrawnScan) -> None:
         (read, unit), first = scan.reads[0], scan.means[:, 0]
+        another, self._scanned = scan.row != self._scanned, scan.row  # one that goes on is not begun anew: the zoom stays
         if len(scan.axes) == 2 and scan.shape:
             (slow, slow_unit, ys), (fast, fast_unit, xs) = scan.axes
             order_x, order_y = np.argsort(xs), np.argsort(ys)
-            self.scan.start_image(fast, fast_unit, slow, slow_unit, read, unit, xs[order_x], ys[order_y])
+            if another:
+                self.scan.start_image(fast, fast_unit, slow, slow_unit, read, unit, xs[order_x], ys[order_y])
             grid = np.full(scan.shape, np.nan)
             grid.ravel()[scan.place] = first
             self.scan.set_image(grid[np.ix_(order_y, order_x)])
         else:
             name, its_unit, _ = scan.axes[-1]
-            self.scan.start_line(name, its_unit, read, unit)
+            if another:
+                self.scan.start_line(name, its_unit, read, unit)
             self.scan.set_line(scan.setpoints[:, -1], first, error=scan.deviations[:, 0], up=scan.direction >= 0)
