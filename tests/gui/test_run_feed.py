@@ -23,6 +23,7 @@ from aeqlab.protocols.control import send
 from aeqlab.protocols.record import Record
 from aeqlab.protocols.record_tail import RecordTail
 from aeqlab.protocols.run import resume_run, run_experiment
+from aeqlab.protocols.run_lock import RunLock
 
 
 def views(feed: RunFeed) -> list[RunView]:
@@ -66,6 +67,14 @@ def test_a_run_that_ended_is_shown_as_its_folder_tells_it(qtbot: QtBot, tmp_path
     count = len(found)
     qtbot.wait(300)
     assert len(found) <= count + 1, "nothing happens, and so nothing is told"
+    lock = RunLock(result.folder / ".lock")
+    lock.take()  # as another process does that goes on with it
+    try:
+        qtbot.waitUntil(lambda: found[-1].alive, timeout=LONG_MS)
+        assert {one.state for one in found if one.alive} == {"preparing"}, "what was recorded is of the attempt before"
+    finally:
+        lock.release()
+    qtbot.waitUntil(lambda: found[-1].state == "finished", timeout=LONG_MS)
     feed.close()
 
 

@@ -26,7 +26,7 @@ from aeqlab.protocols.errors import ProtocolError
 from aeqlab.protocols.load import Run, load_run
 from aeqlab.protocols.record_tail import News, RecordTail
 from aeqlab.protocols.run_folder import is_alive
-from aeqlab.protocols.run_state import ENDED
+from aeqlab.protocols.run_state import ENDED, RunState
 from aeqlab.protocols.sequence_told import StageWords, ToldSequence, ask_sequence, read_sequence
 
 Array = NDArray[Any]
@@ -159,6 +159,8 @@ class _Reader(threading.Thread):
         self._facts: dict[str, Any] = {}
         self._missing: list[str] = []
         self._progress: dict[str, Any] | None = None
+        self._held = self._alive = True  # whether a process held it, and worked on it, when it was looked at last
+        self._begins = False  # one has begun to since then, and nothing was heard of it yet
         self._theta: Array | None = None
         self._asked = -np.inf
         self._sequence: ToldSequence | None = None
@@ -207,7 +209,10 @@ class _Reader(threading.Thread):
         return None
 
     def _look(self, tail: RecordTail) -> bool:
-        alive = is_alive(self.folder)
+        held = is_alive(self.folder)
+        alive = held and self._held  # at the second look: whoever writes a note holds it for a moment, too
+        self._begins = alive and (self._begins or not self._alive)
+        self._held, self._alive = held, alive
         read = False
         while not self._over:
             news = tail.more()
@@ -224,7 +229,7 @@ class _Reader(threading.Thread):
         if read or told != self._told:
             self._told = told
             self._tell(alive)
-        return alive
+        return held
 
     def _take(self, news: News) -> bool:
         if news.anew:
@@ -233,6 +238,8 @@ class _Reader(threading.Thread):
                 table.clear()
         if news.facts is not None:
             self._facts = news.facts
+        if "state" in set(news.rows.get("events", {}).get("kind", ())):
+            self._begins = False
         for name, rows in news.rows.items():
             (self._steps if name == "steps" else self._tables[name]).append(rows)
         for name, rows in news.changed.items():
@@ -255,6 +262,7 @@ class _Reader(threading.Thread):
             self._asked = now
             try:
                 self._progress = send(self.folder, "status", timeout_s=1.0)
+                self._begins = False
             except ProtocolError:  # it begins, or ends
                 self._progress = None
 
@@ -293,6 +301,8 @@ class _Reader(threading.Thread):
         if state not in ENDED and state != "unknown" and not alive:
             state = "interrupted"
             reason = "The process ended without a word (killed, or the computer went down). Resume goes on."
+        elif alive and (self._begins or (self._progress or {}).get("state") == RunState.PREPARING):
+            state, reason = str(RunState.PREPARING), ""  # what the record says is the state of the attempt before
         tables = {name: table.view() for name, table in self._tables.items()} | {"steps": self._steps.view()}
         view = RunView(
             self.folder, self._facts, state, reason, alive, self._progress, tables, self._theta, self._steps.part,
