@@ -33,6 +33,7 @@ class Files(QObject):
         window.setAcceptDrops(True)
         window.installEventFilter(self)
         self.dialog: QFileDialog | None = None  #: that stands open
+        self._opened = 0  # how many were to be opened
         stored = settings.value("recent")
         self.recent: list[str] = [str(one) for one in ([stored] if isinstance(stored, str) else stored or [])][:MOST]
 
@@ -54,7 +55,14 @@ class Files(QObject):
 
     def open(self, path: Path) -> None:
         """Find out what it is, in a thread, and say so."""
-        do(self, lambda: target_at(path), self._take, lambda exc: self.refused.emit(str(exc)), name="what is it")
+        self._opened += 1
+        number = self._opened
+
+        def take(target: Target) -> None:
+            if number == self._opened:  # of several the one that was chosen last
+                self._take(target)
+
+        do(self, lambda: target_at(path), take, lambda exc: self.refused.emit(str(exc)), name="what is it")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take what is dragged over the window, if there is a file in it, and open what is dropped."""

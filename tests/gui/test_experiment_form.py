@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.models import experiment_text
@@ -23,7 +23,7 @@ from aeqlab.app.window.models.experiment_text import EMPTY, FileText
 from aeqlab.app.window.train import form_document
 from aeqlab.app.window.train.experiment_panel import ExperimentPanel
 from aeqlab.app.window.train.form_document import ExperimentDocument
-from aeqlab.app.window.train.form_kinds import VariantBox
+from aeqlab.app.window.train.form_kinds import EntriesBody, VariantBox
 from aeqlab.app.window.train.yaml_editor import YamlEditor
 from aeqlab.protocols.atomic import write_whole
 from aeqlab.protocols.experiment import Experiment, preset_names, preset_text
@@ -452,6 +452,83 @@ def test_a_file_that_changed_on_the_disk_is_noticed_and_not_overwritten(
     assert not panel.document.modified
     panel.document.undo()
     assert "seed: 3" in panel.document.text
+    path.write_text("name: once more\n", encoding="utf-8")
+    for told in (True, False):
+        with qtbot.waitSignal(panel.document.file_changed, timeout=LONG_MS):
+            panel.document.look_at_file()
+        assert panel.notice.isVisible() is told, "Later is heard: it is not said again every three seconds"
+        if told:
+            panel.notice.buttons[-1].click()
+
+
+def test_of_two_files_the_one_that_was_asked_for_last_is_shown_and_nothing_typed_is_lost(
+    qtbot: QtBot, panel: ExperimentPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slowly(path: Path) -> FileText:
+        if path.name == "slow.yaml":
+            go_on.wait(LONG_MS / 1000)
+        return experiment_text.read_file(path)
+
+    def delivered() -> None:
+        go_on.set()
+        qtbot.waitUntil(lambda: not any(one.name == "open experiment" for one in threading.enumerate()), timeout=LONG_MS)
+        QApplication.processEvents()
+        go_on.clear()
+
+    monkeypatch.setattr(form_document, "read_file", slowly)
+    for name in ("slow", "quick"):
+        (tmp_path / f"{name}.yaml").write_text(f"name: {name}\n", encoding="utf-8")
+        panel.open_file(tmp_path / f"{name}.yaml")
+    qtbot.waitUntil(lambda: panel.document.label == "quick.yaml", timeout=LONG_MS)
+    delivered()
+    assert panel.document.text == "name: quick\n"
+    panel.open_file(tmp_path / "slow.yaml")
+    cursor = panel.editor.textCursor()
+    cursor.movePosition(QTextCursor.MoveOperation.End)
+    cursor.insertText("seed: 3\n")
+    delivered()
+    assert panel.document.text == "name: quick\nseed: 3\n"
+    assert "slow.yaml was not opened" in panel.notice.label.text()
+
+
+def test_what_the_text_refuses_is_not_shown_as_if_it_were_so(qtbot: QtBot, panel: ExperimentPanel) -> None:
+    text = preset_text("xor")
+    at = text.index("  - train:")
+    repeated = text[:at] + text[at:].replace("  - train:", "  - &one\n    train:", 1)
+    assert plain(repeated) == plain(text)
+    open_(qtbot, panel, repeated.replace("then:", "  - *one\nthen:"))
+    panel.sequence.choose(("sequence", 0))
+    panel.sequence.off.click()
+    assert "repeat" in panel.notice.label.text()
+    assert not panel.sequence.off.isChecked()
+    kind = panel.sequence.kind
+    kind.setCurrentIndex(kind.findText("hold"))
+    kind.activated.emit(kind.currentIndex())
+    assert kind.currentText() == "train"
+
+
+def test_an_entry_that_is_there_is_not_made_anew(qtbot: QtBot, panel: ExperimentPanel) -> None:
+    text = preset_text("compare-methods")
+    open_(qtbot, panel, text)
+    place = next(k for k, row in enumerate(plain(text)["sequence"]) if "compare" in row)
+    panel.sequence.choose(("sequence", place))
+    entries = next(iter(panel.form.findChildren(EntriesBody)))
+    there = str(entries._keys[0])
+    entries._name.setText(there)
+    entries._add()
+    assert panel.document.text == text
+    assert f"an entry {there} already" in panel.notice.label.text()
+
+
+def test_files_that_are_dropped_on_the_text_are_left_to_the_window(panel: ExperimentPanel) -> None:
+    file, words = QMimeData(), QMimeData()
+    file.setUrls([QUrl.fromLocalFile("/tmp/x.yaml")])
+    file.setText("file:///tmp/x.yaml")
+    words.setText("seed: 1")
+    assert not panel.editor.canInsertFromMimeData(file)
+    assert panel.editor.canInsertFromMimeData(words)
 
 
 @pytest.fixture
@@ -567,6 +644,10 @@ def test_the_check_says_what_the_command_says(qtbot: QtBot, panel: ExperimentPan
         panel.check.check()
     assert "cannot run: 1 problem" in panel.check.verdict.text()
     assert "line 6" in panel.check.list.item(0, 1).text()
+    panel.check.check()
+    open_(qtbot, panel, preset_text("xor"))
+    qtbot.waitUntil(panel.check.button.isEnabled, timeout=LONG_MS)
+    assert panel.check.verdict.text() == "Not checked yet", "what was found of another experiment is nothing of this one"
 
 
 def test_a_run_is_wanted_of_the_file_or_of_the_text(qtbot: QtBot, panel: ExperimentPanel, tmp_path: Path) -> None:
@@ -578,7 +659,13 @@ def test_a_run_is_wanted_of_the_file_or_of_the_text(qtbot: QtBot, panel: Experim
         panel.document.save(tmp_path / "e.yaml")
     examined(qtbot, panel)
     panel.want_run()
+    qtbot.waitUntil(lambda: len(wanted) == 2, timeout=LONG_MS)
     assert wanted == [preset_text("xor"), tmp_path / "e.yaml"]
+    (tmp_path / "e.yaml").write_text("name: other\n", encoding="utf-8")
+    panel.want_run()
+    qtbot.waitUntil(lambda: panel.notice.isVisible(), timeout=LONG_MS)
+    assert panel.notice.label.text().endswith("by another program since it was opened. Nothing was started.")
+    assert len(wanted) == 2, "what is in the file is not what is shown"
     panel.document.set_value(("seed",), -1)
     examined(qtbot, panel)
     panel.want_run()

@@ -80,11 +80,21 @@ class CheckPanel(QWidget):
         text, label, base, path = model.text, model.label, model.base, model.path
         self.button.setEnabled(False)
         self.verdict.setText("Being checked: files that it names are looked at, no device is touched")
-        do(self, lambda: Checked(text, label, base, path), self._show, self._failed, name="check experiment")
+
+        def take(found: Checked) -> None:
+            self.button.setEnabled(True)
+            if model is self.document.model:  # else it is about another experiment than the one that is shown
+                self._show(found)
+
+        def failed(exc: Exception) -> None:
+            self.button.setEnabled(True)
+            if model is self.document.model:
+                self.verdict.setText(f"The check could not be done: {exc}")
+
+        do(self, lambda: Checked(text, label, base, path), take, failed, name="check experiment")
 
     def _show(self, found: Checked) -> None:
         self.found = found
-        self.button.setEnabled(True)
         shown = [(kind, str(one), one) for kind, one in found.problems] + [(name, value, None) for name, value in found.lines]
         self.list.setRowCount(len(shown))
         for row, (name, value, problem) in enumerate(shown):
@@ -101,10 +111,6 @@ class CheckPanel(QWidget):
             if problem is not None:
                 item.setForeground(QColor(theme().now.fault if name == "problem" else theme().now.warning))
             self.list.setItem(row, index, item)
-
-    def _failed(self, exc: Exception) -> None:
-        self.button.setEnabled(True)
-        self.verdict.setText(f"The check could not be done: {exc}")
 
     def _aged(self) -> None:
         """Say whether what is shown is about the text as it stands."""

@@ -52,10 +52,10 @@ class ExperimentPanel(QWidget):
         column.addWidget(self._panes(), 1)
         document = self.document
         document.state_changed.connect(self._name)
-        document.opened.connect(self._name)
+        document.opened.connect(self._opened)
         document.refused.connect(self._refused)
         document.file_changed.connect(self._file_changed)
-        document.saved.connect(lambda _: self.notice.end())
+        document.saved.connect(lambda _: self._saved())
         self.sequence.chosen.connect(self.form.show_stage)
         self.problems.chosen.connect(self.show_problem)
         self.check.chosen.connect(self.show_problem)
@@ -64,6 +64,7 @@ class ExperimentPanel(QWidget):
         self._timer.timeout.connect(self._look)
         self._timer.start()
         self._told = ""
+        self._let_be = ""  # what was told of the file and is to be left so
         for keys, step in (("F4", 1), ("Shift+F4", -1)):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -157,7 +158,7 @@ class ExperimentPanel(QWidget):
 
     def _ask_file(self) -> None:
         dialog = self._file_dialog("Open an experiment", QFileDialog.AcceptMode.AcceptOpen)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile)  # of one that is not there Qt would tell in a box that waits
         dialog.fileSelected.connect(lambda chosen: self.open_file(Path(chosen)))
         dialog.show()
 
@@ -182,9 +183,23 @@ class ExperimentPanel(QWidget):
     def _refused(self, why: str) -> None:
         self.notice.say(why)
 
+    def _opened(self) -> None:
+        self._let_be = ""
+        self._name()
+
+    def _saved(self) -> None:
+        self._let_be = ""
+        self.notice.end()
+
     def _file_changed(self, why: str, target: Path | None) -> None:
-        if why == self._told and self.notice.isVisible():
+        if why == self._let_be or (why == self._told and self.notice.isVisible()):
             return
+        self._tell_of_file(why, target)
+
+    def _tell_of_file(self, why: str, target: Path | None) -> None:
+        def leave() -> None:
+            self._let_be = why  # looking at the file does not say it again and again
+
         self._told = why
         choices: list[tuple[str, Callable[[], None] | None]] = []
         if target is None and "not there any more" not in why:
@@ -192,7 +207,7 @@ class ExperimentPanel(QWidget):
         choices += [
             ("Overwrite the file", lambda: self.document.save(target, overwrite=True)),
             ("Save as...", self.save_as),
-            ("Later", None),
+            ("Later", leave),
         ]
         self.notice.say(why, choices)
 
@@ -223,8 +238,20 @@ class ExperimentPanel(QWidget):
             self.below.setCurrentWidget(self.problems)
             self.notice.say(f"It cannot run yet: {count} problem{'s' * (count > 1)}, listed below. F4 in the text goes to each.")
         else:
-            saved = document.path is not None and not document.modified
-            self.run_wanted.emit(document.path if saved else document.text)
+            path, text = document.path, document.text
+
+            def looked(why: str) -> None:
+                if why:
+                    self._tell_of_file(f"{why} Nothing was started.", None)
+                elif text == document.text:
+                    self.run_wanted.emit(path)
+                else:
+                    self.want_run()
+
+            if path is None or document.modified:
+                self.run_wanted.emit(text)
+            else:  # what runs is the file: it must say what is shown here
+                document.look_at_file(looked)
 
 
 def _counted(problems: int, warnings: int) -> str:

@@ -194,6 +194,7 @@ class ExperimentForm(QWidget):
         self._stage_path, self._stage_word = None, ""
         self.folds, self.bodies, self.problems = {}, {}, ()
         self._build()
+        self._filter_timer.start()
 
     # showing
     def _read(self, tree: Node | None, problems: tuple[Problem, ...]) -> None:
@@ -234,6 +235,8 @@ class ExperimentForm(QWidget):
                 )
                 self.folds["stage"] = fold
                 self._stage_column.addWidget(fold)
+                if self.finder.text().strip():
+                    self._filter_timer.start()
         body = self.bodies.get("stage")
         if body is not None:
             body.update_from(node_at(tree, body.path))

@@ -170,8 +170,11 @@ class SectionBody(QWidget):
         button = QPushButton("Add value")
 
         def add() -> None:
-            if name.text().strip():
-                self.form.document.set_value((*self.path, name.text().strip()), 0, self.order)
+            key, document = name.text().strip(), self.form.document
+            if child(self._node, key) is not None:  # what it is would be lost
+                document.refused.emit(f"{key} has a value already. Change it there, or give another name.")
+            elif key:
+                document.set_value((*self.path, key), 0, self.order)
                 name.clear()
 
         button.clicked.connect(add)

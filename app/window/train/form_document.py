@@ -54,6 +54,7 @@ class ExperimentDocument(QObject):
         self._again = False  # to be examined once more: what it is, or where it stands, changed meanwhile
         self._writing = False
         self._then: Callable[[], None] | None = None  # what was to be saved while it was being written
+        self._asked = 0  # texts that were asked for
         self._bursts = 0  # of typing
         self._read()
         self._timer.start(0)
@@ -88,6 +89,7 @@ class ExperimentDocument(QObject):
     # opening and saving
     def open_text(self, file: FileText) -> None:
         """Show another text; the history begins anew."""
+        self._asked += 1  # one that is still being read comes too late
         self.model = ExperimentText(file)
         self.model.listeners.append(self._heard)
         self.found = None
@@ -103,8 +105,23 @@ class ExperimentDocument(QObject):
         self.open_text(FileText(None, name, preset_text(name)))
 
     def open_file(self, path: Path) -> None:
-        """Read a file in a thread and show it, errors and all."""
-        do(self, lambda: read_file(path), self.open_text, lambda exc: self.refused.emit(str(exc)), name="open experiment")
+        """Read a file in a thread and show it, errors and all; of several the one that was asked for last."""
+        self._asked += 1
+        asked, model, text = self._asked, self.model, self.text
+
+        def take(file: FileText) -> None:
+            if asked != self._asked:
+                return
+            if self.modified and (model is not self.model or text != self.text):
+                self.refused.emit(f"{path.name} was not opened: {self.label} was changed while it was read. Open it again.")
+            else:
+                self.open_text(file)
+
+        def failed(exc: Exception) -> None:
+            if asked == self._asked:
+                self.refused.emit(str(exc))
+
+        do(self, lambda: read_file(path), take, failed, name="open experiment")
 
     def save(self, path: Path | None = None, *, overwrite: bool = False) -> None:
         """Write it in a thread, whole or not at all; `file_changed` says why it was not. One that comes meanwhile waits."""
@@ -138,14 +155,24 @@ class ExperimentDocument(QObject):
         if then is not None:
             then()
 
-    def look_at_file(self) -> None:
-        """Look in a thread whether the file is as it was; `file_changed` says if not."""
+    def look_at_file(self, then: Callable[[str], None] | None = None) -> None:
+        """Look in a thread whether the file is as it was; `file_changed` says if not.
+
+        Args:
+            then: hears what happened to it, in place of those who hear `file_changed`; empty where it is as it was.
+        """
         model, file = self.model, self.model.file
-        if self.path is None or self._writing:
+        if self.path is None or (self._writing and then is None):
             return
 
         def told(why: str) -> None:
-            if why and self.model is model and model.file is file and not self._writing:  # else the change was our own
+            if self.model is not model:  # another text is shown
+                return
+            if model.file is not file or self._writing:  # the change was our own
+                why = ""
+            if then is not None:
+                then(why)
+            elif why:
                 self.file_changed.emit(why, None)
 
         do(self, model.changed_on_disk, told, name="look at file")

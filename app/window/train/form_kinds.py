@@ -14,7 +14,7 @@ from aeqlab.app.window.models.experiment_text import ExperimentText
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.form_boxes import Fold, SectionBody
 from aeqlab.app.window.train.form_fields import CalmCombo
-from aeqlab.app.window.train.form_row import LABEL_WIDTH, FormLike, child, clear, matches, tip, within
+from aeqlab.app.window.train.form_row import LABEL_WIDTH, FormLike, child, clear, matches, node_at, tip, within
 from aeqlab.protocols.yaml import Node
 
 
@@ -68,9 +68,9 @@ class VariantBox(QWidget):
         kept = self.form.keep(path, left)
         back = {key: value for key, value in kept.items() if key in known and key not in there}
         if variant.model is None:
-            document.set_value(path, variant.value, self._body.order)
+            done = document.set_value(path, variant.value, self._body.order)
         elif not there:
-            document.set_value(path, {**({tag: variant.word} if tag else {}), **back}, self._body.order)
+            done = document.set_value(path, {**({tag: variant.word} if tag else {}), **back}, self._body.order)
         else:
             order = section_of(variant.model).order
             steps: list[Callable[[ExperimentText], object]] = []
@@ -78,7 +78,9 @@ class VariantBox(QWidget):
                 steps.append(lambda model: model.set((*path, tag), variant.word))
             steps += [partial(_take_out, (*path, key)) for key in left]
             steps += [partial(_put_back, (*path, key), value, order) for key, value in back.items()]
-            document.change(*steps)
+            done = document.change(*steps)
+        if not done:  # it is as it was
+            self.update_from(node_at(document.tree, path[:-1]))
 
     def update_from(self, parent: Node | None) -> None:
         """Show what stands in the file."""
@@ -255,7 +257,9 @@ class EntriesBody(QWidget):
     def _add(self) -> None:
         if self.field.kind is Kind.NAMED:
             name = self._name.text().strip()
-            if name:
+            if name in self._keys:  # what it has would be lost
+                self.form.document.refused.emit(f"{self.field.key} has an entry {name} already. Give another name.")
+            elif name:
                 self.form.document.set_value((*self.path, name), {})
                 self._name.clear()
         else:

@@ -162,18 +162,26 @@ class SequenceList(QWidget):
         current = self._current
         if current is not None:
             plain = self._plain(current)
-            self.document.change(lambda model: become(model, current, plain, word))
-            self.chosen.emit(current)
+            if self.document.change(lambda model: become(model, current, plain, word)):
+                self.chosen.emit(current)
+            else:
+                self._show_as_it_is()
 
     def mark(self, mark: str, *, on: bool) -> None:
         """Switch a mark of the chosen stage: `off` or `pause_after`."""
         current = self._current
         if current is not None:
             plain = self._plain(current)
-            self.document.change(lambda model: set_mark(model, current, plain, mark, on=on))
+            if not self.document.change(lambda model: set_mark(model, current, plain, mark, on=on)):
+                self._show_as_it_is()
 
     def _end_with(self, index: int) -> None:
-        self.document.set_value(("then",), self.then.itemData(index))
+        if not self.document.set_value(("then",), self.then.itemData(index)):
+            self._read(self.document.tree)
+
+    def _show_as_it_is(self) -> None:
+        """Take back what a box was set to and the text refused."""
+        self._entered(self._item(self._current))
 
     def _plain(self, path: Path_) -> Any:
         node = node_at(self.document.tree, path)

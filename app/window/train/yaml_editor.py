@@ -6,7 +6,7 @@ is taken over as it is. The history is that of the document, for both.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFontDatabase,
@@ -184,6 +184,10 @@ class YamlEditor(QPlainTextEdit):
         now = cursor.blockNumber() + 1, _characters(cursor.block().text(), cursor.positionInBlock()) + 1
         behind = [place for place in places if place > now] if step > 0 else [place for place in reversed(places) if place < now]
         self.go_to(*(behind[0] if behind else places[0 if step > 0 else -1]))
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        """Take text, and leave files that are dropped here to the window, which opens them."""
+        return not source.hasUrls() and super().canInsertFromMimeData(source)
 
     # keys
     def keyPressEvent(self, event: QKeyEvent) -> None:
