@@ -104,6 +104,15 @@ def test_rolling_chart_close_up_and_terms_are_one_key_away(qtbot: QtBot) -> None
     scope.redraw(even_if_hidden=True)
     assert [trace.name for trace in scope.terms.middle.traces] == ["P of knob 0", "I of knob 0", "D of knob 0"]
     assert "terms" not in scope.terms.over.awaited
+    scope.resize(620, 250)  # the panel of Train in a window of 1280 x 800
+    for terms, graphs in ((False, (scope.errors, scope.controls)), (True, (scope.errors, scope.terms))):
+        scope.show_terms(terms)
+        for _ in range(3):
+            scope.redraw(even_if_hidden=True)
+            QApplication.processEvents()
+        words = [graph._axes["left"].label.toPlainText().strip() for graph in graphs]
+        assert words == ["error (tol)", "P, I, D (V)" if terms else "control (mV)"], "each axis has its name and its unit"
+        assert graphs[1].pixels[1] > 0.6 * graphs[0].pixels[1], "the words below the lowest are not taken from its curves"
 
 
 def test_graphs_share_x_and_nothing_moves_it_while_one_is_zoomed(qtbot: QtBot) -> None:

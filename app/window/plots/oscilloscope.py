@@ -29,6 +29,8 @@ CLOSE = 3.0  #: tolerances shown when zoomed to the tolerance
 REST = 4.0  #: times as long as a redraw took is waited until the next: a fast run leaves the window most of its time
 LOW = 50 * GRID  #: px; in less than that three graphs are too low to be read
 LEAST_TWO = 27 * GRID  #: px of the whole, from which on there is room for two graphs
+SHARES = {"errors": 5, "controls": 5, "terms": 4}  #: of the room for curves
+FOOT = 4 * GRID  #: px of figures and name of x below the lowest
 SPARSE = 0.5  #: share of the time that samples must fill to be placed at their times in the rolling chart
 BANDS = {"error": ("median", "95 %", "max"), "u": ("5 %", "median", "95 %")}
 
@@ -77,8 +79,8 @@ class Oscilloscope(Sheet):
             line.addWidget(box)
         self._column.addLayout(line)
         self.errors, self.controls, self.terms = Graph(self), Graph(self), Graph(self)
-        for graph, share in ((self.errors, 5), (self.controls, 4), (self.terms, 3)):
-            self._column.addWidget(graph, share)
+        for graph in (self.errors, self.controls, self.terms):
+            self._column.addWidget(graph, 1)
             graph.view_changed.connect(self.data_changed)
         self.terms.hide()
         self._with_controls = controls
@@ -171,6 +173,11 @@ class Oscilloscope(Sheet):
         self.controls.setVisible(controls)
         self.errors.show_x_words(not controls and not self.terms_shown)
         self.controls.show_x_words(not self.terms_shown)
+        shown = [one for one in SHARES if not getattr(self, one).isHidden()]
+        rest = max(self.height() - self.errors.y() - FOOT, GRID)
+        for one in shown:  # the lowest has the words of x besides, and as much for its curves as its share says
+            share = round(rest * SHARES[one] / sum(SHARES[name] for name in shown))
+            self._column.setStretchFactor(getattr(self, one), share + (FOOT if one == shown[-1] else 0))
         return before != (self.terms.isHidden(), self.controls.isHidden())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
