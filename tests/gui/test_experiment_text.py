@@ -18,6 +18,7 @@ from aeqlab.app.window.models.experiment_text import (
     EditError,
     ExperimentText,
     FileText,
+    RunsOwnFileError,
     preset_summaries,
     read_file,
 )
@@ -231,6 +232,19 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
     assert "moved or deleted" in document.changed_on_disk()
     document.save()
     assert document.changed_on_disk() == ""
+
+
+def test_what_a_run_was_asked_to_do_is_not_overwritten(tmp_path: Path) -> None:
+    asked = tmp_path / "run" / "experiment.yaml"
+    asked.parent.mkdir()
+    asked.write_text("a: 1\n", encoding="utf-8")
+    (asked.parent / "record.sqlite").touch()
+    document = ExperimentText(read_file(asked))
+    document.set(("a",), 2)
+    with pytest.raises(RunsOwnFileError, match="could not be resumed"):
+        document.save(overwrite=True)
+    assert asked.read_text(encoding="utf-8") == "a: 1\n", "what a run was asked to do stays as it was"
+    document.save(tmp_path / "mine.yaml")
 
 
 def test_problems_have_their_lines_and_all_come_at_once() -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "ExperimentText",
     "FileText",
     "Path_",
+    "RunsOwnFileError",
     "Splice",
     "preset_summaries",
     "read_file",
@@ -37,6 +38,10 @@ Listener = Callable[[Splice], None]
 
 class ChangedOnDiskError(Exception):
     """The file is not any more as it was read; the message says so and what can be done."""
+
+
+class RunsOwnFileError(Exception):
+    """The file says what a run was asked to do, and stays as it is; the message says so and what can be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +274,17 @@ class ExperimentText:
             overwrite: also where the file is not as it was read, or another one is there already.
         Raises:
             ChangedOnDiskError: it would overwrite what this text was not made from; nothing was written.
+            RunsOwnFileError: it is the experiment.yaml in the folder of a run; nothing was written.
             OSError: it cannot be written; the old content stands.
         """
         target = self.path if path is None else path
         if target is None:
             raise ValueError("The experiment has no file yet: save it as one.")
+        if target.name == "experiment.yaml" and (target.parent / "record.sqlite").exists():
+            raise RunsOwnFileError(
+                f"{target.name} says what the run {target.parent.name} was asked to do; changed, the run could not be resumed. "
+                "Nothing was saved. Save it as a file of yours."
+            )
         own = self.path is not None and target.resolve() == self.path.resolve()
         if not overwrite and own and target.exists() and (why := self.changed_on_disk()):
             raise ChangedOnDiskError(f"{why} Nothing was saved.")

@@ -14,7 +14,13 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from aeqlab.app.window.jobs import do
 from aeqlab.app.window.models.experiment_edits import EditError, Path_, Splice
 from aeqlab.app.window.models.experiment_examined import Examined, examine, tree_of_text
-from aeqlab.app.window.models.experiment_text import ChangedOnDiskError, ExperimentText, FileText, read_file
+from aeqlab.app.window.models.experiment_text import (
+    ChangedOnDiskError,
+    ExperimentText,
+    FileText,
+    RunsOwnFileError,
+    read_file,
+)
 from aeqlab.protocols.errors import Problem
 from aeqlab.protocols.experiment import preset_text
 from aeqlab.protocols.yaml import Node
@@ -137,7 +143,9 @@ class ExperimentDocument(QObject):
             self._written()
 
         def failed(exc: Exception) -> None:
-            if not isinstance(exc, ChangedOnDiskError):
+            if isinstance(exc, RunsOwnFileError):
+                self.refused.emit(str(exc))
+            elif not isinstance(exc, ChangedOnDiskError):
                 said = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
                 self.refused.emit(f"{name} cannot be written: {said}.")
             elif model is self.model:
