@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from aeqlab.app.window.application import Target, make_window
 from aeqlab.app.window.look_back import compare_panel
+from aeqlab.app.window.look_back.story_panel import MOST_ROWS, StoryPanel
 from aeqlab.app.window.look_back.workspace import LookBack
 from aeqlab.app.window.models.runs_model import HEADS, Column, _by_size, result_words
 from aeqlab.app.window.plots.curve_plot import CurvePlot
@@ -29,6 +30,9 @@ from aeqlab.protocols.run_curve import cost_curve
 from aeqlab.protocols.run_folder import is_alive
 from aeqlab.protocols.run_list import read_line
 from aeqlab.protocols.run_state import Requests
+from aeqlab.protocols.run_story import Story
+from aeqlab.protocols.story_causes import Cause, Moment
+from aeqlab.protocols.story_marks import Part
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocols"))
 
@@ -331,6 +335,35 @@ def test_what_was_asked_for_is_chosen_though_the_runs_are_read_after_that(qtbot:
     assert [line.path for line in back.table.selected] == [stopped]
     qtbot.waitUntil(lambda: back.story.story is not None and back.story.story.path == stopped, timeout=LONG_MS)
     back.stop()
+
+
+def test_a_cause_that_struck_often_is_unfolded_and_stays_so(qtbot: QtBot, tmp_path: Path) -> None:
+    def told(often: int) -> Story:
+        moments = tuple(Moment(1e9 + 60.0 * k, k, 1.0, False, (), 0, ()) for k in range(often))
+        cause = Cause("adc did not answer", "adc: no reply", Part.CAUSE, 30, moments)
+        return Story(tmp_path, "run", "running", "", "adc did not answer", (cause,), 1e9, None)
+
+    panel = StoryPanel()
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.show_story(told(3))
+    item = panel.causes.topLevelItem(0)
+    assert item is not None
+    assert item.childCount() == 0, "its times are made as they are looked at"
+    item.setExpanded(True)
+    assert item.childCount() == 3
+    panel.causes.setCurrentItem(item.child(1))
+    panel.show_story(told(1000))
+    item = panel.causes.topLevelItem(0)
+    assert item is not None
+    assert item.text(0).endswith("adc did not answer, 1,000 times")
+    assert (item.isExpanded(), item.childCount()) == (True, MOST_ROWS)
+    assert panel.causes.currentItem() is item.child(1), "whoever is at one of them stays there"
+    button = panel.causes.itemWidget(item.child(1), 5)
+    assert isinstance(button, QPushButton)
+    with qtbot.waitSignal(panel.jump_wanted) as caught:
+        button.click()
+    assert caught.args == [1e9 + 60.0, 1]
 
 
 def test_results_are_sorted_by_size_however_small_they_are() -> None:

@@ -47,6 +47,7 @@ def test_a_place_a_step_and_a_time_give_what_was_then(finished: Path) -> None:
             assert moment.state == "running"
         assert replay.at_step(40).row["sham"] == 0  # the sham step before it bears the number of the one before
         assert replay.at_step(40).step == 40
+        assert replay.last_step == 120 < replay.count, "sham steps are no samples"
         between = 0.5 * (steps["at"][30] + steps["at"][31])
         assert replay.at_time(between).place == 30
         before = replay.at_time(steps["at"][0] - 1e-5)

@@ -175,8 +175,8 @@ class ReplayPage(QWidget):
         row, unit = moment.row, self.views.cost.graph.names[1][1]
         parts = [f"{datetime.fromtimestamp(moment.at):%H:%M:%S}" if math.isfinite(moment.at) else "no time is known"]
         word = "sample" if moment.step or not row else "point"
-        place = f"{moment.step:,}" if moment.step else f"{moment.place + 1:,}"
-        parts.append(f"{word} {place} of {opened.count:,}" if moment.place >= 0 else "before the first sample")
+        place, of = (moment.step, opened.steps) if moment.step else (moment.place + 1, opened.count)
+        parts.append(f"{word} {place:,} of {max(place, of):,}" if moment.place >= 0 else "before the first sample")
         parts.append(moment.state + (f", stage {moment.stage[0]} {moment.stage[1]}" if moment.stage else ""))
         cost = next((name for name in ("cost_free", "cost_1") if isinstance(row.get(name), float)), None)
         if cost is not None:

@@ -65,6 +65,7 @@ class StoryPanel(QWidget):
         head.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         head.setSectionResizeMode(4, QHeaderView.ResizeMode.Stretch)
         self.causes.itemDoubleClicked.connect(lambda item, _: self._jump(item))
+        self.causes.itemExpanded.connect(self._unfold)
         self.causes.entered_key.connect(lambda: self._jump(self.causes.currentItem()))
         self.details = QTextBrowser()
         self.details.setOpenLinks(False)
@@ -134,7 +135,8 @@ class StoryPanel(QWidget):
         self._build()
         for item in self._items():  # whoever reads in it stays where they are while the run goes on
             item.setExpanded(self._key(item) in opened)
-            if chosen and self._key(item) == chosen:
+        for item in self._items():
+            if chosen is not None and self._key(item) == chosen:
                 self.causes.setCurrentItem(item)
         self.causes.verticalScrollBar().setValue(place)
 
@@ -155,22 +157,31 @@ class StoryPanel(QWidget):
         story = self.story
         if story is None:
             return
-        for cause in story.causes[:MOST_ROWS]:
+        for number, cause in enumerate(story.causes[:MOST_ROWS]):
             item = self._row(cause.moments[0], _what(cause))
             item.setData(1, _MOMENT, cause.what)
             self.causes.addTopLevelItem(item)
             self._add_button(item, cause.what)
             if len(cause.moments) > 1:
-                for moment in cause.moments[:MOST_ROWS]:
-                    child = self._row(moment, "")
-                    item.addChild(child)
-                    self._add_button(child, cause.what)
+                item.setData(2, _MOMENT, number)
+                item.setChildIndicatorPolicy(QTreeWidgetItem.ChildIndicatorPolicy.ShowIndicator)
         if not story.causes:
             none = QTreeWidgetItem(["nothing went wrong as far as the record tells, and nobody asked for anything"])
             none.setFlags(Qt.ItemFlag.ItemIsEnabled)
             none.setFirstColumnSpanned(True)
             self.causes.addTopLevelItem(none)
             none.setFirstColumnSpanned(True)
+
+    def _unfold(self, item: QTreeWidgetItem) -> None:
+        """Show each time that a cause struck; made as it is unfolded, since there may be a great many."""
+        number = item.data(2, _MOMENT)
+        if self.story is None or item.childCount() or not isinstance(number, int):
+            return
+        cause = self.story.causes[number]
+        for moment in cause.moments[:MOST_ROWS]:
+            child = self._row(moment, "")
+            item.addChild(child)
+            self._add_button(child, cause.what)
 
     def _row(self, moment: Moment, what: str) -> QTreeWidgetItem:
         began = None if self.story is None else self.story.began

@@ -158,6 +158,13 @@ class Replay:
         return 0 if self._rows is None else len(self._rows)
 
     @property
+    def last_step(self) -> int:
+        """Number of training steps; there are more places where sham steps were done. 0 without training."""
+        with self._lock:
+            step = self._value(self.count - 1, "step") if self.table == "steps" and self.count else np.nan
+            return int(step) if np.isfinite(step) else 0
+
+    @property
     def span(self) -> tuple[float, float]:
         """Get the times of the first and the last place, in s since 1970; nan where there is none."""
         with self._lock:

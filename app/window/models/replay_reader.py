@@ -35,6 +35,7 @@ class Opened:
         folder: of the run.
         begin, end: of its time line, in s since 1970; nan where nothing tells a time.
         count: places on it.
+        steps: training steps; 0 where it has points alone. Sham steps have places, and no number of their own.
         every: steps that one point of the drawn costs stands for.
         alive: it goes on, and is read anew every two seconds.
         missing: what could not be read, in sentences.
@@ -44,6 +45,7 @@ class Opened:
     begin: float
     end: float
     count: int
+    steps: int
     every: int
     alive: bool
     missing: tuple[str, ...]
@@ -198,7 +200,7 @@ class _Reader(threading.Thread):
         times = [at for at in times if math.isfinite(at)]
         begin, self._end = (min(times), max(times)) if times else (math.nan, math.nan)
         missing = tuple(dict.fromkeys((*missing_of(replay), *(story.missing if story is not None else ()))))
-        told = Opened(self.folder, begin, self._end, replay.count, course.every, self._alive, missing)
+        told = Opened(self.folder, begin, self._end, replay.count, replay.last_step, course.every, self._alive, missing)
         self._tell((self.folder, told))
         return course
 
