@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
-from shell_helpers import experiment, until, window
+from shell_helpers import LONG_MS, experiment, until, window
 
+from aeqlab.app.window import files
 from aeqlab.app.window.models.target import Target, target_at
 from aeqlab.app.window.shell import Shell
 from aeqlab.protocols.errors import UnknownRunError
@@ -77,3 +79,29 @@ def test_what_a_file_or_a_folder_is(tmp_path: Path) -> None:
     for name, why in (("empty", "no run has written into it"), ("gone.yaml", "there is no such file any more")):
         with pytest.raises(UnknownRunError, match=why):
             target_at(tmp_path / name)
+
+
+def test_of_two_files_the_one_that_was_chosen_last_is_opened(
+    qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, go_on = QWidget(), threading.Event()
+    qtbot.addWidget(window)
+    for name in ("slow", "quick"):
+        (tmp_path / f"{name}.yaml").write_text("name: x\n", encoding="utf-8")
+
+    def slowly(path: Path) -> Target:
+        if path.name == "slow.yaml":
+            go_on.wait(60)
+        return target_at(path)
+
+    monkeypatch.setattr(files, "target_at", slowly)
+    opener = files.Files(window, QSettings(str(tmp_path / "kept.ini"), QSettings.Format.IniFormat), lambda: tmp_path)
+    chosen: list[Target] = []
+    opener.chosen.connect(chosen.append)
+    opener.open(tmp_path / "slow.yaml")
+    opener.open(tmp_path / "quick.yaml")
+    qtbot.waitUntil(lambda: len(chosen) == 1, timeout=LONG_MS)
+    go_on.set()
+    qtbot.waitUntil(lambda: not any(one.name == "what is it" for one in threading.enumerate()), timeout=LONG_MS)
+    QApplication.processEvents()
+    assert [one.experiment for one in chosen] == [tmp_path / "quick.yaml"]
