@@ -198,6 +198,20 @@ def test_nothing_of_one_run_is_left_standing_beside_another(qtbot: QtBot, pid: R
     assert learned.columns() == []
 
 
+def test_a_sham_step_is_not_drawn_as_a_part_of_the_step_before(pid: RunView) -> None:
+    traces, sample = pid.tables["traces"], run_curves.traced_samples(pid)[-1]
+    rows = np.flatnonzero(traces["step"] == sample.step)
+    later = {name: one[rows] for name, one in traces.items()}
+    for k, t in enumerate(later["t"]):
+        later["t"][k] = t + 100.0
+    both = {name: np.concatenate([one, later[name]]) for name, one in traces.items()}
+    found = run_curves.traced_samples(replace(pid, tables=pid.tables | {"traces": both}))
+    assert [one.step for one in found] == [one.step for one in run_curves.traced_samples(pid)]
+    np.testing.assert_array_equal(found[-1].t, sample.t)
+    (last,) = run_curves.traced_samples(replace(pid, tables=pid.tables | {"traces": both}), most=1)
+    assert last.presented_s == sample.presented_s
+
+
 def test_samples_that_a_resume_superseded_are_taken_away(pid: RunView, panels: LivePanels) -> None:
     panels.set_run(pid, None)
     traces = pid.tables["traces"]

@@ -216,15 +216,18 @@ def traced_samples(run: RunView, most: int = 20, after: int = -1) -> list[Traced
     """
     steps = run.column("traces", "step")
     parts = {name: run.column("traces", name) for name in ("phase", "t", "error", "u", "tolerance", *TERMS.values())}
-    bounds = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
+    holds = run.column("traces", "phase") == "hold"
+    begins = (np.diff(steps) != 0) | (holds[1:] & ~holds[:-1]) if len(steps) == len(holds) else np.diff(steps) != 0
+    bounds = [0, *(np.flatnonzero(begins) + 1).tolist(), len(steps)]
     found: list[TracedSample] = []
     for first, last in zip(bounds[-2::-1], bounds[:0:-1], strict=True):
-        if first == last or len(found) == most or steps[first] <= after:
+        sham = bool(found) and first < last and found[-1].step == steps[first]  # bears the number of the step before it
+        if first == last or (len(found) == most and not sham) or steps[first] <= after:
             break
         phases = [{name: part[k] for name, part in parts.items() if len(part) > k} for k in range(first, last)]
         fine = [one for one in phases if one.get("error") is not None and one["error"].ndim == 2 and len(one["t"])]
         if fine and fine[0]["phase"] == "hold":
-            found.append(_sample(int(steps[first]), fine))
+            found[len(found) - sham :] = [_sample(int(steps[first]), fine)]
     return found[::-1]
 
 
