@@ -160,9 +160,14 @@ class _Struck:
         return any(text in mark.text or mark.text in text for text in texts) if len(mark.text) > 2 else False
 
 
-def _vague(mark: Mark) -> tuple[bool, bool]:
-    """Put what a knob or a reading does after what says why."""
-    return mark.part is Part.EFFECT and mark.weight <= SMALL, mark.key.startswith(("drift ", "idle knob "))
+#: What a knob or a reading does, by what the key of its mark begins with; one that comes of another stands after it.
+_SYMPTOMS = ("idle knob ", "jump", "drift ")
+
+
+def _vague(mark: Mark) -> tuple[bool, int]:
+    """Put what a knob or a reading does after what says why; theta jumps as the cable of a knob comes off, not the other way."""
+    symptom = next((k + 1 for k, word in enumerate(_SYMPTOMS) if mark.key.startswith(word)), 0)
+    return mark.part is Part.EFFECT and mark.weight <= SMALL, symptom
 
 
 def causes_of(

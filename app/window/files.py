@@ -45,7 +45,7 @@ class Files(QObject):
             dialog.setFileMode(QFileDialog.FileMode.Directory)
             dialog.setDirectory(str(self._runs()))
         else:
-            dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+            dialog.setFileMode(QFileDialog.FileMode.AnyFile)  # a name that is not there is told by us: Qt's box is modal
             dialog.setNameFilters([f"{what.capitalize()} (*.yaml *.yml)", "All files (*)"])
         dialog.fileSelected.connect(lambda name: self.open(Path(name)))
         dialog.finished.connect(lambda _: self._forget(dialog))

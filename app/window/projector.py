@@ -85,6 +85,7 @@ class Projector(QWidget):
             self._plots.deleteLater()
         self.cost.setText("no cost was read yet")
         self.curve, self.learned, self.drawing = CurvePlot(), LearnedFunction(), DeviceDrawing()
+        self._knobs = 0  # that are drawn
         self.sheets: tuple[Sheet, ...] = (self.curve, self.learned, self.drawing)
         for sheet, name in zip(self.sheets, ("Cost", "Learned function", "Device"), strict=True):
             sheet.set_title("")
@@ -127,9 +128,11 @@ class Projector(QWidget):
         held = last.error[np.isfinite(last.error).all(axis=1)]
         if len(held):
             count = held.shape[1]
-            self.drawing.set_grid(count)
+            if count != self._knobs:
+                self._knobs = count
+                self.drawing.set_grid(count)
             self.drawing.set_names(facts.get("names", [])[:count])
-            unit = "tol" if last.in_tolerances else str(facts.get("unit", ""))
+            unit = "tol" if last.in_tolerances else str(run.facts.get("units", {}).get("theta", ""))
             self.drawing.set_values("error", held[-1], unit, two_sided=True)
 
     def _dress(self) -> None:

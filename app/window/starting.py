@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 
 from aeqlab.app.window.first_start import FirstStart
 from aeqlab.app.window.jobs import do
-from aeqlab.app.window.models.launcher import Started, is_text, resume_run, start_bench, start_demo, start_run, start_session
+from aeqlab.app.window.models.launcher import AsShown, Started, resume_run, start_bench, start_demo, start_run, start_session
 from aeqlab.app.window.models.tune_identify import write_identify
 from aeqlab.app.window.models.world import World
 from aeqlab.protocols.client import FoundSession
@@ -36,10 +36,10 @@ class Starter(QObject):
         self._under_way = ""
         self._serving = False  # a bench is being started
 
-    def run(self, experiment: Path | str) -> None:
-        """Start an experiment, a file, a preset or a text, and show it."""
+    def run(self, experiment: Path | str | AsShown) -> None:
+        """Start an experiment, a file, a preset or what is shown, and show it."""
         runs = self._runs
-        name = "the experiment as it stands" if is_text(experiment) else Path(experiment).name
+        name = "the experiment as it stands" if isinstance(experiment, AsShown) else Path(experiment).name
         self._begin(f"Starts {name} …", lambda: start_run(experiment, runs))
 
     def resume(self, folder: Path) -> None:

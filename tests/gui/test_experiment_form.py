@@ -20,6 +20,7 @@ from aeqlab.app.window.models.experiment_examined import Examined, examine
 from aeqlab.app.window.models.experiment_schema import Kind, experiment_section, section_of, stage_variants
 from aeqlab.app.window.models.experiment_stages import fresh
 from aeqlab.app.window.models.experiment_text import EMPTY, FileText
+from aeqlab.app.window.models.launcher import AsShown
 from aeqlab.app.window.train import form_document
 from aeqlab.app.window.train.experiment_panel import ExperimentPanel
 from aeqlab.app.window.train.form_document import ExperimentDocument
@@ -660,16 +661,21 @@ def test_a_run_is_wanted_of_the_file_or_of_the_text(qtbot: QtBot, panel: Experim
     examined(qtbot, panel)
     panel.want_run()
     qtbot.waitUntil(lambda: len(wanted) == 2, timeout=LONG_MS)
-    assert wanted == [preset_text("xor"), tmp_path / "e.yaml"]
+    assert wanted == [AsShown(preset_text("xor"), Path.cwd()), tmp_path / "e.yaml"]
     (tmp_path / "e.yaml").write_text("name: other\n", encoding="utf-8")
     panel.want_run()
     qtbot.waitUntil(lambda: panel.notice.isVisible(), timeout=LONG_MS)
     assert panel.notice.label.text().endswith("by another program since it was opened. Nothing was started.")
     assert len(wanted) == 2, "what is in the file is not what is shown"
+    panel.notice.end()
+    panel.document.set_value(("seed",), 7)
+    examined(qtbot, panel)
+    panel.want_run()
+    assert wanted[2:] == [AsShown(panel.document.text, tmp_path)], "its paths count from its file"
     panel.document.set_value(("seed",), -1)
     examined(qtbot, panel)
     panel.want_run()
-    assert len(wanted) == 2
+    assert len(wanted) == 3
     assert "cannot run yet" in panel.notice.label.text()
 
 

@@ -67,7 +67,8 @@ def test_from_a_preset_to_a_run_and_back_with_comments(qtbot: QtBot, tmp_path: P
 
         # the check touches nothing, and says what it would do
         with qtbot.waitSignal(panel.check.checked, timeout=LONG_MS):
-            panel.check.button.click()
+            qtbot.keyClick(panel.editor, Qt.Key.Key_F3)
+        assert panel.below.currentWidget() is panel.check
         assert panel.check.verdict.text() == "linear-regression can run"
         assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/record.sqlite"))
 

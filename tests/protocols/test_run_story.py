@@ -25,6 +25,8 @@ from aeqlab.protocols.run_story import Story, story_of_run
 from aeqlab.protocols.session_record import SessionRecord
 from aeqlab.protocols.session_story import story_of_session
 from aeqlab.protocols.status import SessionEvent
+from aeqlab.protocols.story_causes import causes_of
+from aeqlab.protocols.story_marks import alarm_mark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 from nights import NIGHTS, bad_night
@@ -171,6 +173,14 @@ def test_the_cause_of_a_bad_night_is_the_first_one_and_in_the_sentence(tmp_path:
     left = int((run.steps["used"] == 0).sum())
     assert cause.lost == left
     assert f"{left} steps left out" in story.sentence or left < 2
+
+
+def test_a_knob_that_moves_nothing_is_why_its_parameter_jumped_and_what_drifts_is_not() -> None:
+    jump = alarm_mark(100.0, "jump", "Step 6: parameter 2 went much further under the nudge than in any step before.", 5)
+    idle = alarm_mark(101.0, "idle knob", "u2: moved, and the parameter does not follow.", 5)
+    drift = alarm_mark(101.0, "drift", "u2: what holds theta wanders.", 5)
+    assert [cause.what for cause in causes_of([jump, idle])] == ["u2 moved nothing"]
+    assert [cause.what for cause in causes_of([jump, drift])] == ["parameter 2 jumped"]
 
 
 def test_who_made_it_safe_at_the_session_is_named_once(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class LimitsStep(QWidget):
         """Ask for a CSV file, beside the window."""
         dialog = QFileDialog(self, "Values per knob", str(self.guide.draft.base), "Tables (*.csv *.tsv *.txt)")
         dialog.setOption(QFileDialog.Option.DontUseNativeDialog)  # a native one would keep the window from FREEZE
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setFileMode(QFileDialog.FileMode.AnyFile)  # a name that is not there is told by us: Qt's box is modal
         dialog.finished.connect(dialog.deleteLater)
         dialog.fileSelected.connect(lambda path: self.import_values(Path(path)))
         dialog.show()  # not modal, for the same reason

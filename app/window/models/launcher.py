@@ -32,33 +32,36 @@ class Started:
     session: FoundSession | None = None
 
 
-def start_run(experiment: str | Path, runs: Path, overrides: Sequence[str] = ()) -> Started:
+@dataclass(frozen=True, slots=True)
+class AsShown:
+    """An experiment as it stands in the window: its text, and the folder from which its paths count."""
+
+    text: str
+    base: Path
+
+
+def start_run(experiment: str | Path | AsShown, runs: Path, overrides: Sequence[str] = ()) -> Started:
     """Start an experiment and wait until its run folder is there.
 
     Args:
-        experiment: a file, the name of a preset, or the text of an experiment that has no file.
+        experiment: a file, the name of a preset, or what no file says as it is shown.
         runs: where run folders are.
         overrides: `KEY=VALUE` each.
     Raises:
         RecordError: it ended before that; the message is what it said.
         OSError: a text could not be written down.
     """
-    if is_text(experiment):
-        handle, name = tempfile.mkstemp(".yaml", ".experiment-", Path.cwd())  # its paths count from here
+    if isinstance(experiment, AsShown):
+        handle, name = tempfile.mkstemp(".yaml", ".experiment-", experiment.base)
         os.close(handle)
         path = Path(name)
         try:
-            path.write_text(str(experiment), encoding="utf-8")
+            path.write_text(experiment.text, encoding="utf-8")
             return start_run(path, runs, overrides)
         finally:
             path.unlink(missing_ok=True)  # the run folder has what was asked
     words = ["run", str(experiment), "--runs", str(runs), *(part for text in overrides for part in ("--set", text))]
     return _run(words, runs)
-
-
-def is_text(experiment: str | Path) -> bool:
-    """Tell whether this is the text of an experiment, and no file or preset."""
-    return isinstance(experiment, str) and "\n" in experiment
 
 
 def resume_run(folder: Path) -> Started:

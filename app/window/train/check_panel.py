@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHeaderView, QLabel, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from aeqlab.app.checking import in_words
 from aeqlab.app.window.jobs import do
@@ -45,7 +45,10 @@ class Checked:
 
 
 class CheckPanel(QWidget):
-    """A button, and what the check found. `chosen(problem)`: a line with a place was activated; `checked(found)`: a `Checked`."""
+    """What the check found; `button` begins it, and belongs where it is always in sight, as its key is dead elsewhere.
+
+    `chosen(problem)`: a line with a place was activated; `checked(found)`: a `Checked`.
+    """
 
     chosen = Signal(object)
     checked = Signal(object)
@@ -57,16 +60,13 @@ class CheckPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        line = QHBoxLayout()
         self.button = QPushButton("Check")
         self.button.setToolTip("Say what the experiment would do: range of every knob, time, disk; no device is touched (F3)")
         self.button.setShortcut("F3")
         self.button.clicked.connect(self.check)
         self.verdict = QLabel("Not checked yet")
         self.verdict.setWordWrap(True)
-        line.addWidget(self.button)
-        line.addWidget(self.verdict, 1)
-        column.addLayout(line)
+        column.addWidget(self.verdict)
         self.list = _Lines()
         self.list.cellActivated.connect(self._activated)
         self.list.cellClicked.connect(self._activated)

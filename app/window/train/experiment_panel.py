@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QPushButt
 
 from aeqlab.app.window.models.experiment_edits import Path_
 from aeqlab.app.window.models.experiment_text import preset_summaries
+from aeqlab.app.window.models.launcher import AsShown
 from aeqlab.app.window.notice import Notice
 from aeqlab.app.window.theme import GRID, theme
 from aeqlab.app.window.train.check_panel import CheckPanel
@@ -29,7 +30,7 @@ _FILES = "Experiments (*.yaml *.yml);;All files (*)"
 class ExperimentPanel(QWidget):
     """Opens, shows, changes, checks and saves one experiment; it starts nothing itself.
 
-    `run_wanted(what)`: someone wants a run of it: the `Path` of its file where that says the same, else the text.
+    `run_wanted(what)`: someone wants a run of it: the `Path` of its file where that says the same, else `AsShown`.
     """
 
     run_wanted = Signal(object)
@@ -92,6 +93,8 @@ class ExperimentPanel(QWidget):
         self.title = QLabel()
         self.title.setFont(theme().font(bold=True))
         bar.addWidget(self.title, 1)
+        self.check.button.clicked.connect(lambda: self.below.setCurrentWidget(self.check))
+        bar.addWidget(self.check.button)
         self.start = QPushButton("Start run")
         self.start.setToolTip("Start a run of this experiment as it stands here (Ctrl+Return)")
         self.start.setShortcut("Ctrl+Return")
@@ -249,7 +252,7 @@ class ExperimentPanel(QWidget):
                     self.want_run()
 
             if path is None or document.modified:
-                self.run_wanted.emit(text)
+                self.run_wanted.emit(AsShown(text, document.model.base))
             else:  # what runs is the file: it must say what is shown here
                 document.look_at_file(looked)
 

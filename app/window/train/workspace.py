@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from aeqlab.app.window.models.commander import Answer
@@ -18,7 +19,7 @@ from aeqlab.app.window.train.running_sequence import RunningSequence
 class Train(QWidget):
     """The workspace.
 
-    `run_wanted` brings the experiment that is to be run: a file, or its text. `edit_wanted` brings a change of the sequence that
+    `run_wanted` brings the experiment that is to be run: a file, or `AsShown`. `edit_wanted` brings a change of the sequence that
     is to be sent to the run that is shown; `take_answer` takes what it said to that.
     """
 
@@ -37,6 +38,9 @@ class Train(QWidget):
         self.pages.setTabToolTip(0, "What the run that is shown does, or did (Ctrl+Page Up)")
         self.pages.setTabToolTip(1, "Its stages; those to come are changed here while it goes on (Ctrl+Page Up, Ctrl+Page Down)")
         self.pages.setTabToolTip(2, "What is to be done next: the form and its YAML (Ctrl+Page Down)")
+        for keys, step in (("Ctrl+PgUp", -1), ("Ctrl+PgDown", 1)):
+            shortcut = QShortcut(QKeySequence(keys), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(lambda step=step: self.pages.setCurrentIndex(self.pages.currentIndex() + step))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.pages)
@@ -73,5 +77,5 @@ class Train(QWidget):
 
     def redraw(self) -> None:
         """Draw what has changed, where it can be seen."""
-        if self.live.isVisible():
+        if self.live.panels.seen:
             self.live.redraw()
