@@ -355,6 +355,8 @@ def _answers(session: FoundSession) -> bool:
         attach(session, name="a look", control=False).close()
     except SessionLostError:
         return False
+    except NotAllowedError:
+        pass  # it answers, if only to refuse
     return True
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 import pytest
+from session_helpers import KEY, served, simulated
 
 from aeqlab.backends.device import Clock
 from aeqlab.backends.errors import DeviceLostError
@@ -25,7 +26,7 @@ from aeqlab.backends.slow_settings import SlowSettings
 from aeqlab.backends.wire import pack, unpack
 from aeqlab.protocols import lease as lease_module
 from aeqlab.protocols import lost as lost_module
-from aeqlab.protocols.client import FoundSession, make_lost_safe, start_session
+from aeqlab.protocols.client import FoundSession, hung_sessions, make_lost_safe, start_session
 from aeqlab.protocols.errors import NotAllowedError, SessionError
 from aeqlab.protocols.lease import acquire, held_for_safety, holder_of, slug, state_folder
 from aeqlab.protocols.lost import (
@@ -325,6 +326,13 @@ def test_who_takes_a_device_as_it_is_hears_that_it_cannot_be_written_down(tmp_pa
     path.with_suffix(".session").write_text("port and key", encoding="utf-8")
     assert take_as_it_is(lost, "ada").taken
     assert not path.with_suffix(".session").exists()
+
+
+def test_a_session_that_refuses_is_not_hung(tmp_path: Path) -> None:
+    with served(simulated()) as server:
+        for key in (KEY, b"another"):
+            found = FoundSession("a device", "rig", "rig", os.getpid(), str(tmp_path), server.port, key.hex())
+            assert hung_sessions([found]) == []
 
 
 def test_a_killed_session_is_not_taken_for_the_one_that_starts_in_its_folder(
