@@ -328,6 +328,19 @@ def test_the_banner_tells_what_is_far_away_what_does_not_answer_and_what_it_cann
     assert told
 
 
+@pytest.mark.parametrize(
+    ("reason", "by", "doing"),
+    [
+        ("smoke", "ada (process 7)", "smoke, by ada (process 7)"),
+        ("freeze by ada in the window", "ada (process 7)", "freeze by ada in the window"),
+        ("run first stopped", "run first (process 7)", "run first stopped"),
+    ],
+)
+def test_who_stopped_a_device_is_told_once(reason: str, by: str, doing: str) -> None:
+    status = replace(STATUS, state=SessionState.FROZEN, reason=reason, by=by)
+    assert banner_of(None, replace(view_of(), status=status)).doing == doing
+
+
 def test_nothing_is_called_held_of_a_run_that_is_over_or_where_nothing_was_measured(tmp_path: Path) -> None:
     def run_with(error: float, verdict: str) -> RunView:
         steps = {"id": 1, "hold_error": error, "hold_worst": 0.0, "hold_verdict": verdict}

@@ -160,7 +160,8 @@ def _device(run: RunView | None, session: SessionView | None) -> str:
 
 def _why(session: SessionView) -> str:
     status = session.status
-    told = status is None or session.lost or not status.by or f"by {status.by}" in session.reason
+    who = "" if status is None else status.by.split(" (process", 1)[0]
+    told = status is None or session.lost or not who or f"by {who}" in session.reason or session.reason.startswith(f"{who} ")
     by = "" if told or status is None else f", by {status.by}"
     return f"{session.reason}{by}" if session.reason else by.lstrip(", ")
 
