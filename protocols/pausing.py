@@ -125,7 +125,7 @@ def drop_sample(session: RunSession, exc: DisturbedError, on_left: Callable[[str
     """
     session.disturbed += 1
     session.clamped = session.presented = False
-    session.record.alarm("disturbed", str(exc))
+    session.disturbances.append(session.record.alarm("disturbed", str(exc)))
     if session.disturbed > MOST_DISTURBED:
         raise exc
     if on_left is not None:

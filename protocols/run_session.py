@@ -126,6 +126,7 @@ class RunSession:
         self._heard = HeardAlarms(record)
         self.late = 0  #: samples in a row that were left because this process was late
         self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
+        self.disturbances: list[int] = []  #: alarms of the record about those samples, until one is done
         self._leaves = False  # a freeze that is asked for leaves what is done now; elsewhere it waits for the next boundary
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
@@ -381,6 +382,8 @@ class RunSession:
                 self.point_for_retry()
             return None
         self.late = self.disturbed = 0
+        while self.disturbances:
+            self.record.alarm_cleared(self.disturbances.pop())
         return done
 
     def left_by_freeze(self, work: Callable[[], T]) -> T:

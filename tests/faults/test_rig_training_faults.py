@@ -66,6 +66,8 @@ def went_on(folder: Path, run: Run) -> None:
     assert used >= SAMPLES - 1
     if used < SAMPLES:
         assert any("The phase is begun again" in text for text in run.alarms["text"]), list(run.alarms["text"])
+    disturbed = [k for k, name in enumerate(run.alarms["name"]) if name == "disturbed"]
+    assert np.isfinite(np.asarray(run.alarms["cleared_at"], dtype=np.float64)[disturbed]).all(), "over once a sample was done"
 
 
 @pytest.mark.parametrize("phase", every("nudged phase"))
