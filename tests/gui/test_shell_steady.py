@@ -97,13 +97,22 @@ def test_no_dialog_keeps_the_keys_of_freeze_and_safe(qtbot: QtBot, shell: Shell)
             until(lambda: bool(told), "the answer to the key")
         dialog.close()
         until(lambda: not [one for one in shell.findChildren(QFileDialog) if one.isVisible()], "it is gone")
-    # nor a box that Qt's own dialog shows and waits for
+    # a name that is not there is told in the window
     shell.files.ask("experiment")
     dialog = shell.files.dialog
     assert dialog is not None
     line = dialog.findChild(QLineEdit)
     assert line is not None
     line.setText("nothing-of-this-name.yaml")
+    dialog.accept()
+    until(lambda: "nothing-of-this-name.yaml" in shell.messages.in_words(), "what is not there")
+    # and a box that Qt's own dialog shows and waits for hears the keys
+    shell.files.ask("run")
+    dialog = shell.files.dialog
+    assert dialog is not None
+    line = dialog.findChild(QLineEdit)
+    assert line is not None
+    line.setText("no-folder-of-this-name")
     told.clear()
     boxes: list[QWidget] = []
 
