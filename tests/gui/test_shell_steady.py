@@ -78,6 +78,17 @@ def test_a_plot_that_fails_keeps_no_state_from_being_told(shell: Shell, monkeypa
     assert shell.control.words.text() == "control: nobody"
 
 
+def asked_for(shell: Shell, what: str, name: str) -> QFileDialog:
+    """Get the window's dialog for a file of a kind, with a name written into it."""
+    shell.files.ask(what)
+    dialog = shell.files.dialog
+    assert dialog is not None
+    line = dialog.findChild(QLineEdit)
+    assert line is not None
+    line.setText(name)
+    return dialog
+
+
 def test_no_dialog_keeps_the_keys_of_freeze_and_safe(qtbot: QtBot, shell: Shell) -> None:
     told = answers(shell.world.commander)
     for workspace, opens in (
@@ -98,21 +109,11 @@ def test_no_dialog_keeps_the_keys_of_freeze_and_safe(qtbot: QtBot, shell: Shell)
         dialog.close()
         until(lambda: not [one for one in shell.findChildren(QFileDialog) if one.isVisible()], "it is gone")
     # a name that is not there is told in the window
-    shell.files.ask("experiment")
-    dialog = shell.files.dialog
-    assert dialog is not None
-    line = dialog.findChild(QLineEdit)
-    assert line is not None
-    line.setText("nothing-of-this-name.yaml")
+    dialog = asked_for(shell, "experiment", "nothing-of-this-name.yaml")
     dialog.accept()
     until(lambda: "nothing-of-this-name.yaml" in shell.messages.in_words(), "what is not there")
     # and a box that Qt's own dialog shows and waits for hears the keys
-    shell.files.ask("run")
-    dialog = shell.files.dialog
-    assert dialog is not None
-    line = dialog.findChild(QLineEdit)
-    assert line is not None
-    line.setText("no-folder-of-this-name")
+    dialog = asked_for(shell, "run", "no-folder-of-this-name")
     told.clear()
     boxes: list[QWidget] = []
 
