@@ -36,7 +36,7 @@ from aeqlab.protocols.client import attach, find_sessions
 from aeqlab.protocols.experiment import preset_text
 from aeqlab.protocols.run import run_experiment
 
-KEPT = os.environ.get("AEQLAB_PICTURES", "")
+KEPT = str(Path(os.environ["AEQLAB_PICTURES"]).absolute()) if os.environ.get("AEQLAB_PICTURES") else ""  #: tests stand elsewhere
 SIZES = {"": (1280, 800), "-large": (2560, 1440)}
 LARGE = ("rig", "tune", "train", "story")  #: of these the large picture is kept as well
 MOST_BYTES = 250_000  #: of one picture

@@ -232,6 +232,10 @@ def test_phases_are_told_by_key(qtbot: QtBot) -> None:
     strip.set_phases([Phase(0, 0.6, "hold"), Phase(0.6, 0.9, "nudge")])
     hold, nudge = (colour_at(strip, QPointF(x, 4)) for x in (20, 480))
     assert hold != nudge
+    another = PhaseStrip()
+    shown(qtbot, another, 500, 24)
+    another.set_phases([Phase(0, 0.3, "free"), Phase(0.3, 0.6, "hold"), Phase(0.6, 0.9, "nudge")])
+    assert colour_at(another, QPointF(480, 4)) == nudge, "whatever came before it"
     qtbot.keyClick(strip, Qt.Key.Key_Left)
     assert strip.accessibleDescription() == "nudge, 300 ms"
 

@@ -63,14 +63,17 @@ class PhaseStrip(Strip):
         super().__init__("phases of the samples", parent)
         self._phases: list[Phase] = []
         self._chosen = -1
-        self._colours: dict[str, int] = {}
+        self._colours = {"hold": 0, "nudge": 1, "free": 2}  # by the number of a curve, the same in every strip
         self.awaited = "the first sample"
 
     def sizeHint(self) -> QSize:  # noqa: D102
         return QSize(40 * GRID, 3 * GRID)
 
     def set_phases(self, phases: Sequence[Phase], begin: float | None = None, end: float | None = None) -> None:
-        """Show phases, in any seconds; the span shown is theirs unless given. Words get colours in order of appearance."""
+        """Show phases, in any seconds; the span shown is theirs unless given.
+
+        Words other than those of a step get colours in the order in which they appear.
+        """
         self._phases = list(phases)
         for phase in phases:
             self._colours.setdefault(phase.word, len(self._colours))
