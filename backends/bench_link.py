@@ -100,7 +100,7 @@ class BenchLink:
         except (OSError, ValueError) as exc:
             raise DeviceLostError(f"the bench at {self.address} does not answer: {exc}") from exc
         if answer is None:
-            raise DeviceLostError(f"the bench at {self.address} is gone")
+            raise DeviceLostError(f"the bench at {self.address} is gone.")
         if "error" in answer:
             raise DeviceConfigError(f"the bench at {self.address}: {answer['error']}")
         return answer["ok"]

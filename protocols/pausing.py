@@ -123,10 +123,9 @@ def drop_sample(session: RunSession, exc: DisturbedError, on_left: Callable[[str
     Raises:
         DisturbedError: too many samples in a row were left so.
     """
-    session.disturbed += 1
     session.clamped = session.presented = False
-    session.disturbances.append(session.record.alarm("disturbed", str(exc)))
-    if session.disturbed > MOST_DISTURBED:
+    session.disturbed.append(session.record.alarm("disturbed", str(exc)))
+    if len(session.disturbed) > MOST_DISTURBED:
         raise exc
     if on_left is not None:
         on_left(str(exc))

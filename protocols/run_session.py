@@ -125,8 +125,9 @@ class RunSession:
         self._next_look = 0.0
         self._heard = HeardAlarms(record)
         self.late = 0  #: samples in a row that were left because this process was late
-        self.disturbed = 0  #: samples in a row that were left because something of the device broke and was mended
-        self.disturbances: list[int] = []  #: alarms of the record about those samples, until one is done
+        self.disturbed: list[
+            int
+        ] = []  #: alarms about samples in a row that were left: something of the device broke, and was mended
         self._leaves = False  # a freeze that is asked for leaves what is done now; elsewhere it waits for the next boundary
         self._next_disk = time.monotonic() + DISK_S
         # what needs no word from the run goes straight to the device's session
@@ -381,9 +382,9 @@ class RunSession:
             if on_left is None:
                 self.point_for_retry()
             return None
-        self.late = self.disturbed = 0
-        while self.disturbances:
-            self.record.alarm_cleared(self.disturbances.pop())
+        self.late = 0
+        while self.disturbed:
+            self.record.alarm_cleared(self.disturbed.pop())
         return done
 
     def left_by_freeze(self, work: Callable[[], T]) -> T:

@@ -523,10 +523,11 @@ def test_an_entry_that_is_there_is_not_made_anew(qtbot: QtBot, panel: Experiment
     assert f"an entry {there} already" in panel.notice.label.text()
 
 
-def test_files_that_are_dropped_on_the_text_are_left_to_the_window(panel: ExperimentPanel) -> None:
+def test_files_that_are_dropped_on_the_text_are_left_to_the_window(panel: ExperimentPanel, tmp_path: Path) -> None:
     file, words = QMimeData(), QMimeData()
-    file.setUrls([QUrl.fromLocalFile("/tmp/x.yaml")])
-    file.setText("file:///tmp/x.yaml")
+    dropped = QUrl.fromLocalFile(str(tmp_path / "x.yaml"))
+    file.setUrls([dropped])
+    file.setText(dropped.toString())
     words.setText("seed: 1")
     assert not panel.editor.canInsertFromMimeData(file)
     assert panel.editor.canInsertFromMimeData(words)
